@@ -1,0 +1,21 @@
+//! Kinds, keys and objects, and every rule about them that needs neither disk, clock nor network.
+//!
+//! Owns: which kinds are served ([`kind`]), what an object is ([`object`]), the schema table ([`schema`]) and what
+//! follows from it (strict decoding, defaults, merge patches), quantities, selectors, names, validation, and the
+//! phases that are computed rather than stored.
+//!
+//! Must not know: I/O, tokio, clocks, HTTP status codes.
+
+pub mod canonical;
+pub mod error;
+pub mod index;
+pub mod key;
+pub mod kind;
+pub mod meta;
+pub mod object;
+
+pub use error::{Cause, FieldError};
+pub use key::Key;
+pub use kind::{Kind, Typed};
+pub use meta::Meta;
+pub use object::{DecodeError, Object, Revision};

@@ -1,0 +1,1 @@
+//! The API over HTTP: decoding, discovery, tables, streams, identity.

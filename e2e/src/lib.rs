@@ -1,0 +1,1 @@
+//! Cluster harness, fault plans, end-to-end tests, benchmarks.

@@ -1,0 +1,1 @@
+//! Pods and volumes of one node.

@@ -1,0 +1,198 @@
+//! `trait Driver`: what a storage driver can do, in the words of the Container Storage Interface.
+//!
+//! Identity, controller half and node half, as in CSI. Object-safe: one request struct per call, boxed futures.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use futures::future::BoxFuture;
+
+/// A failed call. The words of [`Code`] are those of the CSI spec's error scheme.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} volume {volume}: {message}")]
+pub struct Error {
+    /// `create`, `stage`, …
+    pub operation: &'static str,
+    /// The volume's name or handle.
+    pub volume: String,
+    /// What went wrong and what to do, for the claim's or the pod's Event.
+    pub message: String,
+    /// What kind of failure.
+    pub code: Code,
+    /// The failure beneath, where there is one.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What kind of failure (gRPC codes as the CSI spec uses them).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// The request is wrong and stays wrong.
+    InvalidArgument,
+    /// There is no such volume.
+    NotFound,
+    /// There is one of that name with another size or other parameters.
+    AlreadyExists,
+    /// The pool cannot hold it.
+    ResourceExhausted,
+    /// The size or place asked for cannot be had.
+    OutOfRange,
+    /// Something must happen first (unpublish, unstage).
+    FailedPrecondition,
+    /// Another call for this volume is under way.
+    Aborted,
+    /// This driver cannot do that.
+    Unimplemented,
+    /// Anything else; trying again may help.
+    Internal,
+}
+
+/// When to try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// With back-off.
+    Later,
+    /// Only after the request or the machine has changed.
+    WhenChanged,
+}
+
+impl Code {
+    /// When a call that failed so should be tried again.
+    pub fn retry(self) -> Retry {
+        match self {
+            Self::Aborted | Self::Internal | Self::FailedPrecondition | Self::ResourceExhausted => Retry::Later,
+            Self::InvalidArgument
+            | Self::NotFound
+            | Self::AlreadyExists
+            | Self::OutOfRange
+            | Self::Unimplemented => Retry::WhenChanged,
+        }
+    }
+}
+
+/// Where a volume is made ready for a node before it is staged there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attach {
+    /// By the controller half, in the server.
+    Controller,
+    /// By the node half (a loop device).
+    Node,
+    /// Nowhere.
+    None,
+}
+
+/// What a driver can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Where attaching is done.
+    pub attach: Attach,
+    /// Its volumes live on one node: create and delete run in that node's agent, volumes carry node affinity.
+    pub node_local: bool,
+    /// Volumes can grow.
+    pub expand: bool,
+}
+
+/// A volume as the driver made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// The handle by which it is named from now on.
+    pub handle: String,
+    /// Its size in bytes: at least what was asked for.
+    pub bytes: u64,
+    /// What stage and publish need to know; becomes `spec.csi.volumeAttributes`.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// Space of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Bytes that may still be promised.
+    pub available: u64,
+    /// Bytes promised to volumes.
+    pub promised: u64,
+    /// Bytes of the pool.
+    pub total: u64,
+}
+
+/// Asks for a volume. Repeating it with the same name answers the same volume.
+#[derive(Clone, Debug)]
+pub struct Create {
+    /// `pvc-<claim uid>`.
+    pub name: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// File system type asked for; `None` = the driver's default.
+    pub fs_type: Option<String>,
+    /// The class's parameters.
+    pub parameters: BTreeMap<String, String>,
+    /// How long the call may take.
+    pub deadline: Duration,
+}
+
+/// Names a volume that exists.
+#[derive(Clone, Debug)]
+pub struct VolumeRef {
+    /// Its handle.
+    pub handle: String,
+    /// Its attributes.
+    pub attributes: BTreeMap<String, String>,
+    /// How long the call may take.
+    pub deadline: Duration,
+}
+
+/// Asks for a volume to be mounted at a place of its own on the node.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// The volume.
+    pub volume: VolumeRef,
+    /// The device that attaching gave, where it gave one.
+    pub device: Option<PathBuf>,
+    /// Where; exists and is empty.
+    pub target: PathBuf,
+    /// File system type from the PersistentVolume.
+    pub fs_type: Option<String>,
+    /// Mount options from the PersistentVolume.
+    pub mount_options: Vec<String>,
+}
+
+/// Asks for a staged volume to be shown to one pod.
+#[derive(Clone, Debug)]
+pub struct Publish {
+    /// The volume.
+    pub volume: VolumeRef,
+    /// Where it is staged.
+    pub staged: PathBuf,
+    /// Where the pod's copy goes; exists and is empty.
+    pub target: PathBuf,
+    /// Read-only for this pod.
+    pub read_only: bool,
+}
+
+/// A storage driver.
+pub trait Driver: Send + Sync + 'static {
+    /// Its name, as in `StorageClass.provisioner` and `spec.csi.driver`.
+    fn name(&self) -> &'static str;
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Makes a volume.
+    fn create(&self, request: Create) -> BoxFuture<'_, Result<Volume, Error>>;
+    /// Removes a volume and its data; fine when it is gone. Refuses while it is attached or mounted.
+    fn delete(&self, volume: VolumeRef) -> BoxFuture<'_, Result<(), Error>>;
+    /// All its volumes here.
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Volume>, Error>>;
+    /// How much room there is.
+    fn capacity(&self) -> BoxFuture<'_, Result<Capacity, Error>>;
+
+    /// Attaches a volume to this node and answers its device, where it has one. Repeating it answers the same device.
+    fn attach(&self, volume: VolumeRef) -> BoxFuture<'_, Result<Option<PathBuf>, Error>>;
+    /// Detaches it; fine when it is not attached. Refuses while it is mounted.
+    fn detach(&self, volume: VolumeRef) -> BoxFuture<'_, Result<(), Error>>;
+    /// Mounts an attached volume at its staging place.
+    fn stage(&self, request: Stage) -> BoxFuture<'_, Result<(), Error>>;
+    /// Unmounts the staging place; fine when nothing is mounted there.
+    fn unstage(&self, volume: VolumeRef, target: PathBuf) -> BoxFuture<'_, Result<(), Error>>;
+    /// Shows a staged volume to a pod.
+    fn publish(&self, request: Publish) -> BoxFuture<'_, Result<(), Error>>;
+    /// Takes it away from the pod; fine when nothing is mounted there.
+    fn unpublish(&self, volume: VolumeRef, target: PathBuf) -> BoxFuture<'_, Result<(), Error>>;
+}
