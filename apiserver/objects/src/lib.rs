@@ -7,12 +7,15 @@
 //! Must not know: I/O, tokio, clocks, HTTP status codes.
 
 pub mod canonical;
+pub mod decode;
 pub mod error;
 pub mod index;
 pub mod key;
 pub mod kind;
 pub mod meta;
 pub mod object;
+pub mod patch;
+pub mod schema;
 
 pub use error::{Cause, FieldError};
 pub use key::Key;
