@@ -9,6 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub mod fake;
+pub mod linux;
 mod runtime;
 
 pub use runtime::{Container, ContainerRequest, ContainerStatus, Namespace, Process, Runtime};
