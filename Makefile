@@ -1,0 +1,41 @@
+# Everything that people and CI type. `make help` lists it.
+
+PACKAGES := runc conmon busybox-static e2fsprogs xfsprogs util-linux libclang1-14 gcc libc6-dev curl ca-certificates tar
+CARGO ?= cargo
+# One profile for tests and demo in CI: optimised enough for real timings, without the price of link-time optimisation.
+PROFILE ?= ci
+
+.PHONY: help all setup demo test bench lint clean
+
+all: ## the release binary: target/release/orlop
+all: setup
+	$(CARGO) build --release --bin orlop
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\): ##/\1 /p' $(MAKEFILE_LIST) | expand -t 10
+
+setup: ## install what is missing (Debian packages, rustup); says what it would do on other systems
+	@sh .ci/setup.sh $(PACKAGES)
+
+demo: ## the main job on this machine, told from start to end
+demo: all
+	bash examples/demo.sh
+
+test: ## all tests that this machine can run; those that it cannot say so
+test: setup
+	$(CARGO) build --profile $(PROFILE) --bin orlop
+	$(CARGO) test --profile $(PROFILE) --workspace
+
+lint: ## formatting, clippy, and cargo-deny where it is installed
+lint: setup
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --profile $(PROFILE) --workspace --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check bans licenses sources; \
+	else echo 'SKIPPED cargo deny: not installed (cargo install cargo-deny)'; fi
+
+bench: ## measure against the floors of this machine
+bench: all
+	$(CARGO) run --release --package orlop-e2e --bin bench
+
+clean: ## remove what was built
+	$(CARGO) clean

@@ -1,0 +1,154 @@
+//! The data directory: whose it is, who holds it, and where things lie in it.
+//!
+//! A directory is Orlop's when it holds the file `instance`. Anything else that is not empty is somebody else's and is
+//! never written to or removed from.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{Read, Seek, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use nix::fcntl::{Flock, FlockArg};
+
+/// A data directory that this process holds alone.
+pub(crate) struct Home {
+    /// The directory, absolute.
+    pub(crate) dir: PathBuf,
+    /// Eight hex digits that tell this Orlop's mounts, cgroups and containers from another's.
+    pub(crate) instance: String,
+    _lock: Flock<File>,
+}
+
+impl Home {
+    /// Takes the directory, making it on first use.
+    pub(crate) fn create(dir: &Path) -> Result<Self> {
+        let dir = std::path::absolute(dir).with_context(|| format!("find data directory {}", dir.display()))?;
+        refuse_foreign(&dir)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&dir)
+            .with_context(|| format!("create data directory {}", dir.display()))?;
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))
+            .with_context(|| format!("protect data directory {}", dir.display()))?;
+        let lock = lock(&dir)?;
+        let instance = instance(&dir)?;
+        Ok(Self { dir, instance, _lock: lock })
+    }
+
+    /// Takes a directory that is Orlop's already.
+    pub(crate) fn existing(dir: &Path) -> Result<Self> {
+        if !is_ours(dir) {
+            bail!(
+                "{} is not a data directory of Orlop (no file `instance` in it); name the right one with --data-dir or ORLOP_DATA_DIR",
+                dir.display()
+            );
+        }
+        Self::create(dir)
+    }
+
+    /// What dies with a boot.
+    pub(crate) fn run_dir(&self) -> PathBuf {
+        Path::new("/run/orlop").join(&self.instance)
+    }
+}
+
+/// Asks a running Orlop to stop, and waits until the directory is free.
+pub(crate) fn stop_running(dir: &Path, patience: Duration) -> Result<bool> {
+    let Some(pid) = holder(dir)? else { return Ok(false) };
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)
+        .with_context(|| format!("ask orlop with pid {pid} to stop"))?;
+    let started = Instant::now();
+    while holder(dir)?.is_some() {
+        if started.elapsed() > patience {
+            bail!("orlop with pid {pid} has not stopped within {} s; look at its output", patience.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(true)
+}
+
+/// Whether the directory is a data directory of Orlop.
+pub(crate) fn is_ours(dir: &Path) -> bool {
+    dir.join("instance").is_file()
+}
+
+fn refuse_foreign(dir: &Path) -> Result<()> {
+    let Ok(mut entries) = fs::read_dir(dir) else { return Ok(()) };
+    // A crash between making the lock file and the instance file leaves just the lock: still ours to take.
+    let foreign = entries.find_map(|entry| entry.ok().filter(|e| !e.file_name().as_encoded_bytes().starts_with(b"lock")));
+    match foreign {
+        Some(entry) if !is_ours(dir) => bail!(
+            "{} is not empty and not a data directory of Orlop (it holds {:?}); give an empty or new one with --data-dir",
+            dir.display(),
+            entry.file_name()
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn open_lock(dir: &Path) -> Result<File> {
+    let path = dir.join("lock");
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.open(&path).with_context(|| format!("open {}", path.display()))
+}
+
+fn lock(dir: &Path) -> Result<Flock<File>> {
+    match Flock::lock(open_lock(dir)?, FlockArg::LockExclusiveNonblock) {
+        Ok(mut lock) => {
+            lock.set_len(0)?;
+            lock.rewind()?;
+            writeln!(lock, "{}", std::process::id())?;
+            Ok(lock)
+        }
+        Err((mut file, _)) => bail!(
+            "{} is in use by another orlop (pid {}); stop it with `orlop down`, or give this one a directory of its own with --data-dir",
+            dir.display(),
+            read_pid(&mut file).map_or_else(|| "unknown".to_owned(), |pid| pid.to_string())
+        ),
+    }
+}
+
+fn holder(dir: &Path) -> Result<Option<nix::unistd::Pid>> {
+    if !dir.join("lock").exists() {
+        return Ok(None);
+    }
+    match Flock::lock(open_lock(dir)?, FlockArg::LockExclusiveNonblock) {
+        Ok(_) => Ok(None),
+        Err((mut file, _)) => Ok(read_pid(&mut file)),
+    }
+}
+
+fn read_pid(file: &mut File) -> Option<nix::unistd::Pid> {
+    let mut text = String::new();
+    file.rewind().ok()?;
+    file.read_to_string(&mut text).ok()?;
+    text.trim().parse().ok().map(nix::unistd::Pid::from_raw)
+}
+
+/// Reads the instance's name, making one on first use; durable before anything is named after it.
+fn instance(dir: &Path) -> Result<String> {
+    let path = dir.join("instance");
+    if let Ok(text) = fs::read_to_string(&path) {
+        let name = text.trim();
+        if name.len() == 8 && name.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Ok(name.to_owned());
+        }
+        bail!("{} holds {name:?} instead of eight hex digits; restore it, or move the directory away", path.display());
+    }
+    let mut random = [0_u8; 4];
+    File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut random)).context("read /dev/urandom")?;
+    let name = format!("{:08x}", u32::from_ne_bytes(random));
+    let temporary = dir.join("lock.instance");
+    let mut file = File::create(&temporary).with_context(|| format!("create {}", temporary.display()))?;
+    writeln!(file, "{name}")?;
+    file.sync_all()?;
+    fs::rename(&temporary, &path).with_context(|| format!("create {}", path.display()))?;
+    File::open(dir)?.sync_all()?;
+    Ok(name)
+}
