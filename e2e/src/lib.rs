@@ -1,1 +1,10 @@
-//! Cluster harness, fault plans, end-to-end tests, benchmarks.
+//! Drives a real `orlop` from outside, as its users do: starts the binary, speaks to its socket, looks at the machine.
+//!
+//! Must not know: anything inside the server. What a test here sees, a user could see.
+#![allow(clippy::disallowed_methods, reason = "end-to-end tests run programs; that is what they are for")]
+#![allow(clippy::unwrap_used, reason = "a test helper that cannot go on should stop the test there")]
+
+pub mod cluster;
+pub mod images;
+pub mod machine;
+pub mod manifests;

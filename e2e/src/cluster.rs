@@ -1,0 +1,224 @@
+//! One running Orlop in a scratch directory, on a free port.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use futures::{FutureExt, future::BoxFuture};
+use orlop_client::{Client, Stream, Transport};
+use orlop_objects::{Key, Kind, Object, kind};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long a state may take to come about before a test gives up on it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running Orlop. Dropped, it is taken down with all that it made; with `KEEP=1` it is left for inspection.
+pub struct Cluster {
+    scratch: TempDir,
+    process: Option<Child>,
+    log: Arc<Mutex<String>>,
+    /// Client over the unix socket, as `system:admin`.
+    pub client: Client,
+}
+
+/// The binary under test: `ORLOP_BIN`, or `orlop` beside the test's own directory.
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("ORLOP_BIN") {
+        return path.into();
+    }
+    let test = std::env::current_exe().expect("the test has a path");
+    let built = test.parent().and_then(Path::parent).expect("target/PROFILE/deps/TEST").join("orlop");
+    assert!(built.exists(), "{} is missing: `make test` builds it first", built.display());
+    built
+}
+
+struct UnixSocket(PathBuf);
+
+impl Transport for UnixSocket {
+    fn connect(&self) -> BoxFuture<'_, std::io::Result<Box<dyn Stream>>> {
+        async { Ok(Box::new(tokio::net::UnixStream::connect(&self.0).await?) as Box<dyn Stream>) }.boxed()
+    }
+}
+
+impl Cluster {
+    /// Starts an Orlop with a directory of its own and waits until it is ready.
+    pub fn start() -> Result<Self> {
+        let scratch = tempfile::Builder::new().prefix("orlop-e2e.").tempdir()?;
+        let client = Client::new(Arc::new(UnixSocket(scratch.path().join("data/api.sock"))));
+        let mut cluster = Self { scratch, process: None, log: Arc::default(), client };
+        cluster.up(&[])?;
+        Ok(cluster)
+    }
+
+    /// The data directory.
+    pub fn dir(&self) -> PathBuf {
+        self.scratch.path().join("data")
+    }
+
+    /// The process id of `orlop up`.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
+    /// Starts `orlop up` in the same directory (again) and waits until it says that it is ready.
+    pub fn up(&mut self, environment: &[(&str, &str)]) -> Result<()> {
+        let mut child = self
+            .command(&["up", "--listen", "127.0.0.1:0"])
+            .envs(environment.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("start orlop up")?;
+        let errors = BufReader::new(child.stderr.take().context("piped")?);
+        let log = Arc::clone(&self.log);
+        std::thread::spawn(move || collect(errors, &log));
+        let mut output = BufReader::new(child.stdout.take().context("piped")?);
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if output.read_line(&mut line)? == 0 {
+                bail!("orlop up ended before it was ready: {:?}\n{}", child.wait()?, self.log());
+            }
+            if line.starts_with("ready") {
+                break;
+            }
+        }
+        std::thread::spawn(move || collect(output, &Arc::default()));
+        self.process = Some(child);
+        Ok(())
+    }
+
+    /// Any command of the binary in this directory, not yet started.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(arguments).env("ORLOP_DATA_DIR", self.dir()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command of the binary to its end; a failure is an error that holds what it said.
+    pub fn run(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.command(arguments).output()?;
+        ensure!(output.status.success(), "orlop {arguments:?}: {}", said(&output));
+        Ok(said(&output))
+    }
+
+    /// Ends `orlop up` as a crash would.
+    pub fn kill(&mut self) -> Result<()> {
+        let mut child = self.process.take().context("running")?;
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// Waits for the end of `orlop up`.
+    pub fn wait(&mut self) -> Result<()> {
+        self.process.take().context("running")?.wait()?;
+        Ok(())
+    }
+
+    /// What `orlop up` has written to standard error so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Creates an object in namespace `default` (or cluster-wide, as its kind demands).
+    pub async fn create(&self, kind: &'static Kind, body: Value) -> Result<Object> {
+        let namespace = if kind.namespaced { "default" } else { "" };
+        self.client.create(kind, namespace, &body).await.with_context(|| format!("create {}", kind.kind))
+    }
+
+    /// Waits until an object (or its absence) satisfies `reached`, and answers it.
+    pub async fn until(
+        &self,
+        key: &Key,
+        what: &str,
+        reached: impl Fn(Option<&Value>) -> bool,
+    ) -> Result<Option<Value>> {
+        let started = Instant::now();
+        loop {
+            let value = self.client.get(key).await?.map(|object| object.value());
+            if reached(value.as_ref()) {
+                return Ok(value);
+            }
+            if started.elapsed() > PATIENCE {
+                bail!("{key}: {what} not reached within {PATIENCE:?}; it is {value:#?}\n{}", self.log());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits for `status.phase` of an object in namespace `default`.
+    pub async fn phase(&self, kind: &'static Kind, name: &str, phase: &str) -> Result<Value> {
+        let key = Key::new(kind, if kind.namespaced { "default" } else { "" }, name);
+        let found = self.until(&key, phase, |v| v.is_some_and(|v| v["status"]["phase"] == phase)).await?;
+        found.context("it exists")
+    }
+
+    /// Deletes an object in namespace `default` and waits until it is gone.
+    pub async fn delete(&self, kind: &'static Kind, name: &str) -> Result<()> {
+        let key = Key::new(kind, if kind.namespaced { "default" } else { "" }, name);
+        self.client.delete(&key, &serde_json::json!({})).await?;
+        self.until(&key, "deletion", |v| v.is_none()).await?;
+        Ok(())
+    }
+
+    /// Waits until no object of `kind` is left.
+    pub async fn none(&self, kind: &'static Kind) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            let left = self.client.list(kind, None, &[]).await?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            if started.elapsed() > PATIENCE {
+                bail!("{} are left: {:?}\n{}", kind.plural, left.iter().map(Object::value).collect::<Vec<_>>(), self.log());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Messages of all events about the object of this name.
+    pub async fn reasons(&self, name: &str) -> Result<Vec<String>> {
+        let query = format!("involvedObject.name={name}");
+        let events = self.client.list(&kind::EVENT, Some("default"), &[("fieldSelector", query.as_str())]).await?;
+        let line = |v: Value| format!("{}: {}", v["reason"].as_str().unwrap_or(""), v["message"].as_str().unwrap_or(""));
+        Ok(events.iter().map(|e| line(e.value())).collect())
+    }
+}
+
+fn collect(mut source: impl BufRead, log: &Mutex<String>) {
+    let mut line = String::new();
+    while source.read_line(&mut line).is_ok_and(|n| n > 0) {
+        log.lock().unwrap().push_str(&line);
+        line.clear();
+    }
+}
+
+/// Everything that a command printed.
+pub fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::env::var_os("KEEP").is_some() {
+            eprintln!("KEEP: left for inspection: {}", self.dir().display());
+            std::mem::forget(self.process.take());
+            return;
+        }
+        if std::thread::panicking() {
+            eprintln!("-- what orlop said --\n{}", self.log());
+        }
+        let _ = self.command(&["down"]).output();
+        if let Some(mut child) = self.process.take() {
+            let _ = child.wait();
+        }
+        let _ = self.command(&["reset", "--yes"]).output();
+    }
+}

@@ -1,0 +1,17 @@
+//! The one image that tests need: busybox, made from Debian's static binary.
+
+use std::{path::Path, process::Command};
+
+use anyhow::{Result, ensure};
+
+use crate::cluster::{Cluster, said};
+
+/// Makes `busybox:latest` and loads it.
+pub fn load_busybox(cluster: &Cluster) -> Result<()> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("examples/busybox-image.sh");
+    let archive = cluster.dir().with_file_name("busybox.tar");
+    let output = Command::new("sh").arg(script).arg(&archive).output()?;
+    ensure!(output.status.success(), "busybox-image.sh: {}", said(&output));
+    cluster.run(&["image", "load", &archive.to_string_lossy()])?;
+    Ok(())
+}
