@@ -1,0 +1,154 @@
+//! What depends on other objects: the namespace lives, the default class, protection, the service account.
+
+use std::sync::Arc;
+
+use orlop_objects::{Key, Object, kind};
+use orlop_store::Tx;
+use serde_json::{Value, json};
+
+use crate::{Error, json};
+
+/// Marks a class as the default one; the second name is the beta one, which Kubernetes still reads.
+const DEFAULT_CLASS: [&str; 2] = [
+    "storageclass.kubernetes.io/is-default-class",
+    "storageclass.beta.kubernetes.io/is-default-class",
+];
+/// The annotation by which a claim named its class before the field existed.
+const BETA_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
+
+/// Fills a new object from what is around it, or refuses it; warnings are for the client.
+pub(crate) fn new_object(tx: &mut Tx<'_>, key: &Key, value: &mut Value) -> Result<Vec<String>, Error> {
+    if key.kind.namespaced {
+        living_namespace(tx, key)?;
+    }
+    match key.kind.kind {
+        "PersistentVolumeClaim" => {
+            protect(value, "kubernetes.io/pvc-protection");
+            Ok(default_class(tx, value))
+        }
+        "PersistentVolume" => {
+            protect(value, "kubernetes.io/pv-protection");
+            Ok(Vec::new())
+        }
+        "Pod" => service_account(tx, key, value).map(|()| Vec::new()),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Read by key, so that a namespace that starts to terminate meanwhile reruns the transaction.
+fn living_namespace(tx: &mut Tx<'_>, key: &Key) -> Result<(), Error> {
+    let namespace = Key::cluster(&kind::NAMESPACE, &key.namespace);
+    let found = tx
+        .get(&namespace)
+        .ok_or_else(|| Error::NotFound(namespace.clone()))?;
+    if found.meta.is_terminating() {
+        let reason = format!(
+            "unable to create new content in namespace {} because it is being terminated",
+            key.namespace
+        );
+        return Err(Error::Forbidden {
+            key: key.clone(),
+            reason,
+        });
+    }
+    Ok(())
+}
+
+fn protect(value: &mut Value, finalizer: &str) {
+    let finalizers = json::meta(value).entry("finalizers").or_insert_with(|| json!([]));
+    if let Some(list) = finalizers.as_array_mut()
+        && !list.iter().any(|f| f == finalizer)
+    {
+        list.push(finalizer.into());
+    }
+}
+
+/// A claim that names no class gets the default one; `""` is a name and means none.
+fn default_class(tx: &Tx<'_>, claim: &mut Value) -> Vec<String> {
+    let asked = claim.pointer("/spec/storageClassName").is_some()
+        || claim["metadata"]["annotations"].get(BETA_CLASS).is_some();
+    if asked {
+        return Vec::new();
+    }
+    let mut classes: Vec<Arc<Object>> = defaults(tx);
+    // The newest wins; of equally old ones the first by name. So does Kubernetes.
+    classes.sort_by(|a, b| {
+        b.meta
+            .creation_timestamp
+            .cmp(&a.meta.creation_timestamp)
+            .then_with(|| a.meta.name.cmp(&b.meta.name))
+    });
+    let Some(class) = classes.first() else {
+        return Vec::new();
+    };
+    json::section(claim, "spec").insert("storageClassName".to_owned(), class.meta.name.clone().into());
+    if classes.len() == 1 {
+        return Vec::new();
+    }
+    let names: Vec<&str> = classes.iter().map(|c| c.meta.name.as_str()).collect();
+    vec![format!(
+        "{} StorageClasses are marked as default ({}); the newest, {:?}, is taken. Keep {} on one of them only, \
+         or name a class in spec.storageClassName",
+        names.len(),
+        names.join(", "),
+        names[0],
+        DEFAULT_CLASS[0]
+    )]
+}
+
+fn defaults(tx: &Tx<'_>) -> Vec<Arc<Object>> {
+    let is_default = |class: &Object| {
+        let value = class.value();
+        DEFAULT_CLASS
+            .iter()
+            .any(|mark| value["metadata"]["annotations"][*mark] == "true")
+    };
+    tx.snapshot()
+        .list(&kind::STORAGE_CLASS, None, None)
+        .filter(|c| is_default(c))
+        .cloned()
+        .collect()
+}
+
+/// A pod acts as `default` where it names nobody; whom it names must exist.
+fn service_account(tx: &mut Tx<'_>, key: &Key, pod: &mut Value) -> Result<(), Error> {
+    let named = ["/spec/serviceAccountName", "/spec/serviceAccount"]
+        .into_iter()
+        .map(|path| json::text(pod, path))
+        .find(|name| !name.is_empty())
+        .unwrap_or("default")
+        .to_owned();
+    // `default` comes with the namespace, a moment later: pods need not wait for it.
+    let account = Key::new(&kind::SERVICE_ACCOUNT, &key.namespace, &named);
+    if named != "default" && tx.get(&account).is_none() {
+        let reason = format!(
+            "error looking up service account {}/{named}: serviceaccount {named:?} not found; create it first",
+            key.namespace
+        );
+        return Err(Error::Forbidden {
+            key: key.clone(),
+            reason,
+        });
+    }
+    let spec = json::section(pod, "spec");
+    for field in ["serviceAccountName", "serviceAccount"] {
+        spec.insert(field.to_owned(), named.clone().into());
+    }
+    Ok(())
+}
+
+/// Finalizers that a deletion's propagation asks for, where there is somebody to propagate to.
+pub(crate) fn propagation_holds(
+    tx: &Tx<'_>,
+    object: &Object,
+    propagation: Option<&str>,
+) -> Vec<&'static str> {
+    let hold = match propagation {
+        Some("Foreground") => "foregroundDeletion",
+        Some("Orphan") => "orphan",
+        _ => return Vec::new(),
+    };
+    let index = orlop_objects::index::Index::ByOwner;
+    let has_dependents = tx.snapshot().indexed(index, &object.meta.uid).next().is_some();
+    if has_dependents { vec![hold] } else { Vec::new() }
+}

@@ -1,0 +1,122 @@
+//! Which half of an object a write may change, and what no write may change.
+
+use orlop_objects::{Cause, FieldError, Key, Kind, Object, kind};
+use serde_json::Value;
+
+use crate::{Error, Part, create, json};
+
+/// Kept from the old version whatever the writer sends.
+const PROTECTED: [&str; 9] = [
+    "name",
+    "namespace",
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "selfLink",
+    "managedFields",
+];
+
+/// The next version of `old`, made of what the writer may change in `new`.
+pub(crate) fn prepare(
+    kind: &'static Kind,
+    part: Part,
+    old: &Object,
+    before: &Value,
+    mut new: Value,
+) -> Result<Value, Error> {
+    json::strip_nulls(&mut new);
+    create::set_type(kind, &mut new)?;
+    check_identity(old, &new)?;
+    let mut next = match part {
+        Part::Status => with_status_of(before, &new),
+        Part::Main if kind.has("status") => with_status_of(&new, before),
+        Part::Main | Part::Whole => new,
+    };
+    let meta = json::meta(&mut next);
+    meta.remove("resourceVersion");
+    for field in PROTECTED {
+        json::keep(meta, before.get("metadata"), field);
+    }
+    refuse_new_finalizers(&old.key, before, &next)?;
+    if part == Part::Main {
+        keep_other_doors(kind, &old.key, before, &mut next)?;
+    }
+    if create::counts_generation(kind) && next.get("spec") != before.get("spec") {
+        json::meta(&mut next).insert("generation".to_owned(), (old.meta.generation + 1).into());
+    }
+    Ok(next)
+}
+
+/// `base` with the status of `other`.
+fn with_status_of(base: &Value, other: &Value) -> Value {
+    let mut next = base.clone();
+    if let Some(fields) = next.as_object_mut() {
+        json::keep(fields, Some(other), "status");
+    }
+    next
+}
+
+fn check_identity(old: &Object, new: &Value) -> Result<(), Error> {
+    let key = &old.key;
+    let version = json::text(new, "/metadata/resourceVersion");
+    if !version.is_empty() && version != "0" && version != old.revision.to_string() {
+        return Err(Error::stale(key));
+    }
+    let uid = json::text(new, "/metadata/uid");
+    if !uid.is_empty() && uid != old.meta.uid {
+        return Err(Error::other_uid(key, uid, &old.meta.uid));
+    }
+    for (field, wanted) in [("name", &key.name), ("namespace", &key.namespace)] {
+        let found = json::text(new, &format!("/metadata/{field}"));
+        if !found.is_empty() && found != wanted {
+            return Err(Error::BadRequest(format!(
+                "the {field} of the object ({found}) does not match the {field} on the URL ({wanted})"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// A terminating object's finalizers may only be removed: else it could be held for ever.
+fn refuse_new_finalizers(key: &Key, before: &Value, next: &Value) -> Result<(), Error> {
+    if before.pointer("/metadata/deletionTimestamp").is_none() {
+        return Ok(());
+    }
+    let old = json::list(before, "/metadata/finalizers");
+    let added: Vec<&str> = json::list(next, "/metadata/finalizers")
+        .iter()
+        .filter(|f| !old.contains(f))
+        .filter_map(Value::as_str)
+        .collect();
+    if added.is_empty() {
+        return Ok(());
+    }
+    let detail = format!(
+        "no new finalizers can be added if the object is being deleted, found new finalizers {added:?}"
+    );
+    let cause = FieldError::new("metadata.finalizers", Cause::Forbidden, detail);
+    Err(Error::Invalid {
+        key: key.clone(),
+        causes: vec![cause],
+    })
+}
+
+/// Fields that have a subresource of their own and that the main door leaves alone.
+fn keep_other_doors(kind: &Kind, key: &Key, before: &Value, next: &mut Value) -> Result<(), Error> {
+    if *kind == kind::NAMESPACE {
+        json::keep(json::section(next, "spec"), before.get("spec"), "finalizers");
+    }
+    let node = |v: &Value| json::text(v, "/spec/nodeName").to_owned();
+    if *kind == kind::POD && node(before) != node(next) {
+        let detail =
+            "may not be changed after creation; POST a Binding to the pod's binding subresource instead";
+        let cause = FieldError::new("spec.nodeName", Cause::Forbidden, detail);
+        return Err(Error::Invalid {
+            key: key.clone(),
+            causes: vec![cause],
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! The door inside one transaction: every method applies all rules to its object.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use orlop_objects::{Key, Kind, Object};
+use orlop_store::{Snapshot, Tx};
+use serde_json::Value;
+
+use crate::{
+    DeleteOptions, Error, Outcome, Part, Who, admit, bind, change, create,
+    delete::{self, Verdict},
+    managed,
+};
+
+/// The door inside one transaction. Every method applies all rules to its object; nothing is written unless all pass.
+pub struct Door<'a, 'tx> {
+    tx: &'a mut Tx<'tx>,
+    who: &'a Who,
+    now: Timestamp,
+}
+
+impl<'a, 'tx> Door<'a, 'tx> {
+    pub(crate) fn new(tx: &'a mut Tx<'tx>, who: &'a Who, now: Timestamp) -> Self {
+        Self { tx, who, now }
+    }
+
+    /// The time of the transaction: what its timestamps say.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The snapshot beneath the transaction.
+    pub fn snapshot(&self) -> &Snapshot {
+        self.tx.snapshot()
+    }
+
+    /// Reads one object under the transaction's protection.
+    pub fn get(&mut self, key: &Key) -> Option<Arc<Object>> {
+        self.tx.get(key)
+    }
+
+    /// The transaction need not cause a flush of its own (events).
+    pub(crate) fn lazy(&mut self) {
+        self.tx.lazy();
+    }
+
+    /// Creates an object; `metadata.name` may be empty where `generateName` is given.
+    pub fn create(&mut self, kind: &'static Kind, namespace: &str, body: Value) -> Result<Outcome, Error> {
+        let mut value = create::prepare(kind, namespace, body, self.now)?;
+        let key = Key::new(kind, namespace, crate::json::text(&value, "/metadata/name"));
+        let warnings = admit::new_object(self.tx, &key, &mut value)?;
+        if self.tx.get(&key).is_some() {
+            return Err(Error::AlreadyExists(key));
+        }
+        managed::record(kind, None, &mut value, Part::Main, self.who, self.now);
+        let object = self.put(kind, &value)?;
+        Ok(Outcome {
+            object,
+            gone: false,
+            warnings,
+        })
+    }
+
+    /// Changes an object by a function of its current value (with `resourceVersion` in it). A write that changes
+    /// nothing writes nothing; one that takes the last finalizer of a terminating object removes it.
+    pub fn change(
+        &mut self,
+        key: &Key,
+        part: Part,
+        f: impl FnOnce(Value) -> Result<Value, Error>,
+    ) -> Result<Outcome, Error> {
+        let old = self.tx.get(key).ok_or_else(|| Error::NotFound(key.clone()))?;
+        let before = old.value();
+        let new = f(old.versioned())?;
+        let mut next = change::prepare(key.kind, part, &old, &before, new)?;
+        let warnings = Vec::new();
+        if delete::is_finished(&next) {
+            self.tx.delete(key);
+            return Ok(Outcome {
+                object: old,
+                gone: true,
+                warnings,
+            });
+        }
+        if managed::same_but_for_managers(&before, &next) {
+            return Ok(Outcome {
+                object: old,
+                gone: false,
+                warnings,
+            });
+        }
+        managed::record(key.kind, Some(&before), &mut next, part, self.who, self.now);
+        let object = self.put(key.kind, &next)?;
+        Ok(Outcome {
+            object,
+            gone: false,
+            warnings,
+        })
+    }
+
+    /// Deletes an object by the rules (finalizers, grace).
+    pub fn delete(&mut self, key: &Key, options: &DeleteOptions) -> Result<Outcome, Error> {
+        let old = self.tx.get(key).ok_or_else(|| Error::NotFound(key.clone()))?;
+        delete::check_preconditions(&old, options)?;
+        let holds = admit::propagation_holds(self.tx, &old, options.propagation.as_deref());
+        let (object, gone) = match delete::decide(&old, options, &holds, self.now) {
+            Verdict::Unchanged => (old, false),
+            Verdict::Terminate(value) => (self.put(key.kind, &value)?, false),
+            Verdict::Remove => {
+                self.tx.delete(key);
+                (old, true)
+            }
+        };
+        Ok(Outcome {
+            object,
+            gone,
+            warnings: Vec::new(),
+        })
+    }
+
+    /// Puts a pod on a node, with the condition PodScheduled.
+    pub fn bind(&mut self, pod: &Key, node: &str) -> Result<Outcome, Error> {
+        let now = self.now;
+        self.change(pod, Part::Whole, |value| bind::bound(pod, value, node, now))
+    }
+
+    fn put(&mut self, kind: &'static Kind, value: &Value) -> Result<Arc<Object>, Error> {
+        let object = Object::from_value(kind, value)
+            .map_err(|e| Error::BadRequest(format!("{e}: metadata has a field of the wrong type")))?;
+        self.tx.put(object.clone());
+        Ok(Arc::new(object))
+    }
+}
