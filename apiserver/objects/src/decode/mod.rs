@@ -2,11 +2,17 @@
 //!
 //! Owns: what is wrong with a body before any rule of its kind is asked. Must not know: defaults, validation, HTTP.
 
+mod fields;
 mod json;
+#[cfg(test)]
+mod tests;
 
 use serde_json::Value;
 
-use crate::{Cause, FieldError, Kind};
+use crate::{
+    Cause, FieldError, Kind,
+    schema::table::{self, Type},
+};
 
 /// What becomes of unknown and duplicate fields: the request parameter `fieldValidation`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +51,22 @@ impl std::fmt::Display for Failure {
             Self::Fields(fields) => fields,
         };
         let strict = fields.iter().all(|e| e.cause != Cause::TypeInvalid);
-        let texts: Vec<String> =
-            fields.iter().map(|e| if strict { e.detail.clone() } else { format!("{}: {}", e.field, e.detail) }).collect();
-        write!(f, "{}{}", if strict { "strict decoding error: " } else { "" }, texts.join(", "))
+        let texts: Vec<String> = fields
+            .iter()
+            .map(|e| {
+                if strict {
+                    e.detail.clone()
+                } else {
+                    format!("{}: {}", e.field, e.detail)
+                }
+            })
+            .collect();
+        write!(
+            f,
+            "{}{}",
+            if strict { "strict decoding error: " } else { "" },
+            texts.join(", ")
+        )
     }
 }
 
@@ -55,11 +74,56 @@ impl std::error::Error for Failure {}
 
 /// Decodes a JSON body for `kind`.
 pub fn from_json(kind: &'static Kind, bytes: &[u8], v: FieldValidation) -> Result<Decoded, Failure> {
-    let (value, _duplicates) = json::parse(bytes).map_err(|e| Failure::Syntax(e.to_string()))?;
-    check(kind, value, v)
+    let (value, duplicates) = json::parse(bytes).map_err(|e| Failure::Syntax(e.to_string()))?;
+    judge(table::root(kind), value, duplicates, v)
 }
 
 /// The same for a value that is there already: after a patch, or read from YAML.
-pub fn check(_kind: &'static Kind, value: Value, _v: FieldValidation) -> Result<Decoded, Failure> {
-    Ok(Decoded { value, warnings: Vec::new() })
+pub fn check(kind: &'static Kind, value: Value, v: FieldValidation) -> Result<Decoded, Failure> {
+    judge(table::root(kind), value, Vec::new(), v)
+}
+
+/// The same for a body that is no kind's object, by the short name of its type: `meta.v1.DeleteOptions`, `core.v1.Binding`,
+/// `events.v1.Event`.
+///
+/// # Panics
+/// When the table has no such type.
+pub fn from_json_as(type_name: &str, bytes: &[u8], v: FieldValidation) -> Result<Decoded, Failure> {
+    let root = table::short(type_name).expect("the caller names a type of the table");
+    let (value, duplicates) = json::parse(bytes).map_err(|e| Failure::Syntax(e.to_string()))?;
+    judge(root, value, duplicates, v)
+}
+
+fn judge(
+    root: &Type,
+    mut value: Value,
+    duplicates: Vec<String>,
+    v: FieldValidation,
+) -> Result<Decoded, Failure> {
+    let mut found = fields::Findings::default();
+    found.object(root, &mut value, "");
+    if !found.faults.is_empty() {
+        return Err(Failure::Fields(found.faults));
+    }
+    let notes: Vec<FieldError> = note(found.unknown, Cause::NotSupported, "unknown")
+        .chain(note(duplicates, Cause::Duplicate, "duplicate"))
+        .collect();
+    match v {
+        FieldValidation::Strict if !notes.is_empty() => Err(Failure::Fields(notes)),
+        FieldValidation::Warn => Ok(Decoded {
+            value,
+            warnings: notes.into_iter().map(|n| n.detail).collect(),
+        }),
+        FieldValidation::Strict | FieldValidation::Ignore => Ok(Decoded {
+            value,
+            warnings: Vec::new(),
+        }),
+    }
+}
+
+fn note(paths: Vec<String>, cause: Cause, word: &str) -> impl Iterator<Item = FieldError> {
+    paths.into_iter().map(move |path| {
+        let detail = format!("{word} field \"{path}\"");
+        FieldError::new(path, cause, detail)
+    })
 }

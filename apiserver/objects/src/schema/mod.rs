@@ -3,6 +3,8 @@
 //! Owns: what a field is (type, list keys, enum, default, immutability, protobuf tag, documentation), and the defaults.
 //! Must not know: requests, patches, what a kind means.
 
+pub mod table;
+
 use serde_json::Value;
 
 use crate::Kind;
@@ -28,8 +30,8 @@ pub struct Immutable {
 }
 
 /// The fields of `kind` that may not change on update, and the exceptions below them.
-pub fn immutable_fields(_kind: &'static Kind) -> &'static [Immutable] {
-    &[]
+pub fn immutable_fields(kind: &'static Kind) -> &'static [Immutable] {
+    &table::root(kind).rules
 }
 
 /// Fills in what Kubernetes documents as the default of every field that is absent.

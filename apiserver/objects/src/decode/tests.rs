@@ -1,0 +1,131 @@
+//! Bodies as people write them wrongly, and what they are told.
+
+use serde_json::{Value, json};
+
+use super::{Decoded, Failure, FieldValidation, check, from_json};
+use crate::kind;
+
+fn pod(text: &str, v: FieldValidation) -> Result<Decoded, Failure> {
+    from_json(&kind::POD, text.as_bytes(), v)
+}
+
+const SLIPS: &str = r#"{"kind":"Pod","metadata":{"name":"a","lables":{}},"spec":{"foo":1,
+    "containers":[{"name":"c","image":"x","image":"y","imagee":"z"}],"emptyDir":null}}"#;
+
+#[test]
+fn strict_names_every_unknown_and_duplicate_field() {
+    let failure = pod(SLIPS, FieldValidation::Strict).expect_err("there are slips");
+    assert_eq!(
+        failure.to_string(),
+        "strict decoding error: unknown field \"metadata.lables\", unknown field \"spec.foo\", \
+         unknown field \"spec.containers[0].imagee\", duplicate field \"spec.containers[0].image\""
+    );
+}
+
+#[test]
+fn warn_drops_them_and_says_so_and_ignore_is_silent() {
+    let warned = pod(SLIPS, FieldValidation::Warn).expect("warnings do not refuse");
+    assert_eq!(warned.warnings.len(), 4);
+    assert_eq!(warned.warnings[0], "unknown field \"metadata.lables\"");
+    let ignored = pod(SLIPS, FieldValidation::Ignore).expect("nothing is refused");
+    assert_eq!((ignored.value, ignored.warnings.len()), (warned.value.clone(), 0));
+    assert_eq!(
+        warned.value,
+        json!({"kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [{"name": "c", "image": "y"}]}})
+    );
+}
+
+#[test]
+fn wrong_types_are_refused_whatever_the_policy() {
+    let cases: &[(Value, &str)] = &[
+        (
+            json!({"spec": {"containers": {}}}),
+            "spec.containers: must be a list, but is an object",
+        ),
+        (
+            json!({"spec": {"priority": "1"}}),
+            "spec.priority: must be an integer of 32 bits, but is \"1\"",
+        ),
+        (
+            json!({"spec": {"priority": 3_000_000_000_i64}}),
+            "spec.priority: must be an integer of 32 bits, but is 3000000000",
+        ),
+        (
+            json!({"spec": {"hostNetwork": "true"}}),
+            "spec.hostNetwork: must be true or false, but is \"true\"",
+        ),
+        (
+            json!({"metadata": {"labels": {"a": 1}}}),
+            "metadata.labels.a: must be a string, but is 1",
+        ),
+        (
+            json!({"metadata": {"creationTimestamp": "yesterday"}}),
+            "metadata.creationTimestamp: must be a time such as \"2026-01-31T12:00:00Z\", but is \"yesterday\"",
+        ),
+        (
+            json!({"spec": {"containers": [null]}}),
+            "spec.containers[0]: must be an object, but is null",
+        ),
+        (json!([]), ": must be an object, but is a list"),
+    ];
+    for (value, text) in cases {
+        let failure = check(&kind::POD, value.clone(), FieldValidation::Ignore).expect_err(text);
+        assert_eq!(failure.to_string(), *text);
+    }
+    let failure = check(
+        &kind::SECRET,
+        json!({"data": {"k": "not base64!"}}),
+        FieldValidation::Ignore,
+    );
+    assert_eq!(
+        failure.expect_err("not base64").to_string(),
+        "data.k: must be a string in base64, but is \"not base64!\""
+    );
+}
+
+#[test]
+fn text_that_is_not_json_says_where() {
+    let failure = pod("{\"kind\": ", FieldValidation::Strict).expect_err("cut off");
+    assert!(
+        matches!(&failure, Failure::Syntax(t) if t.contains("line 1")),
+        "{failure}"
+    );
+    assert!(matches!(
+        pod("{} {}", FieldValidation::Ignore),
+        Err(Failure::Syntax(_))
+    ));
+}
+
+#[test]
+fn nulls_are_nothing_but_empty_objects_stay() {
+    let text = r#"{"metadata":{"creationTimestamp":null,"annotations":{"a":null}},
+        "spec":{"volumes":[{"name":"v","emptyDir":{}}]}}"#;
+    let decoded = pod(text, FieldValidation::Strict).expect("nothing wrong");
+    assert_eq!(
+        decoded.value,
+        json!({"metadata": {"annotations": {"a": ""}}, "spec": {"volumes": [{"name": "v", "emptyDir": {}}]}})
+    );
+}
+
+#[test]
+fn forms_with_a_choice_take_both() {
+    let value =
+        json!({"spec": {"ports": [{"port": 80, "targetPort": 8080}, {"port": 81, "targetPort": "http"}]}});
+    assert_eq!(
+        check(&kind::SERVICE, value.clone(), FieldValidation::Strict)
+            .expect("both")
+            .value,
+        value
+    );
+    let value = json!({"spec": {"resources": {"requests": {"storage": 1_073_741_824}}}});
+    assert_eq!(
+        check(
+            &kind::PERSISTENT_VOLUME_CLAIM,
+            value.clone(),
+            FieldValidation::Strict
+        )
+        .expect("number")
+        .value,
+        value
+    );
+}
