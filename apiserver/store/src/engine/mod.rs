@@ -1,0 +1,28 @@
+//! What the store needs of an engine: ordered keys, atomic batches, and a real barrier.
+//!
+//! Engines know bytes only. All of them pass the same conformance suite (`conformance.rs`).
+
+use crate::Error;
+
+pub(crate) mod memory;
+
+/// One write of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Op {
+    /// UTF-8, parts joined by `/`.
+    pub(crate) key: String,
+    /// What to put there; `None` deletes.
+    pub(crate) value: Option<Vec<u8>>,
+}
+
+/// A place for bytes. Only one thread uses it.
+pub(crate) trait Engine: Send {
+    /// Hands over every key with its value, in key order.
+    fn load(&mut self, each: &mut dyn FnMut(&str, &[u8]) -> Result<(), Error>) -> Result<(), Error>;
+
+    /// Writes all of `ops` or none. After a crash an unsynced batch is there as a whole or not at all.
+    fn apply(&mut self, ops: Vec<Op>) -> Result<(), Error>;
+
+    /// Returns once every batch applied so far outlives a power cut.
+    fn sync(&mut self) -> Result<(), Error>;
+}

@@ -1,0 +1,73 @@
+//! Why the store does not do what it was asked for.
+
+use std::sync::Arc;
+
+use orlop_objects::Revision;
+
+/// A store failure. A transaction's own failure is [`UpdateError::Refused`].
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The revision is older than what is kept: list again.
+    #[error("revision {asked} is no longer kept (oldest: {oldest})")]
+    Expired {
+        /// The revision asked for.
+        asked: Revision,
+        /// The oldest revision that can still be asked for.
+        oldest: Revision,
+    },
+    /// The revision has not happened yet.
+    #[error("revision {asked} is in the future (newest: {newest})")]
+    Future {
+        /// The revision asked for.
+        asked: Revision,
+        /// The newest revision.
+        newest: Revision,
+    },
+    /// An earlier I/O error stopped all writes; reads go on.
+    #[error("the store takes no writes since an I/O error: {reason}")]
+    Unavailable {
+        /// What went wrong, in words.
+        reason: Arc<str>,
+    },
+    /// The transaction lost against others, and so did its five reruns.
+    #[error("the transaction conflicted with others, and so did its 5 reruns")]
+    Conflict,
+    /// The transaction breaks a limit: 64 objects, 1 MiB, one object of a kind.
+    #[error("the transaction is refused: {reason}")]
+    Limits {
+        /// Which limit, and what the transaction holds.
+        reason: String,
+    },
+    /// Opening or reading the engine failed.
+    #[error("{operation} the store: {source}")]
+    Engine {
+        /// `open`, `read`, `create`, …
+        operation: &'static str,
+        /// What went wrong.
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl Error {
+    /// An engine failure with its source.
+    pub(crate) fn engine(
+        operation: &'static str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Engine {
+            operation,
+            source: Arc::from(source.into()),
+        }
+    }
+}
+
+/// What `Store::update` answers when it does not commit.
+#[derive(Debug, thiserror::Error)]
+pub enum UpdateError<E> {
+    /// The closure refused.
+    #[error("refused")]
+    Refused(E),
+    /// The store could not.
+    #[error(transparent)]
+    Store(#[from] Error),
+}
