@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use orlop_objects::Kind;
 use serde_json::{Value, json};
 
+use super::Column;
+
 mod cells;
 mod cluster;
 mod event;
@@ -16,21 +18,6 @@ mod workloads;
 
 #[cfg(test)]
 mod tests;
-
-/// One column of a Table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Column {
-    /// Heading; kubectl prints it in capitals.
-    pub name: &'static str,
-    /// `string`, `integer` or `boolean`.
-    pub r#type: &'static str,
-    /// `name` for the name, else empty.
-    pub format: &'static str,
-    /// One sentence for `-o json` readers.
-    pub description: &'static str,
-    /// 0 = always printed, 1 = by `-o wide`.
-    pub priority: i32,
-}
 
 impl Column {
     const fn new(name: &'static str, description: &'static str) -> Self {
@@ -68,17 +55,17 @@ fn printer(kind: &Kind) -> &'static Printer {
 }
 
 /// The columns of a kind.
-pub fn columns(kind: &Kind) -> &'static [Column] {
+pub(crate) fn columns(kind: &Kind) -> &'static [Column] {
     printer(kind).columns
 }
 
 /// The cells of one object, as many as there are columns.
-pub fn row(kind: &Kind, object: &Value, now: Timestamp) -> Vec<Value> {
+pub(crate) fn row(kind: &Kind, object: &Value, now: Timestamp) -> Vec<Value> {
     (printer(kind).row)(object, now)
 }
 
 /// Conditions of a row itself: finished pods carry one, so that clients can grey them out.
-pub fn row_conditions(kind: &Kind, object: &Value) -> Vec<Value> {
+pub(crate) fn conditions(kind: &Kind, object: &Value) -> Vec<Value> {
     let phase = object["status"]["phase"].as_str().unwrap_or_default();
     if (kind.plural, kind.group) != ("pods", "") || !matches!(phase, "Succeeded" | "Failed") {
         return Vec::new();

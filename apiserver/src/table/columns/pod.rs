@@ -14,7 +14,10 @@ pub(super) static PRINTERS: &[Printer] = &[Printer {
         NAME,
         Column::new("Ready", "Containers that are ready, of all"),
         Column::new("Status", "What the pod as a whole is doing"),
-        Column::new("Restarts", "Restarts of its containers, and how long ago the last one was"),
+        Column::new(
+            "Restarts",
+            "Restarts of its containers, and how long ago the last one was",
+        ),
         AGE,
         Column::wide("IP", "Address of the pod"),
         Column::wide("Node", "Node that it is bound to"),
@@ -62,16 +65,29 @@ fn status(object: &Value) -> String {
     }
     let statuses = list(object, "/status/containerStatuses");
     let reason = statuses.iter().find_map(trouble).or_else(|| gated(object));
-    let reason = reason.unwrap_or_else(|| if said.is_empty() { phase.to_owned() } else { said.to_owned() });
+    let reason = reason.unwrap_or_else(|| {
+        if said.is_empty() {
+            phase.to_owned()
+        } else {
+            said.to_owned()
+        }
+    });
     if reason == "Completed" && statuses.iter().any(is_ready) {
-        return if has_condition(object, "Ready") { "Running".to_owned() } else { "NotReady".to_owned() };
+        return if has_condition(object, "Ready") {
+            "Running".to_owned()
+        } else {
+            "NotReady".to_owned()
+        };
     }
     reason
 }
 
 fn gated(object: &Value) -> Option<String> {
     let gate = |c: &&Value| c["type"] == "PodScheduled" && c["reason"] == "SchedulingGated";
-    list(object, "/status/conditions").iter().find(gate).map(|_| "SchedulingGated".to_owned())
+    list(object, "/status/conditions")
+        .iter()
+        .find(gate)
+        .map(|_| "SchedulingGated".to_owned())
 }
 
 /// Why a container waits or how it ended.
@@ -95,7 +111,9 @@ fn ended(terminated: &Value) -> String {
 fn initializing(object: &Value) -> Option<String> {
     let all = list(object, "/spec/initContainers").len();
     let statuses = list(object, "/status/initContainerStatuses").iter().enumerate();
-    let done = |s: &Value| s.pointer("/state/terminated").is_some_and(|t| t["exitCode"] == 0) || s["started"] == true;
+    let done = |s: &Value| {
+        s.pointer("/state/terminated").is_some_and(|t| t["exitCode"] == 0) || s["started"] == true
+    };
     let (index, status) = statuses.into_iter().find(|(_, s)| !done(s))?;
     Some(match status.pointer("/state/terminated") {
         Some(terminated) => format!("Init:{}", ended(terminated)),
@@ -107,15 +125,25 @@ fn initializing(object: &Value) -> Option<String> {
 }
 
 fn has_condition(object: &Value, condition: &str) -> bool {
-    list(object, "/status/conditions").iter().any(|c| c["type"] == condition && c["status"] == "True")
+    list(object, "/status/conditions")
+        .iter()
+        .any(|c| c["type"] == condition && c["status"] == "True")
 }
 
 /// `2`, or `2 (5m ago)` once a restart's moment is known.
 fn restarts(object: &Value, now: Timestamp) -> String {
     let statuses = list(object, "/status/containerStatuses");
     let count: i64 = statuses.iter().map(|s| integer(s, "/restartCount")).sum();
-    let last = statuses.iter().map(|s| text(s, "/lastState/terminated/finishedAt")).max().unwrap_or_default();
-    if count == 0 || last.is_empty() { count.to_string() } else { format!("{count} ({} ago)", since(last, now)) }
+    let last = statuses
+        .iter()
+        .map(|s| text(s, "/lastState/terminated/finishedAt"))
+        .max()
+        .unwrap_or_default();
+    if count == 0 || last.is_empty() {
+        count.to_string()
+    } else {
+        format!("{count} ({} ago)", since(last, now))
+    }
 }
 
 fn gates(object: &Value) -> String {
@@ -123,6 +151,9 @@ fn gates(object: &Value) -> String {
     if gates.is_empty() {
         return NONE.to_owned();
     }
-    let passed = gates.iter().filter(|gate| has_condition(object, text(gate, "/conditionType"))).count();
+    let passed = gates
+        .iter()
+        .filter(|gate| has_condition(object, text(gate, "/conditionType")))
+        .count();
     format!("{passed}/{}", gates.len())
 }

@@ -35,7 +35,10 @@ pub(super) static PRINTERS: &[Printer] = &[
             Column::new("Status", "Phase, or Terminating"),
             Column::new("Volume", "The volume it is bound to"),
             Column::new("Capacity", "Size of that volume"),
-            Column::new("Access Modes", "How that volume may be mounted: RWO, ROX, RWX, RWOP"),
+            Column::new(
+                "Access Modes",
+                "How that volume may be mounted: RWO, ROX, RWX, RWOP",
+            ),
             Column::new("StorageClass", "Class"),
             Column::new("VolumeAttributesClass", "Class of its changeable attributes"),
             AGE,
@@ -71,7 +74,11 @@ pub(super) static PRINTERS: &[Printer] = &[
         kind: ("csidrivers", STORAGE),
         columns: &[
             NAME,
-            Column::new("AttachRequired", "Whether its volumes are attached before they are mounted").of_type("boolean"),
+            Column::new(
+                "AttachRequired",
+                "Whether its volumes are attached before they are mounted",
+            )
+            .of_type("boolean"),
             Column::new("PodInfoOnMount", "Whether it is told which pod mounts").of_type("boolean"),
             Column::new("StorageCapacity", "Whether the scheduler asks for its capacity").of_type("boolean"),
             Column::new("TokenRequests", "Audiences of the tokens it is given"),
@@ -83,17 +90,34 @@ pub(super) static PRINTERS: &[Printer] = &[
     },
     Printer {
         kind: ("csinodes", STORAGE),
-        columns: &[NAME, Column::new("Drivers", "How many drivers run there").of_type("integer"), AGE],
-        row: |object, now| vec![name(object), count(object, "/spec/drivers").into(), age(object, now)],
+        columns: &[
+            NAME,
+            Column::new("Drivers", "How many drivers run there").of_type("integer"),
+            AGE,
+        ],
+        row: |object, now| {
+            vec![
+                name(object),
+                count(object, "/spec/drivers").into(),
+                age(object, now),
+            ]
+        },
     },
 ];
 
 fn phase(object: &Value) -> &str {
-    if object.pointer("/metadata/deletionTimestamp").is_some() { "Terminating" } else { text(object, "/status/phase") }
+    if object.pointer("/metadata/deletionTimestamp").is_some() {
+        "Terminating"
+    } else {
+        text(object, "/status/phase")
+    }
 }
 
 fn volume(object: &Value, now: Timestamp) -> Vec<Value> {
-    let claim = match (text(object, "/spec/claimRef/namespace"), text(object, "/spec/claimRef/name")) {
+    let claim = match (
+        text(object, "/spec/claimRef/namespace"),
+        text(object, "/spec/claimRef/name"),
+    ) {
         (_, "") => String::new(),
         (namespace, name) => format!("{namespace}/{name}"),
     };
@@ -116,7 +140,10 @@ fn claim(object: &Value, now: Timestamp) -> Vec<Value> {
     // What the status says counts only once a volume is named: before, it is somebody's leftover.
     let named = !text(object, "/spec/volumeName").is_empty();
     let (capacity, modes) = if named {
-        (text(object, "/status/capacity/storage"), access_modes(object, "/status/accessModes"))
+        (
+            text(object, "/status/capacity/storage"),
+            access_modes(object, "/status/accessModes"),
+        )
     } else {
         ("", String::new())
     };
@@ -138,7 +165,11 @@ fn class(object: &Value, now: Timestamp) -> Vec<Value> {
         "/metadata/annotations/storageclass.kubernetes.io~1is-default-class",
         "/metadata/annotations/storageclass.beta.kubernetes.io~1is-default-class",
     ];
-    let mark = if MARKS.iter().any(|mark| text(object, mark) == "true") { " (default)" } else { "" };
+    let mark = if MARKS.iter().any(|mark| text(object, mark) == "true") {
+        " (default)"
+    } else {
+        ""
+    };
     vec![
         format!("{}{mark}", text(object, "/metadata/name")).into(),
         text(object, "/provisioner").into(),
@@ -162,15 +193,26 @@ fn attachment(object: &Value, now: Timestamp) -> Vec<Value> {
 
 fn driver(object: &Value, now: Timestamp) -> Vec<Value> {
     let audiences = joined(object, "/spec/tokenRequests", "/audience");
-    let modes: Vec<&str> = list(object, "/spec/volumeLifecycleModes").iter().filter_map(Value::as_str).collect();
+    let modes: Vec<&str> = list(object, "/spec/volumeLifecycleModes")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
     vec![
         name(object),
         boolean(object, "/spec/attachRequired", true).into(),
         boolean(object, "/spec/podInfoOnMount", false).into(),
         boolean(object, "/spec/storageCapacity", false).into(),
-        if audiences.is_empty() { UNSET.into() } else { audiences.into() },
+        if audiences.is_empty() {
+            UNSET.into()
+        } else {
+            audiences.into()
+        },
         boolean(object, "/spec/requiresRepublish", false).into(),
-        if modes.is_empty() { NONE.into() } else { modes.join(",").into() },
+        if modes.is_empty() {
+            NONE.into()
+        } else {
+            modes.join(",").into()
+        },
         age(object, now),
     ]
 }

@@ -18,9 +18,24 @@ fn printed(kind: &Kind, object: &Value) -> String {
 #[test]
 fn durations_keep_the_two_units_that_matter() {
     let table = [
-        (-5, "<invalid>"), (-1, "0s"), (0, "0s"), (119, "119s"), (120, "2m"), (599, "9m59s"), (600, "10m"),
-        (10_799, "179m"), (10_800, "3h"), (11_000, "3h3m"), (28_800, "8h"), (172_799, "47h"), (172_800, "2d"),
-        (180_000, "2d2h"), (691_200, "8d"), (63_071_999, "729d"), (63_072_000, "2y"), (64_000_000, "2y10d"),
+        (-5, "<invalid>"),
+        (-1, "0s"),
+        (0, "0s"),
+        (119, "119s"),
+        (120, "2m"),
+        (599, "9m59s"),
+        (600, "10m"),
+        (10_799, "179m"),
+        (10_800, "3h"),
+        (11_000, "3h3m"),
+        (28_800, "8h"),
+        (172_799, "47h"),
+        (172_800, "2d"),
+        (180_000, "2d2h"),
+        (691_200, "8d"),
+        (63_071_999, "729d"),
+        (63_072_000, "2y"),
+        (64_000_000, "2y10d"),
         (252_288_000, "8y"),
     ];
     for (seconds, text) in table {
@@ -84,29 +99,56 @@ fn the_status_of_a_pod() {
     let table = [
         (pod(false, json!({"phase": "Pending"})), "0/1|Pending"),
         (pod(true, json!({"phase": "Running"})), "0/1|Terminating"),
-        (pod(true, json!({"phase": "Running", "reason": "NodeLost"})), "0/1|Unknown"),
-        (pod(true, json!({"phase": "Succeeded"})), "0/1|Succeeded"),
-        (pod(false, json!({"phase": "Failed", "reason": "Evicted"})), "0/1|Evicted"),
-        (pod(false, json!({"phase": "Running", "containerStatuses": one(json!({"running": {}}), true)})), "1/1|Running"),
         (
-            pod(false, json!({"phase": "Running", "containerStatuses": one(json!({"waiting": {"reason": "CrashLoopBackOff"}}), false)})),
+            pod(true, json!({"phase": "Running", "reason": "NodeLost"})),
+            "0/1|Unknown",
+        ),
+        (pod(true, json!({"phase": "Succeeded"})), "0/1|Succeeded"),
+        (
+            pod(false, json!({"phase": "Failed", "reason": "Evicted"})),
+            "0/1|Evicted",
+        ),
+        (
+            pod(
+                false,
+                json!({"phase": "Running", "containerStatuses": one(json!({"running": {}}), true)}),
+            ),
+            "1/1|Running",
+        ),
+        (
+            pod(
+                false,
+                json!({"phase": "Running", "containerStatuses": one(json!({"waiting": {"reason": "CrashLoopBackOff"}}), false)}),
+            ),
             "0/1|CrashLoopBackOff",
         ),
         (
-            pod(false, json!({"phase": "Succeeded", "containerStatuses": one(json!({"terminated": {"reason": "Completed", "exitCode": 0}}), false)})),
+            pod(
+                false,
+                json!({"phase": "Succeeded", "containerStatuses": one(json!({"terminated": {"reason": "Completed", "exitCode": 0}}), false)}),
+            ),
             "0/1|Completed",
         ),
         (
-            pod(false, json!({"phase": "Failed", "containerStatuses": one(json!({"terminated": {"exitCode": 3}}), false)})),
+            pod(
+                false,
+                json!({"phase": "Failed", "containerStatuses": one(json!({"terminated": {"exitCode": 3}}), false)}),
+            ),
             "0/1|ExitCode:3",
         ),
         (
-            pod(false, json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "reason": "SchedulingGated"}]})),
+            pod(
+                false,
+                json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "reason": "SchedulingGated"}]}),
+            ),
             "0/1|SchedulingGated",
         ),
     ];
     for (object, text) in table {
-        assert_eq!(printed(&kind::POD, &object), format!("p|{text}|0|<unknown>|<none>|<none>|<none>|<none>"));
+        assert_eq!(
+            printed(&kind::POD, &object),
+            format!("p|{text}|0|<unknown>|<none>|<none>|<none>|<none>")
+        );
     }
 }
 

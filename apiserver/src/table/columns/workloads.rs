@@ -66,7 +66,13 @@ pub(super) static PRINTERS: &[Printer] = &[
     },
     Printer {
         kind: ("statefulsets", APPS),
-        columns: &[NAME, Column::new("Ready", "Pods that are ready, of those wanted"), AGE, CONTAINERS, IMAGES],
+        columns: &[
+            NAME,
+            Column::new("Ready", "Pods that are ready, of those wanted"),
+            AGE,
+            CONTAINERS,
+            IMAGES,
+        ],
         row: |object, now| {
             let ready = format!("{}/{}", status(object, "readyReplicas"), wanted(object));
             let mut row = vec![name(object), ready.into(), age(object, now)];
@@ -100,7 +106,12 @@ pub(super) static PRINTERS: &[Printer] = &[
             AGE,
         ],
         row: |object, now| {
-            vec![name(object), controller(object).into(), integer(object, "/revision").into(), age(object, now)]
+            vec![
+                name(object),
+                controller(object).into(),
+                integer(object, "/revision").into(),
+                age(object, now),
+            ]
         },
     },
 ];
@@ -110,12 +121,18 @@ fn status(object: &Value, field: &str) -> i64 {
 }
 
 fn wanted(object: &Value) -> i64 {
-    object.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1)
+    object
+        .pointer("/spec/replicas")
+        .and_then(Value::as_i64)
+        .unwrap_or(1)
 }
 
 fn template(object: &Value) -> [Value; 2] {
     const PATH: &str = "/spec/template/spec/containers";
-    [joined(object, PATH, "/name").into(), joined(object, PATH, "/image").into()]
+    [
+        joined(object, PATH, "/name").into(),
+        joined(object, PATH, "/image").into(),
+    ]
 }
 
 fn daemon_set(object: &Value, now: Timestamp) -> Vec<Value> {
@@ -137,8 +154,12 @@ fn daemon_set(object: &Value, now: Timestamp) -> Vec<Value> {
 
 /// `statefulset.apps/web`, as kubectl names an owner.
 fn controller(object: &Value) -> String {
-    let owner = list(object, "/metadata/ownerReferences").iter().find(|owner| owner["controller"] == true);
-    let Some(owner) = owner else { return NONE.to_owned() };
+    let owner = list(object, "/metadata/ownerReferences")
+        .iter()
+        .find(|owner| owner["controller"] == true);
+    let Some(owner) = owner else {
+        return NONE.to_owned();
+    };
     let kind = text(owner, "/kind").to_lowercase();
     match text(owner, "/apiVersion").split_once('/') {
         Some((group, _)) => format!("{kind}.{group}/{}", text(owner, "/name")),
