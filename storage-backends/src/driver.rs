@@ -59,7 +59,9 @@ impl Code {
     /// When a call that failed so should be tried again.
     pub fn retry(self) -> Retry {
         match self {
-            Self::Aborted | Self::Internal | Self::FailedPrecondition | Self::ResourceExhausted => Retry::Later,
+            Self::Aborted | Self::Internal | Self::FailedPrecondition | Self::ResourceExhausted => {
+                Retry::Later
+            }
             Self::InvalidArgument
             | Self::NotFound
             | Self::AlreadyExists

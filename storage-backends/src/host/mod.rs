@@ -11,6 +11,7 @@ use std::{
 
 pub mod fake;
 pub mod linux;
+pub mod options;
 mod runtime;
 
 pub use runtime::{Container, ContainerRequest, ContainerStatus, Namespace, Process, Runtime};
@@ -147,6 +148,10 @@ pub struct LoopDevice {
     pub backing: FileId,
     /// The backing file's path as the kernel reports it (`… (deleted)` when unlinked).
     pub path: PathBuf,
+    /// Where in the backing file it begins; 0 for what Orlop attaches.
+    pub offset: u64,
+    /// Where it ends, counted from `offset`; 0 = with the file.
+    pub size_limit: u64,
     /// Whether it goes away with its last user.
     pub autoclear: bool,
     /// Whether it bypasses the page cache of the backing file.

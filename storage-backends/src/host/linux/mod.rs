@@ -1,7 +1,111 @@
-//! The real machine: [`Linux`] carries out [`Host`](super::Host) with system calls, three ioctls and three programs.
+//! The real machine: [`Linux`] carries out [`Host`] with system calls, three ioctls and three programs.
 //!
 //! Owns: how an effect is done. Must not know: when or why; policy is above.
 
+use std::{io, path::Path};
+
+use super::{
+    Cause, Error, FileInfo, FsType, Host, LoopDevice, MountEntry, MountRequest, Probe, Result, Space,
+};
+
+mod files;
+mod format;
+mod loop_ioctl;
+mod loops;
+mod mountinfo;
+mod mounts;
+pub(crate) mod program;
+mod remove;
+mod superblock;
+
 /// The machine that this process runs on.
-#[derive(Debug, Default)]
-pub struct Linux {}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Linux;
+
+/// Says what was being done to which path when the kernel said no.
+fn failed(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> Error {
+    let object = path.display().to_string();
+    move |error| Error {
+        operation,
+        object: object.clone(),
+        source: Cause::Os(error),
+    }
+}
+
+impl Host for Linux {
+    fn create_sparse(&self, path: &Path, bytes: u64) -> Result<()> {
+        files::create_sparse(path, bytes)
+    }
+
+    fn allocate(&self, path: &Path, bytes: u64) -> Result<()> {
+        files::allocate(path, bytes)
+    }
+
+    fn sync_file(&self, path: &Path) -> Result<()> {
+        files::sync_file(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        files::rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> Result<()> {
+        files::remove_file(path)
+    }
+
+    fn create_dir(&self, path: &Path) -> Result<()> {
+        files::create_dir(path)
+    }
+
+    fn remove_dir(&self, path: &Path) -> Result<()> {
+        files::remove_dir(path)
+    }
+
+    fn remove_tree(&self, path: &Path) -> Result<()> {
+        remove::tree(path)
+    }
+
+    fn file(&self, path: &Path) -> Result<Option<FileInfo>> {
+        files::file(path)
+    }
+
+    fn list_dir(&self, path: &Path) -> Result<Vec<String>> {
+        files::list_dir(path)
+    }
+
+    fn space(&self, path: &Path) -> Result<Space> {
+        files::space(path)
+    }
+
+    fn make_filesystem(&self, path: &Path, fs_type: FsType, uuid: &str) -> Result<()> {
+        format::make(path, fs_type, uuid)
+    }
+
+    fn probe(&self, path: &Path) -> Result<Probe> {
+        format::probe(path)
+    }
+
+    fn attach_loop(&self, file: &Path, read_only: bool) -> Result<LoopDevice> {
+        loops::attach(file, read_only)
+    }
+
+    fn loops(&self) -> Result<Vec<LoopDevice>> {
+        loops::list()
+    }
+
+    fn detach_loop(&self, device: &Path) -> Result<()> {
+        loops::detach(device)
+    }
+
+    fn mounts(&self) -> Result<Vec<MountEntry>> {
+        mountinfo::read()
+    }
+
+    fn mount(&self, request: &MountRequest) -> Result<()> {
+        mounts::mount(request)
+    }
+
+    fn unmount(&self, target: &Path) -> Result<()> {
+        mounts::unmount(target)
+    }
+}

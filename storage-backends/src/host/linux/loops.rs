@@ -1,0 +1,240 @@
+//! Loop devices: found by the identity of their backing file, attached in one ioctl, detached only when unused.
+//!
+//! `loopdev` detaches; attaching is our own `LOOP_CONFIGURE`, which sets file, flags and name in one step, where
+//! `LOOP_SET_FD` + `LOOP_SET_STATUS64` leave a device half set up when the process dies between them. Numbers and
+//! structures: `linux/loop.h`, loop(4).
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::Mutex,
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{errno::Errno, libc};
+
+use super::{
+    super::{Cause, Error, FileId, LoopDevice, Result},
+    failed,
+    loop_ioctl::{self, Info},
+};
+
+const CONTROL: &str = "/dev/loop-control";
+const SYSFS: &str = "/sys/block";
+/// Others (another Orlop, losetup) may take the device that the kernel just named free; the next one is as good.
+const ATTEMPTS: usize = 64;
+/// How long a device node may take to appear, and a detached device to let go of its file.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Within this process, "which is free" and "take it" are one step.
+static TAKING: Mutex<()> = Mutex::new(());
+
+pub(super) fn attach(file: &Path, read_only: bool) -> Result<LoopDevice> {
+    let context = failed("attach loop device to", file);
+    let backing = OpenOptions::new()
+        .read(true)
+        .write(!read_only)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(file)
+        .map_err(&context)?;
+    let device = take_free(&backing, file, read_only).map_err(&context)?;
+    let found = inspect(&device).map_err(&context)?;
+    let wanted = backing.metadata().map_err(&context)?;
+    match found {
+        Some(found)
+            if found.backing
+                == (FileId {
+                    device: wanted.dev(),
+                    inode: wanted.ino(),
+                }) =>
+        {
+            Ok(found)
+        }
+        _ => Err(Error {
+            operation: "attach loop device to",
+            object: file.display().to_string(),
+            source: Cause::Refused(format!("{} does not hold it afterwards", device.display())),
+        }),
+    }
+}
+
+fn take_free(backing: &File, path: &Path, read_only: bool) -> io::Result<PathBuf> {
+    let control = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(CONTROL)
+        .map_err(|error| explain_control(&error))?;
+    let _taking = TAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    for _ in 0..ATTEMPTS {
+        let number = loop_ioctl::free(&control)?;
+        let device = PathBuf::from(format!("/dev/loop{number}"));
+        let node = open_node(&device, number)?;
+        match configure(&node, backing, path, read_only) {
+            Ok(()) => return Ok(device),
+            Err(Errno::EBUSY) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Errno::EBUSY.into())
+}
+
+fn explain_control(error: &io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => io::Error::new(
+            error.kind(),
+            format!("{CONTROL} is not there; load the kernel module `loop`"),
+        ),
+        kind => io::Error::new(kind, format!("{CONTROL}: {error}")),
+    }
+}
+
+/// Direct I/O, and through the page cache only where the file's file system refuses it.
+fn configure(node: &File, backing: &File, path: &Path, read_only: bool) -> std::result::Result<(), Errno> {
+    match loop_ioctl::configure(node, backing, path, read_only, true) {
+        Err(Errno::EINVAL | Errno::EOPNOTSUPP) => {
+            loop_ioctl::configure(node, backing, path, read_only, false)
+        }
+        other => other,
+    }
+}
+
+/// Opens a device node that devtmpfs may still be about to make.
+fn open_node(device: &Path, minor: u32) -> io::Result<File> {
+    let until = Instant::now() + PATIENCE;
+    let node = loop {
+        match OpenOptions::new().read(true).write(true).open(device) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && Instant::now() < until => pause(),
+            other => break other?,
+        }
+    };
+    let number = number_of(&node.metadata()?);
+    if number == (loop_ioctl::MAJOR, minor) {
+        Ok(node)
+    } else {
+        let found = format!("{} is device {number:?} and no loop device", device.display());
+        Err(io::Error::new(io::ErrorKind::InvalidInput, found))
+    }
+}
+
+fn number_of(metadata: &fs::Metadata) -> (u32, u32) {
+    (
+        rustix::fs::major(metadata.rdev()),
+        rustix::fs::minor(metadata.rdev()),
+    )
+}
+
+pub(super) fn list() -> Result<Vec<LoopDevice>> {
+    let context = failed("list loop devices in", Path::new(SYSFS));
+    let mut found = Vec::new();
+    for entry in fs::read_dir(SYSFS).map_err(&context)? {
+        let name = entry.map_err(&context)?.file_name();
+        let Some(number) = name.to_str().and_then(|name| name.strip_prefix("loop")) else {
+            continue;
+        };
+        if number.bytes().all(|byte| byte.is_ascii_digit()) {
+            let device = Path::new("/dev").join(&name);
+            found.extend(inspect(&device).map_err(failed("look at", &device))?);
+        }
+    }
+    found.sort_by_key(|device| device.number.1);
+    Ok(found)
+}
+
+/// What a loop device holds; `None` when it holds nothing.
+fn inspect(device: &Path) -> io::Result<Option<LoopDevice>> {
+    let Some(name) = device.file_name() else {
+        return Ok(None);
+    };
+    let attributes = Path::new(SYSFS).join(name).join("loop");
+    // The directory is there exactly while a file is attached: idle devices need not be opened.
+    let Some(path) = attribute(&attributes, "backing_file")? else {
+        return Ok(None);
+    };
+    let node = match OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(device)
+    {
+        Ok(node) => node,
+        Err(error) if vanished(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let info = match loop_ioctl::status(&node) {
+        Ok(info) => info,
+        Err(Errno::ENXIO) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let direct_io = attribute(&attributes, "dio")?.as_deref() == Some("1");
+    Ok(Some(describe(
+        device,
+        number_of(&node.metadata()?),
+        &info,
+        PathBuf::from(path),
+        direct_io,
+    )))
+}
+
+fn describe(device: &Path, number: (u32, u32), info: &Info, path: PathBuf, direct_io: bool) -> LoopDevice {
+    LoopDevice {
+        device: device.to_owned(),
+        number,
+        backing: FileId {
+            device: info.lo_device,
+            inode: info.lo_inode,
+        },
+        path,
+        offset: info.lo_offset,
+        size_limit: info.lo_sizelimit,
+        autoclear: info.lo_flags & loop_ioctl::AUTOCLEAR != 0,
+        direct_io,
+        read_only: info.lo_flags & loop_ioctl::READ_ONLY != 0,
+    }
+}
+
+fn attribute(directory: &Path, name: &str) -> io::Result<Option<String>> {
+    match fs::read_to_string(directory.join(name)) {
+        Ok(value) => Ok(Some(value.strip_suffix('\n').unwrap_or(&value).to_owned())),
+        Err(error) if vanished(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// sysfs and the device say so in these ways when another process detaches at this moment.
+fn vanished(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error().map(Errno::from_raw),
+        Some(Errno::ENOENT | Errno::ENODEV | Errno::ENXIO)
+    )
+}
+
+pub(super) fn detach(device: &Path) -> Result<()> {
+    let context = failed("detach", device);
+    {
+        // An exclusive open is refused while a file system on the device is mounted, in any mount namespace. Without
+        // it the kernel would say yes, and let go only with the last user.
+        let _exclusive = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_EXCL | libc::O_NONBLOCK)
+            .open(device)
+            .map_err(&context)?;
+        loopdev::LoopDevice::open(device)
+            .and_then(|device| device.detach())
+            .map_err(&context)?;
+    }
+    let until = Instant::now() + PATIENCE;
+    // Somebody who looks at the device at this moment (blkid, another Orlop) holds it for that long.
+    while inspect(device).map_err(&context)?.is_some() {
+        if Instant::now() >= until {
+            return Err(context(Errno::EBUSY.into()));
+        }
+        pause();
+    }
+    Ok(())
+}
+
+fn pause() {
+    thread::sleep(Duration::from_millis(1));
+}
