@@ -15,6 +15,7 @@ pub mod kind;
 pub mod meta;
 pub mod object;
 pub mod patch;
+pub mod quantity;
 pub mod schema;
 
 pub use error::{Cause, FieldError};
@@ -22,3 +23,4 @@ pub use key::Key;
 pub use kind::{Kind, Typed};
 pub use meta::Meta;
 pub use object::{DecodeError, Object, Revision};
+pub use quantity::Quantity;
