@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::Kind;
+use crate::{Kind, Quantity, kind};
 
 /// An ordered index. Entries are text, compared bytewise; parts are joined by `\0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,6 +26,165 @@ pub enum Index {
 }
 
 /// The entries of one object.
-pub fn entries(_kind: &'static Kind, _object: &Value) -> Vec<(Index, String)> {
-    Vec::new()
+pub fn entries(kind: &'static Kind, object: &Value) -> Vec<(Index, String)> {
+    let mut entries = Vec::new();
+    if *kind == kind::POD {
+        pod(object, &mut entries);
+    } else if *kind == kind::PERSISTENT_VOLUME {
+        volume(object, &mut entries);
+    } else if *kind == kind::PERSISTENT_VOLUME_CLAIM {
+        add(
+            &mut entries,
+            Index::ClaimsByVolume,
+            text(object, "/spec/volumeName"),
+        );
+    } else if *kind == kind::VOLUME_ATTACHMENT {
+        let volume = text(object, "/spec/source/persistentVolumeName");
+        add(&mut entries, Index::AttachmentsByVolume, volume);
+        add(
+            &mut entries,
+            Index::AttachmentsByNode,
+            text(object, "/spec/nodeName"),
+        );
+    }
+    for owner in list(object, "/metadata/ownerReferences") {
+        add(&mut entries, Index::ByOwner, text(owner, "/uid"));
+    }
+    entries
+}
+
+/// The size part of a [`Index::FreeVolumes`] entry: a range of sizes is a range of entries.
+pub fn size_key(size: &Quantity) -> String {
+    format!(
+        "{:032x}",
+        size.to_units()
+            .unwrap_or(if size.is_negative() { 0 } else { u128::MAX })
+    )
+}
+
+/// The claim by which a pod's volume is backed: named, or its own ephemeral one (`pod-volume`).
+pub fn claim_of<'v>(pod: &str, volume: &'v Value) -> Option<std::borrow::Cow<'v, str>> {
+    let named = text(volume, "/persistentVolumeClaim/claimName");
+    if !named.is_empty() {
+        return Some(named.into());
+    }
+    volume
+        .get("ephemeral")
+        .map(|_| format!("{pod}-{}", text(volume, "/name")).into())
+}
+
+fn pod(object: &Value, entries: &mut Vec<(Index, String)>) {
+    add(entries, Index::PodsByNode, text(object, "/spec/nodeName"));
+    let (namespace, name) = (
+        text(object, "/metadata/namespace"),
+        text(object, "/metadata/name"),
+    );
+    for volume in list(object, "/spec/volumes") {
+        let entry = claim_of(name, volume).map(|claim| (Index::PodsByClaim, format!("{namespace}\0{claim}")));
+        // A pod may mount one claim under two names; it is found once.
+        entries.extend(entry.filter(|e| !entries.contains(e)));
+    }
+}
+
+fn volume(object: &Value, entries: &mut Vec<(Index, String)>) {
+    if let Some(claim) = object.pointer("/spec/claimRef") {
+        let entry = format!("{}\0{}", text(claim, "/namespace"), text(claim, "/name"));
+        add(entries, Index::VolumesByClaim, &entry);
+    } else if object.pointer("/metadata/deletionTimestamp").is_none() {
+        let size = object
+            .pointer("/spec/capacity/storage")
+            .and_then(|v| Quantity::from_value(v).ok());
+        let mode = match text(object, "/spec/volumeMode") {
+            "" => "Filesystem",
+            mode => mode,
+        };
+        // A volume without a readable size fits no claim and need not be found.
+        if let Some(size) = size {
+            let class = text(object, "/spec/storageClassName");
+            entries.push((
+                Index::FreeVolumes,
+                format!("{class}\0{mode}\0{}", size_key(&size)),
+            ));
+        }
+    }
+}
+
+fn add(entries: &mut Vec<(Index, String)>, index: Index, entry: &str) {
+    if !entry.is_empty() {
+        entries.push((index, entry.to_owned()));
+    }
+}
+
+fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn list<'v>(value: &'v Value, pointer: &str) -> &'v [Value] {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Index, entries, size_key};
+    use crate::{Quantity, kind};
+
+    #[test]
+    fn pods_are_found_by_node_claim_and_owner() {
+        let pod = json!({
+            "metadata": {"namespace": "default", "name": "web", "ownerReferences": [{"uid": "o1"}]},
+            "spec": {"nodeName": "laptop", "volumes": [
+                {"name": "a", "persistentVolumeClaim": {"claimName": "data"}},
+                {"name": "b", "persistentVolumeClaim": {"claimName": "data"}},
+                {"name": "c", "ephemeral": {}},
+                {"name": "d", "emptyDir": {}},
+            ]},
+        });
+        let wanted = vec![
+            (Index::PodsByNode, "laptop".to_owned()),
+            (Index::PodsByClaim, "default\0data".to_owned()),
+            (Index::PodsByClaim, "default\0web-c".to_owned()),
+            (Index::ByOwner, "o1".to_owned()),
+        ];
+        assert_eq!(entries(&kind::POD, &pod), wanted);
+    }
+
+    #[test]
+    fn a_volume_is_either_free_or_somebodys() {
+        let spec = json!({"capacity": {"storage": "1Gi"}, "storageClassName": "fast"});
+        let mut volume = json!({"metadata": {"name": "v"}, "spec": spec});
+        let free = format!("fast\0Filesystem\0{:032x}", 1_u64 << 30);
+        assert_eq!(
+            entries(&kind::PERSISTENT_VOLUME, &volume),
+            vec![(Index::FreeVolumes, free)]
+        );
+        volume["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+        assert_eq!(entries(&kind::PERSISTENT_VOLUME, &volume), vec![]);
+        volume["spec"]["claimRef"] = json!({"namespace": "default", "name": "data"});
+        let held = vec![(Index::VolumesByClaim, "default\0data".to_owned())];
+        assert_eq!(entries(&kind::PERSISTENT_VOLUME, &volume), held);
+    }
+
+    #[test]
+    fn claims_and_attachments_are_found_by_volume() {
+        let claim = json!({"metadata": {}, "spec": {"volumeName": "v"}});
+        let found = entries(&kind::PERSISTENT_VOLUME_CLAIM, &claim);
+        assert_eq!(found, vec![(Index::ClaimsByVolume, "v".to_owned())]);
+        let attachment = json!({"spec": {"nodeName": "n", "source": {"persistentVolumeName": "v"}}});
+        let wanted = vec![
+            (Index::AttachmentsByVolume, "v".to_owned()),
+            (Index::AttachmentsByNode, "n".to_owned()),
+        ];
+        assert_eq!(entries(&kind::VOLUME_ATTACHMENT, &attachment), wanted);
+    }
+
+    #[test]
+    fn sizes_sort_as_text() {
+        let key = |text| size_key(&Quantity::parse(text).expect("a quantity"));
+        assert!(key("1Ki") < key("1Mi") && key("900Mi") < key("1Gi") && key("1Ei") < key("1000Ei"));
+    }
 }

@@ -13,10 +13,12 @@ pub mod index;
 pub mod key;
 pub mod kind;
 pub mod meta;
+pub mod names;
 pub mod object;
 pub mod patch;
 pub mod quantity;
 pub mod schema;
+pub mod selector;
 
 pub use error::{Cause, FieldError};
 pub use key::Key;
