@@ -1,0 +1,156 @@
+//! Request bodies: read up to a limit, decoded from JSON or YAML, checked against the path.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use orlop_objects::{
+    Kind,
+    decode::{self, FieldValidation},
+};
+use serde_json::Value;
+
+use crate::{events, failure::Failure, path::Target, query::Query};
+
+/// The longest body, as in Kubernetes.
+pub(crate) const LIMIT: usize = 3 * 1024 * 1024;
+
+/// A decoded body with what was left out of it.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    pub(crate) value: Value,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Reads a whole body.
+pub(crate) async fn read(body: Incoming) -> Result<Bytes, Failure> {
+    match Limited::new(body, LIMIT).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(Failure::too_large(format!("Request entity too large: limit is {LIMIT} bytes")))
+        }
+        Err(error) => Err(Failure::bad_request(format!("the request body broke off: {error}"))),
+    }
+}
+
+/// The media type of a body, without parameters; empty where none is given.
+pub(crate) fn media_type(headers: &HeaderMap) -> &str {
+    let text = headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    text.split(';').next().unwrap_or_default().trim()
+}
+
+/// What becomes of unknown and duplicate fields: `?fieldValidation=`. Kubernetes warns unless told otherwise.
+pub(crate) fn validation(query: &Query<'_>) -> Result<FieldValidation, Failure> {
+    match query.get("fieldValidation") {
+        None | Some("Warn") => Ok(FieldValidation::Warn),
+        Some("Strict") => Ok(FieldValidation::Strict),
+        Some("Ignore") => Ok(FieldValidation::Ignore),
+        Some(other) => Err(Failure::bad_request(format!(
+            "query parameter fieldValidation: \"{other}\" is none of Strict, Warn, Ignore"
+        ))),
+    }
+}
+
+/// Decodes an object for a target, in the form that is stored.
+pub(crate) fn object(
+    target: &Target<'_>,
+    headers: &HeaderMap,
+    query: &Query<'_>,
+    bytes: &[u8],
+) -> Result<Decoded, Failure> {
+    let validation = validation(query)?;
+    if target.shown == target.kind && matches!(media_type(headers), "" | "application/json") {
+        let decoded = decode::from_json(target.kind, bytes, validation).map_err(|f| undecodable(target.kind, &f))?;
+        let mut value = decoded.value;
+        check_type(target.shown, &mut value)?;
+        return Ok(Decoded { value, warnings: decoded.warnings });
+    }
+    let mut value = any(headers, bytes)?;
+    check_type(target.shown, &mut value)?;
+    checked(target, value, validation)
+}
+
+/// Checks a value that is there already, as after a patch, and brings it into the form that is stored.
+pub(crate) fn checked(target: &Target<'_>, value: Value, validation: FieldValidation) -> Result<Decoded, Failure> {
+    let value = if target.shown == target.kind { value } else { events::from_shown(value) };
+    let decoded = decode::check(target.kind, value, validation).map_err(|f| undecodable(target.kind, &f))?;
+    Ok(Decoded { value: decoded.value, warnings: decoded.warnings })
+}
+
+/// Decodes a body without a kind of its own: options, bindings, patches.
+pub(crate) fn any(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, Failure> {
+    match media_type(headers) {
+        "" | "application/json" => json(bytes),
+        "application/yaml" | "application/x-yaml" | "text/yaml" => yaml(bytes),
+        "application/vnd.kubernetes.protobuf" => Err(protobuf()),
+        other => Err(Failure::unsupported_media_type(format!(
+            "the body of the request was in an unknown format - accepted media types include: application/json, \
+             application/yaml; it was \"{other}\""
+        ))),
+    }
+}
+
+/// Parses JSON.
+pub(crate) fn json(bytes: &[u8]) -> Result<Value, Failure> {
+    serde_json::from_slice(bytes).map_err(|e| Failure::bad_request(format!("the body is not valid JSON: {e}")))
+}
+
+/// Parses YAML as Kubernetes does: version 1.1 booleans (`yes`, `on`) and octals (`0644`); duplicate keys and
+/// documents behind the first are errors.
+pub(crate) fn yaml(bytes: &[u8]) -> Result<Value, Failure> {
+    let text = std::str::from_utf8(bytes).map_err(|e| Failure::bad_request(format!("the body is not UTF-8: {e}")))?;
+    let options = serde_saphyr::options! {
+        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error,
+        legacy_octal_numbers: true,
+        strict_booleans: false,
+    };
+    serde_saphyr::from_str_with_options(text, options)
+        .map_err(|e| Failure::bad_request(format!("the body is not valid YAML: {e}")))
+}
+
+fn protobuf() -> Failure {
+    Failure::unsupported_media_type(
+        "Orlop does not read protobuf bodies yet, and this command sends one: write the object as a manifest and \
+         use `kubectl create -f` or `kubectl apply -f`, which send JSON (for instance: `kubectl create configmap x \
+         --from-literal=a=b --dry-run=client -o yaml | kubectl create -f -`)",
+    )
+}
+
+fn undecodable(kind: &Kind, failure: &decode::Failure) -> Failure {
+    let of = if kind.group.is_empty() { kind.kind.to_owned() } else { format!("{}.{}", kind.kind, kind.group) };
+    let (version, name) = (kind.version, kind.kind);
+    match failure {
+        decode::Failure::Syntax(text) => Failure::bad_request(format!("the body is not valid JSON: {text}")),
+        fields => Failure::bad_request(format!(
+            "{name} in version \"{version}\" cannot be handled as a {}: {fields}",
+            if of.is_empty() { name } else { name }
+        )),
+    }
+}
+
+/// Fills in `apiVersion` and `kind` where absent, and refuses others than the path's.
+pub(crate) fn check_type(kind: &Kind, value: &mut Value) -> Result<(), Failure> {
+    let Value::Object(fields) = value else {
+        return Err(Failure::bad_request(format!("the body must be an object: a {} as JSON or YAML", kind.kind)));
+    };
+    let expected = kind.api_version();
+    for (field, expected) in [("apiVersion", expected.as_str()), ("kind", kind.kind)] {
+        match fields.get(field) {
+            None | Some(Value::Null) => {
+                fields.insert(field.to_owned(), expected.into());
+            }
+            Some(Value::String(found)) if found == expected => {}
+            Some(Value::String(found)) if found.is_empty() => {
+                fields.insert(field.to_owned(), expected.into());
+            }
+            Some(found) => {
+                let what = if field == "kind" { "kind" } else { "API version" };
+                let found = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
+                return Err(Failure::bad_request(format!(
+                    "the {what} in the data ({found}) does not match the expected {what} ({expected})"
+                )));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! Who is asking. Filled from a client certificate, or given by the listener.
+
+/// The administrators' group: may do everything.
+pub const MASTERS: &str = "system:masters";
+/// The nodes' group: may do what a node does.
+pub const NODES: &str = "system:nodes";
+/// What everybody with a name belongs to.
+pub const AUTHENTICATED: &str = "system:authenticated";
+const NODE_PREFIX: &str = "system:node:";
+
+/// An authenticated user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The user's name, as in `system:admin` or `system:node:laptop`.
+    pub user: String,
+    /// The groups that the user belongs to.
+    pub groups: Vec<String>,
+}
+
+impl Identity {
+    /// The administrator of this cluster.
+    pub fn admin() -> Self {
+        Self { user: "system:admin".to_owned(), groups: vec![MASTERS.to_owned()] }
+    }
+
+    /// The agent of the node `name`.
+    pub fn node(name: &str) -> Self {
+        Self { user: format!("{NODE_PREFIX}{name}"), groups: vec![NODES.to_owned()] }
+    }
+
+    /// Whether the user belongs to `group`.
+    pub fn is_in(&self, group: &str) -> bool {
+        self.groups.iter().any(|g| g == group)
+    }
+
+    /// The node that this identity speaks for. Needs both the name and the group, as in Kubernetes' node authorizer.
+    pub fn node_name(&self) -> Option<&str> {
+        self.user.strip_prefix(NODE_PREFIX).filter(|name| !name.is_empty() && self.is_in(NODES))
+    }
+}

@@ -1,0 +1,130 @@
+//! Patching an object, or its status: merge patch (RFC 7386), JSON patch (RFC 6902), strategic merge patch.
+//!
+//! The registry runs the patch again when somebody else was faster; only a patch that carries a `resourceVersion` can
+//! conflict.
+
+use http::{Response, StatusCode};
+use hyper::body::Incoming;
+use orlop_objects::{FieldError, Key, Kind, decode::FieldValidation, patch::strategic};
+use orlop_registry::Error;
+use serde_json::Value;
+
+use crate::{
+    body,
+    events,
+    failure::Failure,
+    path::Target,
+    present::Presenter,
+    reply::Body,
+    router::Call,
+};
+
+/// Operations in one JSON patch, as in Kubernetes.
+const OPERATIONS: usize = 10_000;
+/// How much larger than the limit for bodies `copy` operations may make an object.
+const GROWTH: usize = body::LIMIT;
+
+/// A parsed patch.
+#[derive(Debug)]
+enum Patch {
+    Merge(Value),
+    Json(json_patch::Patch),
+    Strategic(Value),
+}
+
+pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<Body>, Failure> {
+    let presenter = Presenter::new(call.target, call.query, call.headers)?;
+    let (key, dry_run) = (super::key(call)?, call.dry_run()?);
+    let validation = body::validation(call.query)?;
+    let bytes = body::read(incoming).await?;
+    let patch = parse(body::media_type(call.headers), &bytes)?;
+    let registry = &call.server.registry;
+    let apply = |old: Value| patched(call.target, &key, &patch, old, validation);
+    let outcome = registry.change(&key, super::part(call), &call.writer(), dry_run, apply).await?;
+    Ok(super::written(&presenter, StatusCode::OK, &outcome, Vec::new()))
+}
+
+fn parse(media_type: &str, bytes: &[u8]) -> Result<Patch, Failure> {
+    match media_type {
+        "application/merge-patch+json" => object(bytes).map(Patch::Merge),
+        "application/strategic-merge-patch+json" => object(bytes).map(Patch::Strategic),
+        "application/json-patch+json" => operations(bytes),
+        "application/apply-patch+yaml" | "application/apply-patch+cbor" => Err(Failure::unsupported_media_type(
+            "Orlop does not do server-side apply yet: use `kubectl apply` without --server-side",
+        )),
+        other => Err(Failure::unsupported_media_type(format!(
+            "the body of the request was in an unknown format - accepted media types include: \
+             application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json; \
+             it was \"{other}\""
+        ))),
+    }
+}
+
+fn object(bytes: &[u8]) -> Result<Value, Failure> {
+    let patch = body::json(bytes)?;
+    if patch.is_object() { Ok(patch) } else { Err(Failure::bad_request("a merge patch must be a JSON object")) }
+}
+
+fn operations(bytes: &[u8]) -> Result<Patch, Failure> {
+    let patch: json_patch::Patch =
+        serde_json::from_slice(bytes).map_err(|e| Failure::bad_request(format!("the body is not a JSON patch: {e}")))?;
+    if patch.0.len() > OPERATIONS {
+        return Err(Failure::too_large(format!(
+            "the JSON patch has {} operations; {OPERATIONS} are allowed",
+            patch.0.len()
+        )));
+    }
+    Ok(Patch::Json(patch))
+}
+
+/// One attempt, on the object as it is now.
+fn patched(
+    target: &Target<'_>,
+    key: &Key,
+    patch: &Patch,
+    old: Value,
+    validation: FieldValidation,
+) -> Result<Value, Error> {
+    let old = if target.shown == target.kind { old } else { events::to_shown(old) };
+    let mut new = match patch {
+        Patch::Merge(patch) => {
+            let mut new = old;
+            json_patch::merge(&mut new, patch);
+            new
+        }
+        Patch::Json(patch) => apply_operations(target.kind, key, old, patch)?,
+        Patch::Strategic(patch) => strategic(target.kind, old, patch).map_err(|e| invalid(key, e))?,
+    };
+    body::check_type(target.shown, &mut new).map_err(|f| Error::BadRequest(f.message))?;
+    super::replace::check_name(&mut new, key).map_err(|f| Error::BadRequest(f.message))?;
+    let decoded = body::checked(target, new, validation).map_err(|f| Error::BadRequest(f.message))?;
+    Ok(decoded.value)
+}
+
+fn invalid(key: &Key, error: FieldError) -> Error {
+    Error::Invalid { key: key.clone(), causes: vec![error] }
+}
+
+fn apply_operations(
+    _kind: &'static Kind,
+    key: &Key,
+    mut value: Value,
+    patch: &json_patch::Patch,
+) -> Result<Value, Error> {
+    let copies = patch.0.iter().filter(|op| matches!(op, json_patch::PatchOperation::Copy(_))).count();
+    // Each copy can at most double the object: a few of them are harmless, many are measured one by one.
+    let mut grown = 0;
+    for operation in &patch.0 {
+        json_patch::patch(&mut value, std::slice::from_ref(operation)).map_err(|e| {
+            let error = FieldError::new("patch", orlop_objects::Cause::Invalid, e.to_string());
+            invalid(key, error)
+        })?;
+        if copies > 4 && matches!(operation, json_patch::PatchOperation::Copy(_)) {
+            grown = value.to_string().len();
+        }
+        if grown > GROWTH {
+            return Err(Error::BadRequest("the copy operations of the JSON patch make the object too large".into()));
+        }
+    }
+    Ok(value)
+}

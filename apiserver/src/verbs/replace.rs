@@ -1,0 +1,50 @@
+//! Replacing an object, or its status.
+
+use http::{Response, StatusCode};
+use hyper::body::Incoming;
+use orlop_objects::Key;
+use serde_json::{Value, json};
+
+use super::create::same_namespace;
+use crate::{
+    body,
+    failure::Failure,
+    present::Presenter,
+    reply::Body,
+    router::Call,
+};
+
+pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<Body>, Failure> {
+    let presenter = Presenter::new(call.target, call.query, call.headers)?;
+    let (key, dry_run) = (super::key(call)?, call.dry_run()?);
+    let bytes = body::read(incoming).await?;
+    let mut decoded = body::object(call.target, call.headers, call.query, &bytes)?;
+    check_name(&mut decoded.value, &key)?;
+    let registry = &call.server.registry;
+    let value = decoded.value;
+    let replace = |_old: Value| Ok(value.clone());
+    let outcome = registry.change(&key, super::part(call), &call.writer(), dry_run, replace).await?;
+    Ok(super::written(&presenter, StatusCode::OK, &outcome, decoded.warnings))
+}
+
+/// Refuses a body about another object than the path's, and fills in what it left out.
+pub(super) fn check_name(value: &mut Value, key: &Key) -> Result<(), Failure> {
+    same_namespace(value, &key.namespace)?;
+    match value["metadata"]["name"].as_str() {
+        Some(name) if name != key.name && !name.is_empty() => {
+            return Err(Failure::bad_request(format!(
+                "the name of the object ({name}) does not match the name on the URL ({})",
+                key.name
+            )));
+        }
+        _ => {}
+    }
+    if !value["metadata"].is_object() {
+        value["metadata"] = json!({});
+    }
+    value["metadata"]["name"] = key.name.as_str().into();
+    if !key.namespace.is_empty() {
+        value["metadata"]["namespace"] = key.namespace.as_str().into();
+    }
+    Ok(())
+}
