@@ -3,11 +3,15 @@
 //! Owns: what a field is (type, list keys, enum, default, immutability, protobuf tag, documentation), and the defaults.
 //! Must not know: requests, patches, what a kind means.
 
+mod defaults;
+mod immutable;
 pub mod table;
+#[cfg(test)]
+mod tests;
 
 use serde_json::Value;
 
-use crate::Kind;
+use crate::{FieldError, Kind};
 
 /// How far a field is fixed once its object exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,5 +38,12 @@ pub fn immutable_fields(kind: &'static Kind) -> &'static [Immutable] {
     &table::root(kind).rules
 }
 
-/// Fills in what Kubernetes documents as the default of every field that is absent.
-pub fn apply_defaults(_kind: &'static Kind, _object: &mut Value) {}
+/// Every field in which `new` differs from `old` although it may not; empty when the update is allowed.
+pub fn immutable_changes(kind: &'static Kind, old: &Value, new: &Value) -> Vec<FieldError> {
+    immutable::changes(immutable_fields(kind), old, new)
+}
+
+/// Fills in what Kubernetes documents as the default of every field that is absent. Doing it again changes nothing.
+pub fn apply_defaults(kind: &'static Kind, object: &mut Value) {
+    defaults::fill(table::root(kind), object);
+}
