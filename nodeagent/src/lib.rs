@@ -1,1 +1,4 @@
 //! Pods and volumes of one node.
+
+pub mod images;
+pub mod oci;

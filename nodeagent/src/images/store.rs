@@ -1,0 +1,313 @@
+//! The store on disk: its lock, its record of names, lookups and removal. Unpacking is `layer`'s, reading is `archive`'s.
+//!
+//! Readers take no lock: `references.json` is replaced whole, and a layer is removed only after no name leads to it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::{Read, Write},
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{
+    Error, Image, Reference, Removed,
+    config::ImageFile,
+    error::At,
+    reference::as_id,
+    tree::{self, remove_tree},
+};
+
+/// The images of one node. Cheap to clone, synchronous, safe to use from several processes at once.
+#[derive(Clone, Debug)]
+pub struct ImageStore {
+    dir: Arc<PathBuf>,
+}
+
+/// What `references.json` holds.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Record {
+    /// Full name, or id for an image without a name → entry.
+    pub(super) references: BTreeMap<String, Entry>,
+}
+
+/// One name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    /// Digest of the image's configuration.
+    pub(super) image: String,
+    /// Bytes of its unpacked layers, lowest first.
+    pub(super) layer_bytes: Vec<u64>,
+    /// Digest of its manifest, where the archive had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) manifest: Option<String>,
+}
+
+/// The right to change the store; let go when dropped.
+pub(super) struct Lock {
+    _file: OwnedFd,
+}
+
+impl ImageStore {
+    /// Opens the store in `dir`, which is made when missing (0700).
+    pub fn open(dir: &Path) -> Result<Self, Error> {
+        let store = Self {
+            dir: Arc::new(dir.to_owned()),
+        };
+        for dir in [dir.to_owned(), store.blobs(), store.layers(), store.tmp()] {
+            tree::create_dirs(&dir)?;
+        }
+        Ok(store)
+    }
+
+    /// The image that a reference names, or `None`. Short names resolve as Docker's do; an id is fine too.
+    pub fn find(&self, reference: &str) -> Result<Option<Image>, Error> {
+        let record = self.record()?;
+        match locate(&record, reference)? {
+            Some((name, entry)) => self.image(name, entry).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// All images, by name.
+    pub fn list(&self) -> Result<Vec<Image>, Error> {
+        self.record()?
+            .references
+            .iter()
+            .map(|(name, entry)| self.image(name, entry))
+            .collect()
+    }
+
+    /// Takes a name away, and with its last name the image and the layers that no other image has.
+    ///
+    /// Refused while `in_use` says so of the image and this is its last name. An id takes all names of the image away.
+    pub fn remove(&self, reference: &str, in_use: &dyn Fn(&Image) -> bool) -> Result<Removed, Error> {
+        let _lock = self.lock()?;
+        let mut record = self.record()?;
+        let (name, entry) =
+            locate(&record, reference)?.ok_or_else(|| Error::NotFound(reference.to_owned()))?;
+        let image = self.image(name, entry)?;
+        let by_id = as_id(reference).is_some();
+        let names: Vec<String> = record
+            .references
+            .iter()
+            .filter(|(key, other)| {
+                if by_id {
+                    other.image == image.id
+                } else {
+                    *key == name
+                }
+            })
+            .map(|(key, _)| key.clone())
+            .collect();
+        record.references.retain(|key, _| !names.contains(key));
+        let last = record.references.values().all(|other| other.image != image.id);
+        if last && in_use(&image) {
+            return Err(Error::InUse(image.reference));
+        }
+        self.save(&record)?;
+        let bytes = self.sweep(&record)?;
+        let images = if last { vec![image.id] } else { Vec::new() };
+        Ok(Removed {
+            references: names,
+            images,
+            bytes,
+        })
+    }
+
+    /// Removes blobs and layers that no name leads to; answers how many bytes of layers went. The lock is held.
+    pub(super) fn sweep(&self, record: &Record) -> Result<u64, Error> {
+        let mut blobs = BTreeSet::new();
+        let mut layers = BTreeSet::new();
+        for entry in record.references.values() {
+            blobs.insert(hex(&entry.image).to_owned());
+            layers.extend(chain(&self.image_file(&entry.image)?.rootfs.diff_ids));
+        }
+        let mut bytes = 0;
+        for name in names(&self.layers())? {
+            if !layers.contains(name.strip_suffix(".size").unwrap_or(&name)) {
+                bytes += remove_tree(&self.layers(), &name)?;
+            }
+        }
+        for name in names(&self.blobs())? {
+            if !blobs.contains(&name) {
+                let path = self.blobs().join(&name);
+                fs::remove_file(&path).at("remove", &path)?;
+            }
+        }
+        Ok(bytes)
+    }
+
+    pub(super) fn image(&self, name: &str, entry: &Entry) -> Result<Image, Error> {
+        let file = self.image_file(&entry.image)?;
+        let mut layers: Vec<PathBuf> = chain(&file.rootfs.diff_ids)
+            .iter()
+            .map(|id| self.layers().join(id))
+            .collect();
+        layers.reverse();
+        Ok(Image {
+            reference: name.to_owned(),
+            id: entry.image.clone(),
+            size: entry.layer_bytes.iter().sum(),
+            config: file.config,
+            layers,
+        })
+    }
+
+    fn image_file(&self, id: &str) -> Result<ImageFile, Error> {
+        let path = self.blobs().join(hex(id));
+        let bytes = fs::read(&path).at("read", &path)?;
+        if digest(&bytes) != id {
+            return Err(Error::Corrupt {
+                path,
+                reason: "its content does not have the digest it is named by".into(),
+            });
+        }
+        serde_json::from_slice(&bytes).map_err(|e| Error::Corrupt {
+            path,
+            reason: e.to_string(),
+        })
+    }
+
+    /// The record as it stands; empty when there is none yet.
+    pub(super) fn record(&self) -> Result<Record, Error> {
+        let path = self.record_path();
+        match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| Error::Corrupt {
+                path,
+                reason: e.to_string(),
+            }),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Record::default()),
+            Err(source) => Err(Error::Io {
+                operation: "read",
+                path,
+                source,
+            }),
+        }
+    }
+
+    /// Replaces the record durably. The lock is held.
+    pub(super) fn save(&self, record: &Record) -> Result<(), Error> {
+        let path = self.record_path();
+        let text = serde_json::to_vec_pretty(record).map_err(|e| Error::Corrupt {
+            path: path.clone(),
+            reason: e.to_string(),
+        })?;
+        self.put(&text, &path)
+    }
+
+    /// Writes a file whole: temporary name, data on disk, rename, directory on disk. The lock is held.
+    pub(super) fn put(&self, content: &[u8], path: &Path) -> Result<(), Error> {
+        let temporary = self.tmp().join("file");
+        let mut file = fs::File::create(&temporary).at("create", &temporary)?;
+        file.write_all(content).at("write", &temporary)?;
+        file.sync_all().at("sync", &temporary)?;
+        fs::rename(&temporary, path).at("rename into", path)?;
+        tree::sync_dir(path.parent().unwrap_or(&self.dir))
+    }
+
+    /// Waits for the right to change the store, and clears what a crashed holder left.
+    pub(super) fn lock(&self) -> Result<Lock, Error> {
+        let path = self.dir.join("lock");
+        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
+        let file = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR).at("open", &path)?;
+        rustix::fs::flock(&file, FlockOperation::LockExclusive).at("lock", &path)?;
+        for name in names(&self.tmp())? {
+            remove_tree(&self.tmp(), &name)?;
+        }
+        Ok(Lock { _file: file })
+    }
+
+    fn record_path(&self) -> PathBuf {
+        self.dir.join("references.json")
+    }
+
+    pub(super) fn blobs(&self) -> PathBuf {
+        self.dir.join("blobs/sha256")
+    }
+
+    pub(super) fn layers(&self) -> PathBuf {
+        self.dir.join("layers")
+    }
+
+    pub(super) fn tmp(&self) -> PathBuf {
+        self.dir.join("tmp")
+    }
+}
+
+/// Finds a name's entry: the name itself, an id, or a repository with a manifest's digest.
+fn locate<'r>(record: &'r Record, reference: &str) -> Result<Option<(&'r str, &'r Entry)>, Error> {
+    let mut all = record
+        .references
+        .iter()
+        .map(|(name, entry)| (name.as_str(), entry));
+    if let Some(id) = as_id(reference) {
+        return Ok(all.find(|(_, entry)| entry.image == id));
+    }
+    let wanted = Reference::parse(reference)?;
+    let Some(digest) = &wanted.digest else {
+        let name = wanted.to_string();
+        return Ok(all.find(|(key, _)| *key == name));
+    };
+    Ok(all.find(|(key, entry)| {
+        let same = Reference::parse(key).is_ok_and(|known| known.repository == wanted.repository);
+        same && (entry.manifest.as_deref() == Some(digest) || entry.image == *digest)
+    }))
+}
+
+/// Directory names of an image's layers, lowest first: the first half of their chain ids.
+///
+/// A chain id (OCI image specification, config.md) names a layer together with all beneath it. Half of it, 128 bits,
+/// keeps overlayfs's option string short enough for images of sixty layers (mount data is one page).
+pub(super) fn chain(diff_ids: &[String]) -> Vec<String> {
+    let mut below: Option<String> = None;
+    let mut names = Vec::new();
+    for diff_id in diff_ids {
+        let id = match &below {
+            None => diff_id.clone(),
+            Some(parent) => digest(format!("{parent} {diff_id}").as_bytes()),
+        };
+        names.push(hex(&id).chars().take(32).collect());
+        below = Some(id);
+    }
+    names
+}
+
+/// `sha256:…` of some bytes.
+pub(super) fn digest(bytes: &[u8]) -> String {
+    finish(Sha256::new_with_prefix(bytes))
+}
+
+/// `sha256:…` of what went through a hasher.
+pub(super) fn finish(hasher: Sha256) -> String {
+    let hex: String = hasher.finalize().iter().map(|b| format!("{b:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+/// The part of a digest after the colon.
+pub(super) fn hex(digest: &str) -> &str {
+    digest.strip_prefix("sha256:").unwrap_or(digest)
+}
+
+/// Reads a stream to its end, at most `limit` bytes.
+pub(super) fn read_all(from: impl Read, limit: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(std::io::Error::other(format!("longer than {limit} bytes")));
+    }
+    Ok(bytes)
+}
+
+fn names(dir: &Path) -> Result<Vec<String>, Error> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).at("list", dir)? {
+        found.push(entry.at("list", dir)?.file_name().to_string_lossy().into_owned());
+    }
+    Ok(found)
+}
