@@ -19,10 +19,13 @@
 
 mod changes;
 mod committer;
+mod directory;
 mod engine;
 mod error;
+mod files;
 mod history;
 mod layout;
+mod options;
 mod plan;
 mod ring;
 mod shared;
@@ -34,6 +37,7 @@ mod watch;
 
 pub use changes::Changes;
 pub use error::{Error, UpdateError};
+pub use options::{Options, Sync};
 pub use ring::Change;
 pub use snapshot::Snapshot;
 pub use store::{Committed, Store};

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         mpsc::{self, Sender},
@@ -12,11 +13,14 @@ use std::{
 
 use orlop_objects::{Kind, Revision};
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use crate::{
-    Changes, Error, Snapshot, Tx, UpdateError, Watch,
+    Changes, Error, Options, Snapshot, Tx, UpdateError, Watch,
     committer::{Committer, Request},
-    engine::{Engine, memory::Memory},
+    directory::Format,
+    engine::{Engine, memory::Memory, sled::Sled},
+    files::Files,
     layout::{self, Progress},
     plan::Verdict,
     shared::Shared,
@@ -38,6 +42,14 @@ struct Handle {
     shared: Arc<Shared>,
     queue: Option<Mutex<Sender<Request>>>,
     committer: Option<JoinHandle<()>>,
+    origin: Origin,
+}
+
+/// Where a store lives.
+#[derive(Debug)]
+enum Origin {
+    Memory(Uuid),
+    Disk { files: Arc<Files>, schema: String },
 }
 
 /// What `update` answers after the commit is on disk.
@@ -57,12 +69,50 @@ impl Store {
     /// # Panics
     /// When the machine cannot start a thread.
     pub fn in_memory() -> Self {
-        Self::on(Box::new(Memory::default()))
+        Self::on(Box::new(Memory::default()), Origin::Memory(Uuid::new_v4()))
             .expect("an empty map is readable, and a test can start a thread")
     }
 
+    /// Opens the store in `dir`, or creates one where there is none. Blocks: it reads everything.
+    pub fn open(dir: &Path, options: Options) -> Result<Self, Error> {
+        let files = Arc::new(Files::open(dir, &options)?);
+        let engine = Box::new(Sled::open(files.clone(), &options)?);
+        Self::on(
+            engine,
+            Origin::Disk {
+                files,
+                schema: options.schema,
+            },
+        )
+    }
+
+    /// Which cluster this is: made with the store, the same ever after.
+    pub fn cluster(&self) -> Uuid {
+        match &self.0.origin {
+            Origin::Memory(cluster) => *cluster,
+            Origin::Disk { files, .. } => files.format().cluster,
+        }
+    }
+
+    /// Whether the stored objects follow another schema than [`Options::schema`]: before serving, all have to be
+    /// defaulted anew, and then [`Store::adopt_schema`] called.
+    pub fn schema_changed(&self) -> bool {
+        matches!(&self.0.origin, Origin::Disk { files, schema } if files.format().schema != *schema)
+    }
+
+    /// Records, durably, that all objects follow the schema of [`Options::schema`]. Blocks.
+    pub fn adopt_schema(&self) -> Result<(), Error> {
+        match &self.0.origin {
+            Origin::Disk { files, schema } if self.schema_changed() => files.change(|format| Format {
+                schema: schema.clone(),
+                ..format
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// Reads everything that `engine` holds, and starts to write into it.
-    pub(crate) fn on(mut engine: Box<dyn Engine>) -> Result<Self, Error> {
+    fn on(mut engine: Box<dyn Engine>, origin: Origin) -> Result<Self, Error> {
         let (state, ceiling) = load(&mut *engine)?;
         let shared = Arc::new(Shared::new(state));
         let (queue, requests) = mpsc::channel();
@@ -71,10 +121,12 @@ impl Store {
             .name("orlop-committer".to_owned())
             .spawn(move || committer.run(&requests))
             .map_err(|e| Error::engine("start the committer of", e))?;
+        let (queue, committer) = (Some(Mutex::new(queue)), Some(thread));
         Ok(Self(Arc::new(Handle {
             shared,
-            queue: Some(Mutex::new(queue)),
-            committer: Some(thread),
+            queue,
+            committer,
+            origin,
         })))
     }
 

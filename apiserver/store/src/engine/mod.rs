@@ -4,7 +4,9 @@
 
 use crate::Error;
 
+pub(crate) mod chunks;
 pub(crate) mod memory;
+pub(crate) mod sled;
 
 /// One write of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,3 +28,6 @@ pub(crate) trait Engine: Send {
     /// Returns once every batch applied so far outlives a power cut.
     fn sync(&mut self) -> Result<(), Error>;
 }
+
+#[cfg(test)]
+mod conformance;

@@ -1,14 +1,69 @@
-//! The store as its users see it, on the memory engine.
+//! The store as its users see it: one suite, on every engine.
 
 use std::{
     convert::Infallible,
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use orlop_objects::{Key, Kind, Object, kind};
+use orlop_objects::{Key, Kind, Object, index::Index, kind};
 use serde_json::json;
 
-use crate::{Committed, Error, Store, Tx, UpdateError};
+use super::Origin;
+use crate::{Committed, Error, Options, Store, Tx, UpdateError, engine::memory::Memory};
+
+/// Something that a store can be opened on again and again.
+enum Disk {
+    Memory(Memory),
+    Sled(tempfile::TempDir),
+}
+
+impl Disk {
+    fn open(&self) -> Store {
+        match self {
+            Self::Memory(memory) => {
+                Store::on(Box::new(memory.clone()), Origin::Memory(uuid::Uuid::nil())).expect("opens")
+            }
+            Self::Sled(dir) => Store::open(&dir.path().join("store"), Options::default()).expect("opens"),
+        }
+    }
+}
+
+macro_rules! on_every_engine {
+    ($($case:ident),* $(,)?) => {
+        mod on_memory {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                super::$case(&super::Disk::Memory(crate::engine::memory::Memory::default())).await;
+            })*
+        }
+        mod on_sled {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                let dir = tempfile::tempdir().expect("a directory");
+                super::$case(&super::Disk::Sled(dir)).await;
+            })*
+        }
+    };
+}
+
+on_every_engine! {
+    revisions_begin_at_1000_and_equal_bytes_write_nothing,
+    a_transaction_reads_its_own_writes_and_the_snapshot_does_not,
+    a_refused_transaction_writes_nothing,
+    limits_are_refused_in_words,
+    a_transaction_that_always_loses_ends_in_conflict,
+    increments_of_many_tasks_all_count,
+    lists_are_in_key_order_and_can_be_continued,
+    a_past_revision_is_kept_for_a_while,
+    changes_are_sets_of_keys,
+    a_watch_sees_every_change_and_bookmarks_move_with_other_kinds,
+    everything_is_there_again_after_reopening,
+    revisions_never_go_back,
+    indexes_follow_owners,
+    lazy_changes_are_visible_at_once_and_flushed_with_the_next,
+    batches_keep_the_order_of_revisions,
+    a_deleted_object_can_be_made_again,
+}
 
 /// A ConfigMap in namespace `n` whose data is `text`.
 fn map(name: &str, text: &str) -> Object {
@@ -42,9 +97,8 @@ async fn put(store: &Store, name: &str, text: &str) -> u64 {
     update(store, |tx| tx.put(map(name, text))).await.revision
 }
 
-#[tokio::test]
-async fn revisions_begin_at_1000_and_equal_bytes_write_nothing() {
-    let store = Store::in_memory();
+async fn revisions_begin_at_1000_and_equal_bytes_write_nothing(disk: &Disk) {
+    let store = disk.open();
     assert_eq!(put(&store, "a", "1").await, 1000);
     assert_eq!(put(&store, "b", "1").await, 1001);
     let again = update(&store, |tx| tx.put(map("a", "1"))).await;
@@ -56,9 +110,8 @@ async fn revisions_begin_at_1000_and_equal_bytes_write_nothing() {
     assert_eq!(snapshot.get(&key("a")).map(|o| o.revision), Some(1000));
 }
 
-#[tokio::test]
-async fn a_transaction_reads_its_own_writes_and_the_snapshot_does_not() {
-    let store = Store::in_memory();
+async fn a_transaction_reads_its_own_writes_and_the_snapshot_does_not(disk: &Disk) {
+    let store = disk.open();
     let seen = update(&store, |tx| {
         tx.put(map("a", "1"));
         (
@@ -75,9 +128,8 @@ async fn a_transaction_reads_its_own_writes_and_the_snapshot_does_not() {
     assert!(store.snapshot().get(&key("a")).is_none());
 }
 
-#[tokio::test]
-async fn a_refused_transaction_writes_nothing() {
-    let store = Store::in_memory();
+async fn a_refused_transaction_writes_nothing(disk: &Disk) {
+    let store = disk.open();
     let refused = store.update(|tx| {
         tx.put(map("a", "1"));
         Err::<(), _>("no")
@@ -86,9 +138,8 @@ async fn a_refused_transaction_writes_nothing() {
     assert_eq!(store.snapshot().revision(), 999);
 }
 
-#[tokio::test]
-async fn limits_are_refused_in_words() {
-    let store = Store::in_memory();
+async fn limits_are_refused_in_words(disk: &Disk) {
+    let store = disk.open();
     let huge = "x".repeat(1 << 20);
     let too_large = store
         .update(|tx| Ok::<_, Infallible>(tx.put(map("a", &huge))))
@@ -112,9 +163,8 @@ async fn limits_are_refused_in_words() {
     assert_eq!(store.snapshot().revision(), 999);
 }
 
-#[tokio::test]
-async fn a_transaction_that_always_loses_ends_in_conflict() {
-    let store = Store::in_memory();
+async fn a_transaction_that_always_loses_ends_in_conflict(disk: &Disk) {
+    let store = disk.open();
     put(&store, "a", "0").await;
     let runs = AtomicUsize::new(0);
     let result = store.update(|tx| {
@@ -137,9 +187,8 @@ async fn a_transaction_that_always_loses_ends_in_conflict() {
     assert_eq!(runs.load(Ordering::Relaxed), 6, "one run and five reruns");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn increments_of_many_tasks_all_count() {
-    let store = Store::in_memory();
+async fn increments_of_many_tasks_all_count(disk: &Disk) {
+    let store = disk.open();
     put(&store, "a", "0").await;
     let tasks = (0..16).map(|_| {
         let store = store.clone();
@@ -169,9 +218,8 @@ async fn increments_of_many_tasks_all_count() {
     assert_eq!(snapshot.revision(), 1400);
 }
 
-#[tokio::test]
-async fn lists_are_in_key_order_and_can_be_continued() {
-    let store = Store::in_memory();
+async fn lists_are_in_key_order_and_can_be_continued(disk: &Disk) {
+    let store = disk.open();
     for (namespace, name) in [("b", "x"), ("a", "y"), ("a-b", "x"), ("a", "x"), ("b", "a")] {
         update(&store, |tx| {
             tx.put(object(&kind::CONFIG_MAP, namespace, name, ""))
@@ -194,9 +242,8 @@ async fn lists_are_in_key_order_and_can_be_continued() {
     assert_eq!(snapshot.list(&kind::SECRET, None, None).count(), 0);
 }
 
-#[tokio::test]
-async fn a_past_revision_is_kept_for_a_while() {
-    let store = Store::in_memory();
+async fn a_past_revision_is_kept_for_a_while(disk: &Disk) {
+    let store = disk.open();
     let first = put(&store, "a", "1").await;
     let named = store.snapshot();
     store.keep(&named);
@@ -222,9 +269,8 @@ async fn a_past_revision_is_kept_for_a_while() {
     assert!(matches!(text_at(newest + 1), Err(Error::Future { .. })));
 }
 
-#[tokio::test]
-async fn changes_are_sets_of_keys() {
-    let store = Store::in_memory();
+async fn changes_are_sets_of_keys(disk: &Disk) {
+    let store = disk.open();
     let mut maps = store.changes(&[&kind::CONFIG_MAP]);
     let mut secrets = store.changes(&[&kind::SECRET, &kind::LEASE]);
     for n in 0..10 {
@@ -238,9 +284,8 @@ async fn changes_are_sets_of_keys() {
     assert_eq!(maps.next().await, [key("a")]);
 }
 
-#[tokio::test]
-async fn a_watch_sees_every_change_and_bookmarks_move_with_other_kinds() {
-    let store = Store::in_memory();
+async fn a_watch_sees_every_change_and_bookmarks_move_with_other_kinds(disk: &Disk) {
+    let store = disk.open();
     let from = put(&store, "a", "1").await;
     let mut watch = store.watch(&kind::CONFIG_MAP, from).expect("the present");
     assert_eq!(watch.seen(), 1000);
@@ -281,4 +326,160 @@ async fn a_watch_sees_every_change_and_bookmarks_move_with_other_kinds() {
     ));
     drop(store);
     assert!(watch.next().await.is_none());
+}
+
+async fn everything_is_there_again_after_reopening(disk: &Disk) {
+    let store = disk.open();
+    // Inline, one piece, several pieces; each larger and smaller than before.
+    let sizes = [10, 70_000, 300, 500_000, 200_000, 1_000_000, 0];
+    for size in sizes {
+        put(&store, "changing", &"c".repeat(size)).await;
+        put(&store, &format!("size-{size}"), &"s".repeat(size)).await;
+    }
+    update(&store, |tx| tx.delete(&key("size-500000"))).await;
+    let before = store.snapshot();
+    drop(store);
+    let store = disk.open();
+    let after = store.snapshot();
+    assert_eq!(after.revision(), before.revision());
+    let all = |s: &crate::Snapshot| s.list(&kind::CONFIG_MAP, None, None).cloned().collect::<Vec<_>>();
+    assert_eq!(all(&after), all(&before));
+    assert_eq!(all(&after).len(), sizes.len());
+    assert_eq!(put(&store, "next", "").await, before.revision() + 1);
+    let older = before.revision() - 1;
+    assert!(
+        matches!(store.watch(&kind::CONFIG_MAP, older), Err(Error::Expired { .. })),
+        "410 after a restart"
+    );
+    assert!(store.watch(&kind::CONFIG_MAP, before.revision()).is_ok());
+}
+
+async fn revisions_never_go_back(disk: &Disk) {
+    let mut newest = 0;
+    for round in 0..4 {
+        let store = disk.open();
+        assert!(store.snapshot().revision() >= newest);
+        for n in 0..3 {
+            let lazy = n % 2 == 0;
+            let text = format!("{round} {n}");
+            let done = update(&store, |tx| {
+                if lazy {
+                    tx.lazy();
+                }
+                tx.put(map("a", &text));
+            });
+            let revision = done.await.revision;
+            assert!(revision > newest, "{revision} after {newest}");
+            newest = revision;
+        }
+    }
+    assert_eq!(
+        disk.open().snapshot().revision(),
+        newest,
+        "a clean close leaves no gap"
+    );
+}
+
+async fn indexes_follow_owners(disk: &Disk) {
+    let owned = |name: &str, owners: &[&str]| {
+        let owners: Vec<_> = owners
+            .iter()
+            .map(|uid| json!({"uid": uid, "kind": "Pod", "name": "p"}))
+            .collect();
+        let value = json!({"metadata": {"name": name, "namespace": "n", "ownerReferences": owners}});
+        Object::from_value(&kind::CONFIG_MAP, &value).expect("has metadata")
+    };
+    let store = disk.open();
+    for (name, owners) in [
+        ("a", vec!["u1", "u2"]),
+        ("b", vec!["u2"]),
+        ("c", vec![]),
+        ("b", vec!["u1", "u22"]),
+    ] {
+        update(&store, |tx| tx.put(owned(name, &owners))).await;
+    }
+    let found = |store: &Store, prefix: &str| -> Vec<String> {
+        store
+            .snapshot()
+            .indexed(Index::ByOwner, prefix)
+            .map(|o| o.key.name.clone())
+            .collect()
+    };
+    let expected: Vec<(&str, Vec<&str>)> = vec![
+        ("u1", vec!["a", "b"]),
+        ("u2", vec!["a", "b"]),
+        ("u22", vec!["b"]),
+        ("", vec!["a", "b", "a", "b"]),
+    ];
+    for (prefix, names) in &expected {
+        assert_eq!(&found(&store, prefix), names, "{prefix}");
+    }
+    drop(store);
+    let store = disk.open();
+    for (prefix, names) in &expected {
+        assert_eq!(&found(&store, prefix), names, "{prefix} after reopening");
+    }
+    update(&store, |tx| tx.delete(&key("a"))).await;
+    assert_eq!(found(&store, ""), ["b", "b"]);
+}
+
+async fn lazy_changes_are_visible_at_once_and_flushed_with_the_next(disk: &Disk) {
+    let store = disk.open();
+    let mut watch = store.watch(&kind::CONFIG_MAP, 999).expect("the present");
+    update(&store, |tx| {
+        tx.lazy();
+        tx.put(map("a", "lazy"));
+    })
+    .await;
+    assert_eq!(watch.next().await.map(|change| change.revision), Some(1000));
+    put(&store, "b", "not lazy").await;
+    drop(store);
+    assert_eq!(
+        disk.open().snapshot().list(&kind::CONFIG_MAP, None, None).count(),
+        2
+    );
+}
+
+async fn batches_keep_the_order_of_revisions(disk: &Disk) {
+    let store = disk.open();
+    let mut watch = store.watch(&kind::CONFIG_MAP, 999).expect("the present");
+    let tasks: Vec<_> = (0..40)
+        .map(|task| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                for n in 0..10 {
+                    put(&store, &format!("{task}"), &format!("{n}")).await;
+                }
+            })
+        })
+        .collect();
+    for revision in 1000..1400 {
+        let change = watch.next().await.expect("open");
+        assert_eq!(change.revision, revision);
+        assert_eq!(change.new.as_ref().map(|o| o.revision), Some(revision));
+    }
+    for task in tasks {
+        task.await.expect("no panic");
+    }
+    let snapshot = store.snapshot();
+    assert!(
+        snapshot
+            .list(&kind::CONFIG_MAP, None, None)
+            .all(|object| text(object) == "9")
+    );
+}
+
+async fn a_deleted_object_can_be_made_again(disk: &Disk) {
+    let store = disk.open();
+    for round in 0..3u64 {
+        let base = 1000 + 2 * round;
+        let created = update(&store, |tx| {
+            let before = tx.get(&key("a"));
+            tx.put(map("a", "same text"));
+            before.is_none()
+        });
+        let created = created.await;
+        assert_eq!((created.revision, created.value), (base, true));
+        assert_eq!(update(&store, |tx| tx.delete(&key("a"))).await.revision, base + 1);
+    }
 }

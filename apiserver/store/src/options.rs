@@ -1,0 +1,32 @@
+//! How a store on disk is opened.
+
+/// What the barrier of every commit does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sync {
+    /// A real `fdatasync`: what is acknowledged outlives a power cut.
+    #[default]
+    Data,
+    /// None. For the test which shows that the power-cut test notices when the barrier is missing; never otherwise.
+    None,
+}
+
+/// How a store on disk is opened.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Names the schema that stored objects follow: a hash, compared for equality.
+    pub schema: String,
+    /// What the barrier of every commit does.
+    pub sync: Sync,
+    /// File size in bytes below which the engine's file is never rewritten to give space back.
+    pub compact_above: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            schema: String::new(),
+            sync: Sync::Data,
+            compact_above: 64 << 20,
+        }
+    }
+}
