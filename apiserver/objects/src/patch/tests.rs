@@ -1,0 +1,246 @@
+//! The table of the module, row for row, and the laws.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::strategic;
+use crate::{Cause, kind};
+
+fn pod(spec: &Value) -> Value {
+    json!({"spec": spec})
+}
+
+/// The pod's spec after the patch of its spec.
+fn patched(original: Value, patch: Value) -> Value {
+    strategic(&kind::POD, pod(&original), &pod(&patch)).expect("a good patch")["spec"].take()
+}
+
+#[test]
+fn rows_of_the_table() {
+    let c = |name: &str, image: &str| json!({"name": name, "image": image});
+    let rows = [
+        (
+            "a value replaces",
+            json!({"hostname": "a"}),
+            json!({"hostname": "b"}),
+            json!({"hostname": "b"}),
+        ),
+        (
+            "null takes away",
+            json!({"hostname": "a", "os": {}}),
+            json!({"hostname": null, "subdomain": null}),
+            json!({"os": {}}),
+        ),
+        (
+            "objects merge",
+            json!({"nodeSelector": {"a": "1", "b": "2"}}),
+            json!({"nodeSelector": {"b": null, "c": "3"}}),
+            json!({"nodeSelector": {"a": "1", "c": "3"}}),
+        ),
+        (
+            "keyed items merge, new ones stand behind",
+            json!({"containers": [c("a", "1"), c("b", "1")]}),
+            json!({"containers": [c("b", "2"), c("d", "1")]}),
+            json!({"containers": [c("a", "1"), c("b", "2"), c("d", "1")]}),
+        ),
+        (
+            "other lists replace",
+            json!({"tolerations": [{"key": "a"}]}),
+            json!({"tolerations": [{"key": "b"}]}),
+            json!({"tolerations": [{"key": "b"}]}),
+        ),
+        (
+            "an object is replaced",
+            json!({"securityContext": {"runAsUser": 1}}),
+            json!({"securityContext": {"$patch": "replace", "runAsGroup": 2}}),
+            json!({"securityContext": {"runAsGroup": 2}}),
+        ),
+        (
+            "an object is emptied",
+            json!({"securityContext": {"runAsUser": 1}}),
+            json!({"securityContext": {"$patch": "delete"}}),
+            json!({"securityContext": {}}),
+        ),
+        (
+            "a list is replaced",
+            json!({"containers": [c("a", "1"), c("b", "1")]}),
+            json!({"containers": [{"$patch": "replace"}, c("x", "1")]}),
+            json!({"containers": [c("x", "1")]}),
+        ),
+        (
+            "an item goes",
+            json!({"containers": [c("a", "1"), c("b", "1")]}),
+            json!({"containers": [{"$patch": "delete", "name": "a"}]}),
+            json!({"containers": [c("b", "1")]}),
+        ),
+        (
+            "a volume changes its source",
+            json!({"volumes": [{"name": "v", "emptyDir": {}}]}),
+            json!({"volumes": [{"name": "v", "$retainKeys": ["name", "hostPath"], "hostPath": {"path": "/x"}}]}),
+            json!({"volumes": [{"name": "v", "hostPath": {"path": "/x"}}]}),
+        ),
+        (
+            "order is set",
+            json!({"containers": [c("a", "1"), c("b", "1"), c("s", "1")]}),
+            json!({"$setElementOrder/containers": [{"name": "b"}, {"name": "a"}]}),
+            json!({"containers": [c("b", "1"), c("a", "1"), c("s", "1")]}),
+        ),
+        (
+            "order with a new item, a deleted one and one of somebody else",
+            json!({"containers": [c("sidecar", "1"), c("a", "1"), c("b", "1")]}),
+            json!({"$setElementOrder/containers": [{"name": "n"}, {"name": "b"}],
+                "containers": [c("n", "1"), {"name": "a", "$patch": "delete"}]}),
+            json!({"containers": [c("n", "1"), c("sidecar", "1"), c("b", "1")]}),
+        ),
+        (
+            "a patch of a list that is not there",
+            json!({}),
+            json!({"containers": [c("a", "1"), {"name": "b", "$patch": "delete"}]}),
+            json!({"containers": [c("a", "1")]}),
+        ),
+    ];
+    for (what, original, patch, expected) in rows {
+        assert_eq!(patched(original, patch), expected, "{what}");
+    }
+}
+
+#[test]
+fn plain_values_are_added_once_and_taken_away() {
+    let meta = |finalizers: Value| json!({"metadata": {"finalizers": finalizers}});
+    let add = strategic(&kind::POD, meta(json!(["a"])), &meta(json!(["a", "b"]))).expect("adds");
+    assert_eq!(add, meta(json!(["a", "b"])));
+    let gone = json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["a"]}});
+    assert_eq!(
+        strategic(&kind::POD, add, &gone).expect("takes away"),
+        meta(json!(["b"]))
+    );
+}
+
+#[test]
+fn ports_of_one_number_are_told_apart_by_protocol() {
+    let service = |ports: Value| json!({"spec": {"ports": ports}});
+    let tcp = json!({"name": "t", "port": 53, "protocol": "TCP"});
+    let udp = json!({"name": "u", "port": 53, "protocol": "UDP"});
+    let both = service(json!([tcp, udp]));
+
+    let rename = service(json!([{"port": 53, "protocol": "UDP", "name": "dns"}]));
+    let renamed = strategic(&kind::SERVICE, both.clone(), &rename).expect("merges");
+    assert_eq!(
+        renamed,
+        service(json!([tcp, {"name": "dns", "port": 53, "protocol": "UDP"}]))
+    );
+
+    let add = json!({"spec": {"$setElementOrder/ports": [{"port": 53}, {"port": 53}], "ports": [udp]}});
+    assert_eq!(
+        strategic(&kind::SERVICE, service(json!([tcp])), &add).expect("adds"),
+        both
+    );
+
+    let change = service(json!([{"port": 53, "protocol": "UDP"}]));
+    let changed = strategic(&kind::SERVICE, service(json!([tcp])), &change).expect("changes");
+    assert_eq!(
+        changed,
+        service(json!([{"name": "t", "port": 53, "protocol": "UDP"}]))
+    );
+
+    let delete = service(json!([{"$patch": "delete", "port": 53, "protocol": "UDP"}]));
+    assert_eq!(
+        strategic(&kind::SERVICE, both.clone(), &delete).expect("deletes"),
+        service(json!([tcp]))
+    );
+    let delete = service(json!([{"$patch": "delete", "port": 53}]));
+    assert_eq!(
+        strategic(&kind::SERVICE, both, &delete).expect("deletes"),
+        service(json!([]))
+    );
+}
+
+#[test]
+fn a_deployment_changes_its_strategy() {
+    let given = json!({"spec": {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}}});
+    let patch = json!({"spec": {"strategy": {"$retainKeys": ["type"], "type": "Recreate"}}});
+    let patched = strategic(&kind::DEPLOYMENT, given, &patch).expect("a good patch");
+    assert_eq!(patched, json!({"spec": {"strategy": {"type": "Recreate"}}}));
+}
+
+#[test]
+fn bad_patches_name_their_field() {
+    let rows = [
+        (
+            json!({"containers": [{"image": "x"}]}),
+            "spec.containers[0].name",
+            Cause::Required,
+        ),
+        (json!({"containers": ["x"]}), "spec.containers[0]", Cause::Invalid),
+        (
+            json!({"securityContext": {"$patch": "burn"}}),
+            "spec.securityContext.$patch",
+            Cause::Invalid,
+        ),
+        (
+            json!({"$setElementOrder/tolerations": [], "tolerations": []}),
+            "spec.tolerations",
+            Cause::Invalid,
+        ),
+        (
+            json!({"os": {"$retainKeys": ["a"], "name": "linux"}}),
+            "spec.os.$retainKeys",
+            Cause::Invalid,
+        ),
+    ];
+    for (patch, field, cause) in rows {
+        let error = strategic(&kind::POD, pod(&json!({"containers": []})), &pod(&patch)).expect_err(field);
+        assert_eq!((error.field.as_str(), error.cause), (field, cause), "{error}");
+    }
+}
+
+/// Specs whose keyed lists have distinct keys, as stored objects have.
+fn specs() -> impl Strategy<Value = Value> {
+    let container = (0..5_u8, "[a-c]{1,2}", proptest::option::of(0..3_u16));
+    let containers = proptest::collection::vec(container, 0..4);
+    let labels = proptest::collection::btree_map("[a-c]", "[a-z]{0,3}", 0..3);
+    (containers, labels, proptest::option::of("[a-z]{1,3}")).prop_map(|(containers, labels, hostname)| {
+        let mut seen = std::collections::BTreeSet::new();
+        let list: Vec<Value> = containers
+            .into_iter()
+            .filter(|(name, _, _)| seen.insert(*name))
+            .map(|(name, image, port)| {
+                let ports: Vec<Value> = port.into_iter().map(|p| json!({"containerPort": p})).collect();
+                json!({"name": name.to_string(), "image": image, "ports": ports})
+            })
+            .collect();
+        let mut spec = json!({"containers": list, "nodeSelector": labels});
+        if let Some(hostname) = hostname {
+            spec["hostname"] = hostname.into();
+        }
+        spec
+    })
+}
+
+proptest! {
+    #[test]
+    fn an_empty_patch_is_identity(spec in specs()) {
+        prop_assert_eq!(strategic(&kind::POD, pod(&spec), &json!({})).expect("empty"), pod(&spec));
+        prop_assert_eq!(patched(spec.clone(), json!({})), spec);
+    }
+
+    #[test]
+    fn a_patch_of_itself_is_identity(spec in specs()) {
+        prop_assert_eq!(patched(spec.clone(), spec.clone()), spec);
+    }
+
+    #[test]
+    fn a_patch_without_directives_is_idempotent(spec in specs(), patch in specs()) {
+        let once = patched(spec, patch.clone());
+        prop_assert_eq!(patched(once.clone(), patch), once);
+    }
+
+    #[test]
+    fn nothing_that_the_patch_does_not_name_is_lost(spec in specs(), patch in specs()) {
+        let after = patched(spec.clone(), patch);
+        let names = |v: &Value| -> std::collections::BTreeSet<String> {
+            v["containers"].as_array().into_iter().flatten().map(|c| c["name"].to_string()).collect()
+        };
+        prop_assert!(names(&after).is_superset(&names(&spec)));
+    }
+}
