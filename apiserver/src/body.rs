@@ -26,16 +26,21 @@ pub(crate) struct Decoded {
 pub(crate) async fn read(body: Incoming) -> Result<Bytes, Failure> {
     match Limited::new(body, LIMIT).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(Failure::too_large(format!("Request entity too large: limit is {LIMIT} bytes")))
-        }
-        Err(error) => Err(Failure::bad_request(format!("the request body broke off: {error}"))),
+        Err(error) if error.is::<LengthLimitError>() => Err(Failure::too_large(format!(
+            "Request entity too large: limit is {LIMIT} bytes"
+        ))),
+        Err(error) => Err(Failure::bad_request(format!(
+            "the request body broke off: {error}"
+        ))),
     }
 }
 
 /// The media type of a body, without parameters; empty where none is given.
 pub(crate) fn media_type(headers: &HeaderMap) -> &str {
-    let text = headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let text = headers
+        .get(http::header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
     text.split(';').next().unwrap_or_default().trim()
 }
 
@@ -60,10 +65,14 @@ pub(crate) fn object(
 ) -> Result<Decoded, Failure> {
     let validation = validation(query)?;
     if target.shown == target.kind && matches!(media_type(headers), "" | "application/json") {
-        let decoded = decode::from_json(target.kind, bytes, validation).map_err(|f| undecodable(target.kind, &f))?;
+        let decoded =
+            decode::from_json(target.kind, bytes, validation).map_err(|f| undecodable(target.kind, &f))?;
         let mut value = decoded.value;
         check_type(target.shown, &mut value)?;
-        return Ok(Decoded { value, warnings: decoded.warnings });
+        return Ok(Decoded {
+            value,
+            warnings: decoded.warnings,
+        });
     }
     let mut value = any(headers, bytes)?;
     check_type(target.shown, &mut value)?;
@@ -71,10 +80,21 @@ pub(crate) fn object(
 }
 
 /// Checks a value that is there already, as after a patch, and brings it into the form that is stored.
-pub(crate) fn checked(target: &Target<'_>, value: Value, validation: FieldValidation) -> Result<Decoded, Failure> {
-    let value = if target.shown == target.kind { value } else { events::from_shown(value) };
+pub(crate) fn checked(
+    target: &Target<'_>,
+    value: Value,
+    validation: FieldValidation,
+) -> Result<Decoded, Failure> {
+    let value = if target.shown == target.kind {
+        value
+    } else {
+        events::from_shown(value)
+    };
     let decoded = decode::check(target.kind, value, validation).map_err(|f| undecodable(target.kind, &f))?;
-    Ok(Decoded { value: decoded.value, warnings: decoded.warnings })
+    Ok(Decoded {
+        value: decoded.value,
+        warnings: decoded.warnings,
+    })
 }
 
 /// Decodes a body without a kind of its own: options, bindings, patches.
@@ -92,13 +112,15 @@ pub(crate) fn any(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, Failure> {
 
 /// Parses JSON.
 pub(crate) fn json(bytes: &[u8]) -> Result<Value, Failure> {
-    serde_json::from_slice(bytes).map_err(|e| Failure::bad_request(format!("the body is not valid JSON: {e}")))
+    serde_json::from_slice(bytes)
+        .map_err(|e| Failure::bad_request(format!("the body is not valid JSON: {e}")))
 }
 
 /// Parses YAML as Kubernetes does: version 1.1 booleans (`yes`, `on`) and octals (`0644`); duplicate keys and
 /// documents behind the first are errors.
 pub(crate) fn yaml(bytes: &[u8]) -> Result<Value, Failure> {
-    let text = std::str::from_utf8(bytes).map_err(|e| Failure::bad_request(format!("the body is not UTF-8: {e}")))?;
+    let text = std::str::from_utf8(bytes)
+        .map_err(|e| Failure::bad_request(format!("the body is not UTF-8: {e}")))?;
     let options = serde_saphyr::options! {
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error,
         legacy_octal_numbers: true,
@@ -117,7 +139,11 @@ fn protobuf() -> Failure {
 }
 
 fn undecodable(kind: &Kind, failure: &decode::Failure) -> Failure {
-    let of = if kind.group.is_empty() { kind.kind.to_owned() } else { format!("{}.{}", kind.kind, kind.group) };
+    let of = if kind.group.is_empty() {
+        kind.kind.to_owned()
+    } else {
+        format!("{}.{}", kind.kind, kind.group)
+    };
     let (version, name) = (kind.version, kind.kind);
     match failure {
         decode::Failure::Syntax(text) => Failure::bad_request(format!("the body is not valid JSON: {text}")),
@@ -131,7 +157,10 @@ fn undecodable(kind: &Kind, failure: &decode::Failure) -> Failure {
 /// Fills in `apiVersion` and `kind` where absent, and refuses others than the path's.
 pub(crate) fn check_type(kind: &Kind, value: &mut Value) -> Result<(), Failure> {
     let Value::Object(fields) = value else {
-        return Err(Failure::bad_request(format!("the body must be an object: a {} as JSON or YAML", kind.kind)));
+        return Err(Failure::bad_request(format!(
+            "the body must be an object: a {} as JSON or YAML",
+            kind.kind
+        )));
     };
     let expected = kind.api_version();
     for (field, expected) in [("apiVersion", expected.as_str()), ("kind", kind.kind)] {

@@ -31,31 +31,34 @@ const NAMES: [(&str, &str); 8] = [
 
 /// A stored Event as `events.k8s.io/v1`.
 pub(crate) fn to_shown(event: Value) -> Value {
-    renamed(event, "events.k8s.io/v1", |name| NAMES.iter().find(|(core, _)| *core == name).map(|(_, shown)| *shown))
+    renamed(event, "events.k8s.io/v1", |name| {
+        NAMES
+            .iter()
+            .find(|(core, _)| *core == name)
+            .map(|(_, shown)| *shown)
+    })
 }
 
 /// An `events.k8s.io/v1` Event as it is stored.
 pub(crate) fn from_shown(event: Value) -> Value {
-    renamed(event, "v1", |name| NAMES.iter().find(|(_, shown)| *shown == name).map(|(core, _)| *core))
+    renamed(event, "v1", |name| {
+        NAMES
+            .iter()
+            .find(|(_, shown)| *shown == name)
+            .map(|(core, _)| *core)
+    })
 }
 
 fn renamed(event: Value, api_version: &str, other: impl Fn(&str) -> Option<&'static str>) -> Value {
-    let Value::Object(fields) = event else { return event };
+    let Value::Object(fields) = event else {
+        return event;
+    };
     let mut out: Map<String, Value> = fields
         .into_iter()
         .map(|(name, value)| (other(&name).map_or(name, str::to_owned), value))
         .collect();
     out.insert("apiVersion".to_owned(), api_version.into());
     out.into()
-}
-
-/// A field selector written for `events.k8s.io`, in the names of core/v1.
-pub(crate) fn selector_from_shown(selector: &str) -> String {
-    let terms = selector.split(',').map(|term| match term.strip_prefix("regarding.") {
-        Some(rest) => format!("involvedObject.{rest}"),
-        None => term.replacen("reportingController", "reportingComponent", 1),
-    });
-    terms.collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]
@@ -71,13 +74,15 @@ mod tests {
             "source": {"component": "x"}, "firstTimestamp": "a", "lastTimestamp": "b", "reportingComponent": "c"});
         let shown = to_shown(core.clone());
         assert_eq!(shown["apiVersion"], "events.k8s.io/v1");
-        assert_eq!((&shown["note"], &shown["regarding"]["name"], &shown["deprecatedCount"]), (&json!("m"), &json!("p"), &json!(2)));
+        assert_eq!(
+            (
+                &shown["note"],
+                &shown["regarding"]["name"],
+                &shown["deprecatedCount"]
+            ),
+            (&json!("m"), &json!("p"), &json!(2))
+        );
         assert!(shown.get("message").is_none() && shown.get("involvedObject").is_none());
         assert_eq!(from_shown(shown), core);
-    }
-
-    #[test]
-    fn selectors_follow() {
-        assert_eq!(selector_from_shown("regarding.name=a,type!=Normal"), "involvedObject.name=a,type!=Normal");
     }
 }

@@ -32,7 +32,12 @@ pub(crate) struct Failure {
 
 impl Failure {
     fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: None }
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            details: None,
+        }
     }
 
     fn about(self, kind: &Kind, name: &str) -> Self {
@@ -45,7 +50,10 @@ impl Failure {
     }
 
     fn detailed(self, details: Details) -> Self {
-        Self { details: Some(Box::new(details)), ..self }
+        Self {
+            details: Some(Box::new(details)),
+            ..self
+        }
     }
 
     /// Says after how many seconds another attempt makes sense.
@@ -66,8 +74,12 @@ impl Failure {
 
     /// The path leads nowhere.
     pub(crate) fn no_such_path() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
-            .detailed(Details::default())
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "NotFound",
+            "the server could not find the requested resource",
+        )
+        .detailed(Details::default())
     }
 
     /// There is no such object.
@@ -89,7 +101,11 @@ impl Failure {
 
     /// The body's form is not read.
     pub(crate) fn unsupported_media_type(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "UnsupportedMediaType",
+            message,
+        )
     }
 
     /// The body is too long.
@@ -104,7 +120,11 @@ impl Failure {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
         };
-        let of = if kind.group.is_empty() { kind.kind.to_owned() } else { format!("{}.{}", kind.kind, kind.group) };
+        let of = if kind.group.is_empty() {
+            kind.kind.to_owned()
+        } else {
+            format!("{}.{}", kind.kind, kind.group)
+        };
         let message = format!("{of} \"{name}\" is invalid: {shown}");
         let causes = causes
             .iter()
@@ -132,7 +152,10 @@ impl Failure {
 
     /// Somebody else changed the object first.
     pub(crate) fn conflict(kind: &Kind, name: &str, reason: &str) -> Self {
-        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {reason}", kind.qualified());
+        let message = format!(
+            "Operation cannot be fulfilled on {} \"{name}\": {reason}",
+            kind.qualified()
+        );
         Self::new(StatusCode::CONFLICT, "Conflict", message).about(kind, name)
     }
 
@@ -172,9 +195,12 @@ impl Details {
     /// The wire form, without what is empty.
     pub(crate) fn value(&self) -> Value {
         let mut out = serde_json::Map::new();
-        for (field, text) in
-            [("name", &self.name), ("group", &self.group), ("kind", &self.kind), ("uid", &self.uid)]
-        {
+        for (field, text) in [
+            ("name", &self.name),
+            ("group", &self.group),
+            ("kind", &self.kind),
+            ("uid", &self.uid),
+        ] {
             if !text.is_empty() {
                 out.insert(field.to_owned(), text.as_str().into());
             }
@@ -201,7 +227,10 @@ impl From<registry::Error> for Failure {
             E::Conflict { key, reason } => Self::conflict(key.kind, &key.name, &reason),
             E::Invalid { key, causes } => Self::unprocessable(key.kind, &key.name, &causes),
             E::BadRequest(message) => Self::bad_request(message),
-            E::Forbidden { key: Key { kind, name, .. }, reason } => {
+            E::Forbidden {
+                key: Key { kind, name, .. },
+                reason,
+            } => {
                 let message = format!("{} \"{name}\" is forbidden: {reason}", kind.qualified());
                 Self::forbidden(kind, &name, message)
             }
@@ -214,9 +243,9 @@ impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Self {
         use store::Error as E;
         match error {
-            E::Expired { asked, oldest } => {
-                Self::expired(format!("too old resource version: {asked} ({oldest}); list again"))
-            }
+            E::Expired { asked, oldest } => Self::expired(format!(
+                "too old resource version: {asked} ({oldest}); list again"
+            )),
             E::Future { asked, newest } => too_new(asked, newest),
             E::Unavailable { .. } => Self::unavailable(error.to_string()).retry_after(10),
             E::Conflict => Self::new(
@@ -256,22 +285,67 @@ mod tests {
         let sts = Key::new(&kind::STATEFUL_SET, "default", "web");
         let wrong = FieldError::new("spec.size", Cause::Required, "say how much");
         let rows: Vec<(registry::Error, u16, &str, &str)> = vec![
-            (registry::Error::NotFound(pvc.clone()), 404, "NotFound", "persistentvolumeclaims \"x\" not found"),
-            (registry::Error::AlreadyExists(sts.clone()), 409, "AlreadyExists", "statefulsets.apps \"web\" already exists"),
-            (registry::Error::Conflict { key: pvc.clone(), reason: "the object has been modified".into() }, 409,
-             "Conflict", "Operation cannot be fulfilled on persistentvolumeclaims \"x\": the object has been modified"),
-            (registry::Error::Invalid { key: pvc.clone(), causes: vec![wrong.clone()] }, 422, "Invalid",
-             "PersistentVolumeClaim \"x\" is invalid: spec.size: Required value: say how much"),
-            (registry::Error::Invalid { key: sts, causes: vec![wrong.clone(), wrong] }, 422, "Invalid",
-             "StatefulSet.apps \"web\" is invalid: [spec.size: Required value: say how much, spec.size: Required value: say how much]"),
-            (registry::Error::Forbidden { key: pvc, reason: "no".into() }, 403, "Forbidden",
-             "persistentvolumeclaims \"x\" is forbidden: no"),
-            (store::Error::Expired { asked: 1, oldest: 5 }.into(), 410, "Expired",
-             "too old resource version: 1 (5); list again"),
+            (
+                registry::Error::NotFound(pvc.clone()),
+                404,
+                "NotFound",
+                "persistentvolumeclaims \"x\" not found",
+            ),
+            (
+                registry::Error::AlreadyExists(sts.clone()),
+                409,
+                "AlreadyExists",
+                "statefulsets.apps \"web\" already exists",
+            ),
+            (
+                registry::Error::Conflict {
+                    key: pvc.clone(),
+                    reason: "the object has been modified".into(),
+                },
+                409,
+                "Conflict",
+                "Operation cannot be fulfilled on persistentvolumeclaims \"x\": the object has been modified",
+            ),
+            (
+                registry::Error::Invalid {
+                    key: pvc.clone(),
+                    causes: vec![wrong.clone()],
+                },
+                422,
+                "Invalid",
+                "PersistentVolumeClaim \"x\" is invalid: spec.size: Required value: say how much",
+            ),
+            (
+                registry::Error::Invalid {
+                    key: sts,
+                    causes: vec![wrong.clone(), wrong],
+                },
+                422,
+                "Invalid",
+                "StatefulSet.apps \"web\" is invalid: [spec.size: Required value: say how much, spec.size: Required value: say how much]",
+            ),
+            (
+                registry::Error::Forbidden {
+                    key: pvc,
+                    reason: "no".into(),
+                },
+                403,
+                "Forbidden",
+                "persistentvolumeclaims \"x\" is forbidden: no",
+            ),
+            (
+                store::Error::Expired { asked: 1, oldest: 5 }.into(),
+                410,
+                "Expired",
+                "too old resource version: 1 (5); list again",
+            ),
         ];
         for (error, code, reason, message) in rows {
             let failure = Failure::from(error);
-            assert_eq!((failure.code.as_u16(), failure.reason, failure.message.as_str()), (code, reason, message));
+            assert_eq!(
+                (failure.code.as_u16(), failure.reason, failure.message.as_str()),
+                (code, reason, message)
+            );
         }
     }
 

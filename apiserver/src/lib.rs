@@ -9,17 +9,22 @@
 //! Tasks it spawns: one per listener (accepts), one per connection; both end with [`ApiServer::shutdown`].
 
 mod accept;
+mod authorize;
 mod body;
+mod discovery;
 mod events;
 mod failure;
 mod filter;
+mod health;
 mod identity;
 mod node_calls;
 pub mod openapi;
 mod path;
+pub mod pki;
 mod present;
 mod query;
 mod reply;
+mod reviews;
 mod router;
 mod server;
 mod table;

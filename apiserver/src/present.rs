@@ -31,7 +31,12 @@ impl Presenter {
     pub(crate) fn new(target: &Target<'_>, query: &Query<'_>, headers: &HeaderMap) -> Result<Self, Failure> {
         let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
         let form = accept::form(accept)?;
-        Ok(Self { stored: target.kind, shown: target.shown, form, include: Include::parse(query)? })
+        Ok(Self {
+            stored: target.kind,
+            shown: target.shown,
+            form,
+            include: Include::parse(query)?,
+        })
     }
 
     /// The content type of what goes out.
@@ -48,7 +53,9 @@ impl Presenter {
 
     /// Appends one object as a whole document; `columns` says whether a table tells its columns.
     pub(crate) fn write(&self, out: &mut Vec<u8>, object: &Object, columns: bool) {
-        let Form::Table(_) = self.form else { return self.write_item(out, object) };
+        let Form::Table(_) = self.form else {
+            return self.write_item(out, object);
+        };
         let metadata = json!({"resourceVersion": object.revision.to_string()});
         self.write_table_head(out, &metadata, columns);
         self.write_item(out, object);
@@ -61,7 +68,10 @@ impl Presenter {
         let (kind, version) = match self.form {
             Form::Table(_) => return self.write_table_head(out, &metadata, true),
             Form::Json => (format!("{}List", self.shown.kind), self.shown.api_version()),
-            Form::Partial(version) => ("PartialObjectMetadataList".to_owned(), format!("meta.k8s.io/{version}")),
+            Form::Partial(version) => (
+                "PartialObjectMetadataList".to_owned(),
+                format!("meta.k8s.io/{version}"),
+            ),
         };
         let head = format!(r#"{{"kind":"{kind}","apiVersion":"{version}","metadata":{metadata},"items":["#);
         out.extend_from_slice(head.as_bytes());
@@ -69,7 +79,11 @@ impl Presenter {
 
     fn write_table_head(&self, out: &mut Vec<u8>, metadata: &Value, columns: bool) {
         let Form::Table(version) = self.form else { return };
-        let definitions = if columns { table::definitions(self.stored) } else { Value::Array(Vec::new()) };
+        let definitions = if columns {
+            table::definitions(self.stored)
+        } else {
+            Value::Array(Vec::new())
+        };
         let head = format!(
             r#"{{"kind":"Table","apiVersion":"meta.k8s.io/{version}","metadata":{metadata},"columnDefinitions":{definitions},"rows":["#
         );
@@ -92,7 +106,11 @@ impl Presenter {
     /// The object as this client sees it.
     pub(crate) fn value(&self, object: &Object) -> Value {
         let value = object.versioned();
-        if self.shown == self.stored { value } else { events::to_shown(value) }
+        if self.shown == self.stored {
+            value
+        } else {
+            events::to_shown(value)
+        }
     }
 
     /// Appends a `BOOKMARK` event's object: an empty one with a version.

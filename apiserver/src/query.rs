@@ -21,7 +21,11 @@ impl<'a> Query<'a> {
 
     /// The first value of `name`; an empty value counts as none, as Kubernetes' decoder has it.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_ref()).filter(|value| !value.is_empty())
+        self.0
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value.as_ref())
+            .filter(|value| !value.is_empty())
     }
 
     /// Whether `name` is there at all, with whatever value.
@@ -31,7 +35,10 @@ impl<'a> Query<'a> {
 
     /// Every value of `name`.
     pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_ref())
+        self.0
+            .iter()
+            .filter(move |(n, _)| n == name)
+            .map(|(_, value)| value.as_ref())
     }
 
     /// A switch: absent, `false` and `0` are off; a bare name, `true` and `1` are on.
@@ -40,9 +47,9 @@ impl<'a> Query<'a> {
             None => Ok(self.has(name)),
             Some("true" | "1") => Ok(true),
             Some("false" | "0") => Ok(false),
-            Some(other) => {
-                Err(Failure::bad_request(format!("query parameter {name}: \"{other}\" is neither true nor false")))
-            }
+            Some(other) => Err(Failure::bad_request(format!(
+                "query parameter {name}: \"{other}\" is neither true nor false"
+            ))),
         }
     }
 
@@ -50,7 +57,9 @@ impl<'a> Query<'a> {
     pub(crate) fn number<N: std::str::FromStr>(&self, name: &str) -> Result<Option<N>, Failure> {
         let read = |text: &str| {
             text.parse().map_err(|_| {
-                Failure::bad_request(format!("query parameter {name}: \"{text}\" is not a number that it can be"))
+                Failure::bad_request(format!(
+                    "query parameter {name}: \"{text}\" is not a number that it can be"
+                ))
             })
         };
         self.get(name).map(read).transpose()
@@ -68,7 +77,12 @@ pub(crate) fn decode(text: &str, plus: bool) -> Result<Cow<'_, str>, Failure> {
     while let Some(byte) = bytes.next() {
         out.push(match byte {
             b'%' => {
-                let mut digit = || bytes.next().and_then(|b| char::from(b).to_digit(16)).ok_or_else(broken);
+                let mut digit = || {
+                    bytes
+                        .next()
+                        .and_then(|b| char::from(b).to_digit(16))
+                        .ok_or_else(broken)
+                };
                 // Two hexadecimal digits are below 256.
                 u8::try_from(digit()? * 16 + digit()?).map_err(|_| broken())?
             }
@@ -85,7 +99,8 @@ mod tests {
 
     #[test]
     fn pairs_are_decoded() {
-        let query = Query::parse("fieldSelector=a%3Db%2Cc!%3D&limit=500&watch&x=a+b&follow=false").expect("is well-formed");
+        let query = Query::parse("fieldSelector=a%3Db%2Cc!%3D&limit=500&watch&x=a+b&follow=false")
+            .expect("is well-formed");
         assert_eq!(query.get("fieldSelector"), Some("a=b,c!="));
         assert_eq!(query.number::<u64>("limit").expect("is a number"), Some(500));
         assert!(query.flag("watch").expect("is a flag"));

@@ -2,17 +2,22 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
+use bytes::Bytes;
 use futures::FutureExt;
-use http::{HeaderMap, Method, Request, Response, header, request::Parts};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
 use orlop_registry::Who;
 
 use crate::{
     Identity,
+    authorize::{self, Attributes},
+    discovery,
     failure::Failure,
+    health, openapi,
     path::{self, Route, Target},
     query::Query,
     reply::{self, Body},
+    reviews,
     server::Inner,
     verbs,
 };
@@ -29,7 +34,21 @@ pub(crate) struct Call<'a> {
 impl Call<'_> {
     /// The writer, as the registry records it.
     pub(crate) fn writer(&self) -> Who {
-        Who { user: self.who.user.clone(), manager: manager(self.query, self.headers) }
+        Who {
+            user: self.who.user.clone(),
+            manager: manager(self.query, self.headers),
+        }
+    }
+
+    /// The request, as permissions see it.
+    pub(crate) fn attributes<'b>(&'b self, verb: &'b str) -> Attributes<'b> {
+        Attributes {
+            verb,
+            kind: self.target.shown,
+            subresource: self.target.sub(),
+            namespace: self.target.namespace.as_deref().unwrap_or_default(),
+            name: self.target.name.as_deref().unwrap_or_default(),
+        }
     }
 
     /// `?dryRun=All`.
@@ -53,8 +72,15 @@ pub(crate) fn dry_run<'a>(values: impl Iterator<Item = &'a str>) -> Result<bool,
 
 /// The field manager: as the client names it, else its program's name.
 fn manager(query: &Query<'_>, headers: &HeaderMap) -> String {
-    let agent = || headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("unknown");
-    let name = query.get("fieldManager").unwrap_or_else(|| agent().split('/').next().unwrap_or_default());
+    let agent = || {
+        headers
+            .get(header::USER_AGENT)
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or("unknown")
+    };
+    let name = query
+        .get("fieldManager")
+        .unwrap_or_else(|| agent().split('/').next().unwrap_or_default());
     name.chars().filter(|c| !c.is_control()).take(128).collect()
 }
 
@@ -84,26 +110,87 @@ async fn route(
 ) -> Result<Response<Body>, Failure> {
     let route = path::parse(head.uri.path());
     let query = Query::parse(head.uri.query().unwrap_or_default())?;
-    let Some(who) = who else { return Err(Failure::unauthorized()) };
+    let reading = matches!(head.method, Method::GET | Method::HEAD);
+    match &route {
+        Ok(Route::Version | Route::Health(_)) if !reading => return Err(Failure::method_not_allowed()),
+        Ok(Route::Version) => return Ok(reply::json(StatusCode::OK, &health::version())),
+        Ok(Route::Health(path)) => return health::respond(path, &query, server.registry.store()),
+        // Whether a path exists is nobody's business who has no name.
+        _ => {}
+    }
+    let Some(who) = who else {
+        return Err(Failure::unauthorized());
+    };
     match route? {
         Route::Objects(target) => {
-            let call = Call { server, who, target: &target, query: &query, headers: &head.headers };
+            let call = Call {
+                server,
+                who,
+                target: &target,
+                query: &query,
+                headers: &head.headers,
+            };
             objects(&call, &head.method, body).await
+        }
+        Route::Review(review) if head.method == Method::POST => {
+            reviews::respond(review, who, &server.registry, &head.headers, body).await
+        }
+        Route::Review(_) => Err(Failure::method_not_allowed()),
+        _ if !reading => Err(Failure::method_not_allowed()),
+        Route::OpenApi(path) => schemas(path),
+        discovery => discovery::respond(&discovery, &head.headers),
+    }
+}
+
+/// `/openapi/v3` and what is below it.
+fn schemas(path: &str) -> Result<Response<Body>, Failure> {
+    match path.split_once('/').unwrap_or((path, "")) {
+        ("v3", "") => Ok(reply::json(StatusCode::OK, &openapi::index())),
+        ("v3", document) => {
+            let document = openapi::document(document).ok_or_else(Failure::no_such_path)?;
+            let bytes = Bytes::from_owner(Shared(document));
+            Ok(reply::typed(StatusCode::OK, reply::JSON, reply::full(bytes)))
         }
         _ => Err(Failure::no_such_path()),
     }
 }
 
+/// A schema document, sent without a copy.
+struct Shared(Arc<[u8]>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 async fn objects(call: &Call<'_>, method: &Method, body: Incoming) -> Result<Response<Body>, Failure> {
     let named = call.target.name.is_some();
-    match (method.as_str(), named, call.target.sub()) {
-        ("GET" | "HEAD", _, "") if call.query.flag("watch")? => verbs::watch::run(call),
-        ("GET" | "HEAD", false, _) => verbs::list::run(call),
-        ("GET" | "HEAD", true, "" | "status") => verbs::get::run(call),
-        ("POST", false, _) => verbs::create::run(call, body).await,
-        ("PUT", true, "" | "status") => verbs::replace::run(call, body).await,
-        ("PATCH", true, "" | "status") => verbs::patch::run(call, body).await,
-        ("DELETE", true, "") => verbs::delete::run(call, body).await,
+    let watch = call.query.flag("watch")?;
+    let verb = match (method.as_str(), named) {
+        ("GET" | "HEAD", _) if watch && call.target.sub().is_empty() => "watch",
+        ("GET" | "HEAD", true) => "get",
+        ("GET" | "HEAD", false) => "list",
+        ("POST", _) => "create",
+        ("PUT", true) => "update",
+        ("PATCH", true) => "patch",
+        ("DELETE", true) => "delete",
+        ("DELETE", false) => "deletecollection",
+        _ => return Err(Failure::method_not_allowed()),
+    };
+    authorize::check(&call.server.registry.snapshot(), call.who, call.attributes(verb))?;
+    match (verb, call.target.sub()) {
+        ("watch", "") => verbs::watch::run(call),
+        ("list", "") => verbs::list::run(call),
+        ("get", "" | "status") => verbs::get::run(call),
+        ("get", "log") => verbs::logs::run(call).await,
+        ("create", "") if !named => verbs::create::run(call, body).await,
+        ("create", "binding") => verbs::bind::run(call, body).await,
+        ("update", "" | "status") => verbs::replace::run(call, body).await,
+        ("update", "finalize") => verbs::bind::finalize(call, body).await,
+        ("patch", "" | "status") => verbs::patch::run(call, body).await,
+        ("delete", "") => verbs::delete::run(call, body).await,
+        ("deletecollection", "") => verbs::delete::collection(call, body).await,
         _ => Err(Failure::method_not_allowed()),
     }
 }

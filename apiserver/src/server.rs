@@ -4,7 +4,7 @@
 //!  serving ──shutdown──► watches end ──► connections drain ──► (5 s) ──► the rest is cut off
 //! ```
 
-use std::{convert::Infallible, io, path::Path, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use http::Request;
 use hyper::{body::Incoming, service::service_fn};
@@ -15,14 +15,21 @@ use hyper_util::{
 use orlop_registry::Registry;
 use tokio::{
     io::{AsyncRead, AsyncWrite, DuplexStream},
-    net::UnixListener,
+    net::{TcpListener, TcpStream, UnixListener},
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{Identity, NodeCalls, router};
+use crate::{
+    Identity, NodeCalls,
+    pki::{Pki, PkiError},
+    router,
+};
 
 /// How long connections may take to finish what they are at.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How long a client may take to say who it is.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Bytes under way in each direction of a pipe inside the process.
 const PIPE: usize = 64 * 1024;
 /// Requests under way on one connection: informers keep many watches on one.
@@ -58,7 +65,9 @@ impl ApiServer {
             cutting: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// Serves the administrator on a unix socket: whoever can open it is one, so its directory is 0700 and the socket
@@ -77,6 +86,42 @@ impl ApiServer {
         Ok(())
     }
 
+    /// Serves HTTPS, HTTP/1.1 and 2. A client is who its certificate says; one without may ask for little. Returns the
+    /// address at once and serves in the background.
+    pub async fn serve_tls(&self, listener: TcpListener, pki: &Pki) -> Result<SocketAddr, PkiError> {
+        let acceptor = TlsAcceptor::from(pki.server_config()?);
+        let address = listener.local_addr().map_err(|e| PkiError::Tls(e.into()))?;
+        let server = self.clone();
+        self.spawn(async move {
+            while let Some(accepted) = server.until_closing(listener.accept()).await {
+                match accepted {
+                    Ok((stream, _)) => server.spawn(server.clone().tls(stream, acceptor.clone())),
+                    Err(error) => pause_after(&error).await,
+                }
+            }
+        });
+        Ok(address)
+    }
+
+    async fn tls(self, stream: TcpStream, acceptor: TlsAcceptor) {
+        // Small answers must not wait for the client's acknowledgement of the one before.
+        let _ = stream.set_nodelay(true);
+        let handshake = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream));
+        match self.until_closing(handshake).await {
+            Some(Ok(Ok(stream))) => {
+                let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                let who = certificate
+                    .and_then(|der| Identity::from_certificate(der))
+                    .map(Arc::new);
+                self.connection(stream, who).await;
+            }
+            Some(Ok(Err(error))) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "a TLS handshake failed");
+            }
+            Some(Err(_)) | None => {}
+        }
+    }
+
     /// A connection inside the process, HTTP/2 or 1.1, on which every request is `who`'s.
     pub fn connect(&self, who: Identity) -> DuplexStream {
         let (near, far) = tokio::io::duplex(PIPE);
@@ -89,7 +134,10 @@ impl ApiServer {
         self.inner.closing.cancel();
         self.inner.tasks.close();
         self.inner.draining.cancel();
-        if tokio::time::timeout(DRAIN, self.inner.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(DRAIN, self.inner.tasks.wait())
+            .await
+            .is_err()
+        {
             tracing::debug!("connections did not finish in time and are cut off");
             self.inner.cutting.cancel();
             self.inner.tasks.wait().await;
@@ -124,7 +172,10 @@ impl ApiServer {
             async move { Ok::<_, Infallible>(router::answer(inner, who, request).await) }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(Duration::from_secs(30));
         builder
             .http2()
             .timer(TokioTimer::new())
@@ -154,14 +205,20 @@ impl ApiServer {
 
 /// Accepting fails when file descriptors run out: waiting a moment keeps that from becoming a busy loop.
 pub(crate) async fn pause_after(error: &io::Error) {
-    tracing::warn!(error = error as &dyn std::error::Error, "accepting a connection failed");
+    tracing::warn!(
+        error = error as &dyn std::error::Error,
+        "accepting a connection failed"
+    );
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
     if let Some(parent) = path.parent().filter(|p| !p.exists()) {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(parent)?;
     }
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -4,13 +4,7 @@ use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::Value;
 
-use crate::{
-    body,
-    failure::Failure,
-    present::Presenter,
-    reply::Body,
-    router::Call,
-};
+use crate::{authorize, body, failure::Failure, present::Presenter, reply::Body, router::Call};
 
 pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<Body>, Failure> {
     let presenter = Presenter::new(call.target, call.query, call.headers)?;
@@ -18,9 +12,24 @@ pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<
     let bytes = body::read(incoming).await?;
     let decoded = body::object(call.target, call.headers, call.query, &bytes)?;
     let namespace = namespace(call, &decoded.value)?;
+    let name = decoded.value["metadata"]["name"].as_str().unwrap_or_default();
+    authorize::check_created(call.who, call.attributes("create"), name)?;
     let registry = &call.server.registry;
-    let outcome = registry.create(call.target.kind, &namespace, decoded.value, &call.writer(), dry_run).await?;
-    Ok(super::written(&presenter, StatusCode::CREATED, &outcome, decoded.warnings))
+    let outcome = registry
+        .create(
+            call.target.kind,
+            &namespace,
+            decoded.value,
+            &call.writer(),
+            dry_run,
+        )
+        .await?;
+    Ok(super::written(
+        &presenter,
+        StatusCode::CREATED,
+        &outcome,
+        decoded.warnings,
+    ))
 }
 
 /// The namespace that the object goes to; path and body must not disagree.

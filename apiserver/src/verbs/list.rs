@@ -12,7 +12,7 @@ use std::sync::Arc;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use orlop_objects::{Cause, FieldError, Object, Revision};
+use orlop_objects::{Cause, FieldError, Key, Object, Revision};
 use orlop_store::{Error, Snapshot, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
@@ -47,7 +47,9 @@ impl Token {
     fn decode(text: &str) -> Result<Self, Failure> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
         let token = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        token.ok_or_else(|| Failure::bad_request("continue key is not valid: pass it on as the server gave it"))
+        token.ok_or_else(|| {
+            Failure::bad_request("continue key is not valid: pass it on as the server gave it")
+        })
     }
 }
 
@@ -76,20 +78,63 @@ impl Page {
         token: Option<&Token>,
     ) -> Self {
         let after = token.map(|t| (t.after.0.as_str(), t.after.1.as_str()));
+        if let (Some(namespace), Some(name), None) = (scope(call, filter), filter.only_name(), after) {
+            return Self::of_one(snapshot, &Key::new(call.target.kind, namespace, name), filter);
+        }
         let all = snapshot.list(call.target.kind, filter.namespace.as_deref(), after);
         let mut matching = all.filter(|object| filter.matches(object));
-        let items: Vec<_> = matching.by_ref().take(limit.unwrap_or(usize::MAX)).cloned().collect();
+        let items: Vec<_> = matching
+            .by_ref()
+            .take(limit.unwrap_or(usize::MAX))
+            .cloned()
+            .collect();
         let mut metadata = Map::new();
-        metadata.insert("resourceVersion".to_owned(), snapshot.revision().to_string().into());
-        if let (Some(next), Some(last)) = (matching.next(), items.last()) {
+        metadata.insert(
+            "resourceVersion".to_owned(),
+            snapshot.revision().to_string().into(),
+        );
+        if let (Some(_), Some(last)) = (matching.next(), items.last()) {
             let after = (last.key.namespace.clone(), last.key.name.clone());
-            metadata.insert("continue".to_owned(), Token { rv: snapshot.revision(), after }.encode().into());
+            metadata.insert(
+                "continue".to_owned(),
+                Token {
+                    rv: snapshot.revision(),
+                    after,
+                }
+                .encode()
+                .into(),
+            );
             if !filter.is_selective() {
-                let _ = next;
                 metadata.insert("remainingItemCount".to_owned(), (1 + matching.count()).into());
             }
         }
         Self { items, metadata }
+    }
+
+    /// The list that kubectl waits with: one name.
+    fn of_one(snapshot: &Snapshot, key: &Key, filter: &Filter) -> Self {
+        let items = snapshot
+            .get(key)
+            .filter(|object| filter.matches(object))
+            .into_iter()
+            .collect();
+        let version = [(
+            "resourceVersion".to_owned(),
+            snapshot.revision().to_string().into(),
+        )];
+        Self {
+            items,
+            metadata: version.into_iter().collect(),
+        }
+    }
+}
+
+/// The one namespace that a list is about; none for a namespaced kind across all of them.
+fn scope<'a>(call: &Call<'_>, filter: &'a Filter) -> Option<&'a str> {
+    if call.target.kind.namespaced {
+        filter.namespace.as_deref()
+    } else {
+        Some("")
     }
 }
 
@@ -111,7 +156,11 @@ fn snapshot(call: &Call<'_>, limited: bool, token: Option<&Token>) -> Result<Sna
     }
     let snapshot = store.snapshot();
     if version > snapshot.revision() {
-        return Err(Error::Future { asked: version, newest: snapshot.revision() }.into());
+        return Err(Error::Future {
+            asked: version,
+            newest: snapshot.revision(),
+        }
+        .into());
     }
     Ok(snapshot)
 }
@@ -133,8 +182,12 @@ fn version(call: &Call<'_>, limited: bool, continued: bool) -> Result<(Revision,
         _ if continued && given > 0 => Err(Failure::bad_request(
             "specifying resource version is not allowed when using continue",
         )),
-        Some(_) if version.is_none() => refuse("resourceVersionMatch is forbidden unless resourceVersion is provided"),
-        Some("Exact") if given == 0 => refuse("resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\""),
+        Some(_) if version.is_none() => {
+            refuse("resourceVersionMatch is forbidden unless resourceVersion is provided")
+        }
+        Some("Exact") if given == 0 => {
+            refuse("resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"")
+        }
         Some("Exact") => Ok((given, true)),
         Some("NotOlderThan") => Ok((given, false)),
         None => Ok((given, limited && given > 0)),
@@ -146,23 +199,45 @@ fn version(call: &Call<'_>, limited: bool, continued: bool) -> Result<(Revision,
 pub(super) fn resource_version(query: &Query<'_>) -> Result<Option<Revision>, Failure> {
     let read = |text: &str| {
         text.parse().map_err(|_| {
-            Failure::bad_request(format!("resourceVersion: Invalid value: \"{text}\": pass it on as the server gave it"))
+            Failure::bad_request(format!(
+                "resourceVersion: Invalid value: \"{text}\": pass it on as the server gave it"
+            ))
         })
     };
     query.get("resourceVersion").map(read).transpose()
 }
 
+/// A list of just these objects.
+pub(super) fn whole(presenter: Presenter, revision: Revision, items: Vec<Arc<Object>>) -> Response<Body> {
+    let version = [("resourceVersion".to_owned(), revision.to_string().into())];
+    respond(
+        presenter,
+        Page {
+            items,
+            metadata: version.into_iter().collect(),
+        },
+    )
+}
+
 fn respond(presenter: Presenter, page: Page) -> Response<Body> {
-    let mut first = Vec::with_capacity(PIECE.min(256 + page.items.iter().map(|o| o.bytes.len() + 40).sum::<usize>()));
+    let mut first =
+        Vec::with_capacity(PIECE.min(256 + page.items.iter().map(|o| o.bytes.len() + 40).sum::<usize>()));
     presenter.write_head(&mut first, page.metadata);
-    let mut rest = Rest { presenter, items: page.items, next: 0 };
+    let mut rest = Rest {
+        presenter,
+        items: page.items,
+        next: 0,
+    };
     let done = rest.fill(&mut first);
     let first = Bytes::from(first);
     let body = if done {
         reply::full(first)
     } else {
         let more = futures::stream::iter(rest.map(Ok));
-        reply::streamed(futures::StreamExt::chain(futures::stream::iter([Ok(first)]), more))
+        reply::streamed(futures::StreamExt::chain(
+            futures::stream::iter([Ok(first)]),
+            more,
+        ))
     };
     reply::typed(StatusCode::OK, presenter.content_type(), body)
 }
@@ -212,7 +287,10 @@ mod tests {
 
     #[test]
     fn tokens_survive_the_way() {
-        let token = Token { rv: 1007, after: ("a".to_owned(), "b".to_owned()) };
+        let token = Token {
+            rv: 1007,
+            after: ("a".to_owned(), "b".to_owned()),
+        };
         assert_eq!(Token::decode(&token.encode()).expect("is our own"), token);
         assert!(Token::decode("nonsense").is_err());
     }

@@ -1,9 +1,11 @@
 //! One room per verb. Each reads its parameters, calls the registry or reads a snapshot, and presents the outcome.
 
+pub(crate) mod bind;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod get;
 pub(crate) mod list;
+pub(crate) mod logs;
 pub(crate) mod patch;
 pub(crate) mod replace;
 pub(crate) mod watch;
@@ -26,7 +28,11 @@ fn key(call: &Call<'_>) -> Result<Key, Failure> {
 
 /// Which half a PUT or PATCH may change.
 fn part(call: &Call<'_>) -> Part {
-    if call.target.sub() == "status" { Part::Status } else { Part::Main }
+    if call.target.sub() == "status" {
+        Part::Status
+    } else {
+        Part::Main
+    }
 }
 
 /// The answer to a write.

@@ -9,15 +9,7 @@ use orlop_objects::{FieldError, Key, Kind, decode::FieldValidation, patch::strat
 use orlop_registry::Error;
 use serde_json::Value;
 
-use crate::{
-    body,
-    events,
-    failure::Failure,
-    path::Target,
-    present::Presenter,
-    reply::Body,
-    router::Call,
-};
+use crate::{body, events, failure::Failure, path::Target, present::Presenter, reply::Body, router::Call};
 
 /// Operations in one JSON patch, as in Kubernetes.
 const OPERATIONS: usize = 10_000;
@@ -40,7 +32,9 @@ pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<
     let patch = parse(body::media_type(call.headers), &bytes)?;
     let registry = &call.server.registry;
     let apply = |old: Value| patched(call.target, &key, &patch, old, validation);
-    let outcome = registry.change(&key, super::part(call), &call.writer(), dry_run, apply).await?;
+    let outcome = registry
+        .change(&key, super::part(call), &call.writer(), dry_run, apply)
+        .await?;
     Ok(super::written(&presenter, StatusCode::OK, &outcome, Vec::new()))
 }
 
@@ -49,9 +43,11 @@ fn parse(media_type: &str, bytes: &[u8]) -> Result<Patch, Failure> {
         "application/merge-patch+json" => object(bytes).map(Patch::Merge),
         "application/strategic-merge-patch+json" => object(bytes).map(Patch::Strategic),
         "application/json-patch+json" => operations(bytes),
-        "application/apply-patch+yaml" | "application/apply-patch+cbor" => Err(Failure::unsupported_media_type(
-            "Orlop does not do server-side apply yet: use `kubectl apply` without --server-side",
-        )),
+        "application/apply-patch+yaml" | "application/apply-patch+cbor" => {
+            Err(Failure::unsupported_media_type(
+                "Orlop does not do server-side apply yet: use `kubectl apply` without --server-side",
+            ))
+        }
         other => Err(Failure::unsupported_media_type(format!(
             "the body of the request was in an unknown format - accepted media types include: \
              application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json; \
@@ -62,12 +58,16 @@ fn parse(media_type: &str, bytes: &[u8]) -> Result<Patch, Failure> {
 
 fn object(bytes: &[u8]) -> Result<Value, Failure> {
     let patch = body::json(bytes)?;
-    if patch.is_object() { Ok(patch) } else { Err(Failure::bad_request("a merge patch must be a JSON object")) }
+    if patch.is_object() {
+        Ok(patch)
+    } else {
+        Err(Failure::bad_request("a merge patch must be a JSON object"))
+    }
 }
 
 fn operations(bytes: &[u8]) -> Result<Patch, Failure> {
-    let patch: json_patch::Patch =
-        serde_json::from_slice(bytes).map_err(|e| Failure::bad_request(format!("the body is not a JSON patch: {e}")))?;
+    let patch: json_patch::Patch = serde_json::from_slice(bytes)
+        .map_err(|e| Failure::bad_request(format!("the body is not a JSON patch: {e}")))?;
     if patch.0.len() > OPERATIONS {
         return Err(Failure::too_large(format!(
             "the JSON patch has {} operations; {OPERATIONS} are allowed",
@@ -85,7 +85,11 @@ fn patched(
     old: Value,
     validation: FieldValidation,
 ) -> Result<Value, Error> {
-    let old = if target.shown == target.kind { old } else { events::to_shown(old) };
+    let old = if target.shown == target.kind {
+        old
+    } else {
+        events::to_shown(old)
+    };
     let mut new = match patch {
         Patch::Merge(patch) => {
             let mut new = old;
@@ -102,7 +106,10 @@ fn patched(
 }
 
 fn invalid(key: &Key, error: FieldError) -> Error {
-    Error::Invalid { key: key.clone(), causes: vec![error] }
+    Error::Invalid {
+        key: key.clone(),
+        causes: vec![error],
+    }
 }
 
 fn apply_operations(
@@ -111,7 +118,11 @@ fn apply_operations(
     mut value: Value,
     patch: &json_patch::Patch,
 ) -> Result<Value, Error> {
-    let copies = patch.0.iter().filter(|op| matches!(op, json_patch::PatchOperation::Copy(_))).count();
+    let copies = patch
+        .0
+        .iter()
+        .filter(|op| matches!(op, json_patch::PatchOperation::Copy(_)))
+        .count();
     // Each copy can at most double the object: a few of them are harmless, many are measured one by one.
     let mut grown = 0;
     for operation in &patch.0 {
@@ -123,7 +134,9 @@ fn apply_operations(
             grown = value.to_string().len();
         }
         if grown > GROWTH {
-            return Err(Error::BadRequest("the copy operations of the JSON patch make the object too large".into()));
+            return Err(Error::BadRequest(
+                "the copy operations of the JSON patch make the object too large".into(),
+            ));
         }
     }
     Ok(value)

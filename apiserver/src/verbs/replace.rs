@@ -6,13 +6,7 @@ use orlop_objects::Key;
 use serde_json::{Value, json};
 
 use super::create::same_namespace;
-use crate::{
-    body,
-    failure::Failure,
-    present::Presenter,
-    reply::Body,
-    router::Call,
-};
+use crate::{body, failure::Failure, present::Presenter, reply::Body, router::Call};
 
 pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<Body>, Failure> {
     let presenter = Presenter::new(call.target, call.query, call.headers)?;
@@ -23,8 +17,15 @@ pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<
     let registry = &call.server.registry;
     let value = decoded.value;
     let replace = |_old: Value| Ok(value.clone());
-    let outcome = registry.change(&key, super::part(call), &call.writer(), dry_run, replace).await?;
-    Ok(super::written(&presenter, StatusCode::OK, &outcome, decoded.warnings))
+    let outcome = registry
+        .change(&key, super::part(call), &call.writer(), dry_run, replace)
+        .await?;
+    Ok(super::written(
+        &presenter,
+        StatusCode::OK,
+        &outcome,
+        decoded.warnings,
+    ))
 }
 
 /// Refuses a body about another object than the path's, and fills in what it left out.

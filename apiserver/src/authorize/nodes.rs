@@ -1,0 +1,181 @@
+//! What a node may do: read what its work needs, write what is its own.
+//!
+//! The same idea as Kubernetes' node authorizer and NodeRestriction, in one table: [`RULES`].
+
+use orlop_objects::{Key, Kind, index::Index, kind};
+use orlop_store::Snapshot;
+use serde_json::Value;
+
+use super::Attributes;
+
+/// Which objects a rule is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    /// All of them.
+    Any,
+    /// The one with the node's name.
+    Own,
+    /// Pods bound to the node.
+    Bound,
+    /// What a pod bound to the node names.
+    Named,
+}
+
+/// One permission.
+pub(super) struct Rule {
+    kind: &'static Kind,
+    subresource: &'static str,
+    verbs: &'static [&'static str],
+    which: Which,
+}
+
+const fn rule(
+    kind: &'static Kind,
+    subresource: &'static str,
+    verbs: &'static [&'static str],
+    which: Which,
+) -> Rule {
+    Rule {
+        kind,
+        subresource,
+        verbs,
+        which,
+    }
+}
+
+const READ: &[&str] = &["get", "list", "watch"];
+const CHANGE: &[&str] = &["update", "patch"];
+
+/// Everything that a node may do.
+pub(super) static RULES: [Rule; 31] = [
+    rule(&kind::NODE, "", READ, Which::Any),
+    rule(&kind::NODE, "", &["create", "update", "patch"], Which::Own),
+    rule(&kind::NODE, "status", CHANGE, Which::Own),
+    rule(&kind::CSI_NODE, "", READ, Which::Any),
+    rule(
+        &kind::CSI_NODE,
+        "",
+        &["create", "update", "patch", "delete"],
+        Which::Own,
+    ),
+    rule(&kind::LEASE, "", READ, Which::Any),
+    rule(
+        &kind::LEASE,
+        "",
+        &["create", "update", "patch", "delete"],
+        Which::Own,
+    ),
+    rule(&kind::POD, "", READ, Which::Any),
+    rule(&kind::POD, "", &["delete"], Which::Bound),
+    rule(&kind::POD, "status", CHANGE, Which::Bound),
+    rule(&kind::PERSISTENT_VOLUME, "", READ, Which::Any),
+    rule(&kind::PERSISTENT_VOLUME, "", &["create", "patch"], Which::Any),
+    rule(&kind::PERSISTENT_VOLUME_CLAIM, "", READ, Which::Any),
+    rule(&kind::PERSISTENT_VOLUME_CLAIM, "", &["patch"], Which::Any),
+    rule(&kind::PERSISTENT_VOLUME_CLAIM, "status", &["patch"], Which::Any),
+    rule(&kind::VOLUME_ATTACHMENT, "", READ, Which::Any),
+    rule(&kind::VOLUME_ATTACHMENT, "", &["patch"], Which::Any),
+    rule(&kind::VOLUME_ATTACHMENT, "status", CHANGE, Which::Any),
+    rule(&kind::STORAGE_CLASS, "", READ, Which::Any),
+    rule(&kind::CSI_DRIVER, "", READ, Which::Any),
+    rule(&kind::NAMESPACE, "", READ, Which::Any),
+    rule(&kind::SERVICE, "", READ, Which::Any),
+    rule(
+        &kind::EVENT,
+        "",
+        &["get", "create", "update", "patch"],
+        Which::Any,
+    ),
+    rule(
+        &crate::events::SHOWN,
+        "",
+        &["get", "create", "update", "patch"],
+        Which::Any,
+    ),
+    rule(&kind::CONFIG_MAP, "", &["get"], Which::Named),
+    rule(&kind::SECRET, "", &["get"], Which::Named),
+    rule(&kind::SERVICE_ACCOUNT, "", &["get"], Which::Named),
+    rule(&kind::POD, "status", &["get"], Which::Any),
+    rule(&kind::NODE, "status", &["get"], Which::Any),
+    rule(&kind::VOLUME_ATTACHMENT, "status", &["get"], Which::Any),
+    rule(&kind::PERSISTENT_VOLUME_CLAIM, "status", &["get"], Which::Any),
+];
+
+/// Whether the node may; an empty reason means that there is no rule at all.
+pub(super) fn decide(snapshot: &Snapshot, node: &str, wish: Attributes<'_>) -> Result<(), String> {
+    let mut reason = String::new();
+    for rule in RULES.iter().filter(|rule| rule.allows(wish)) {
+        let holds = match rule.which {
+            Which::Any => Ok(()),
+            // What is to be created has its name in the body: `decide_created` sees it.
+            Which::Own if wish.verb == "create" || wish.name == node => Ok(()),
+            Which::Own => Err(format!(
+                "node \"{node}\" is not allowed to modify {} \"{}\"",
+                wish.kind.plural, wish.name
+            )),
+            Which::Bound => bound(snapshot, node, wish),
+            Which::Named => named(snapshot, node, wish),
+        };
+        match holds {
+            Ok(()) => return Ok(()),
+            Err(why) => reason = why,
+        }
+    }
+    Err(reason)
+}
+
+/// Whether the node may create something of this name.
+pub(super) fn decide_created(node: &str, wish: Attributes<'_>, name: &str) -> Result<(), String> {
+    let mut rules = RULES.iter().filter(|rule| rule.allows(wish));
+    if rules.any(|rule| rule.which != Which::Own || name == node) {
+        return Ok(());
+    }
+    Err(format!(
+        "node \"{node}\" is not allowed to create {} \"{name}\"",
+        wish.kind.plural
+    ))
+}
+
+impl Rule {
+    fn allows(&self, wish: Attributes<'_>) -> bool {
+        // By reference alone: two kinds of one group and plural are the same kind.
+        *self.kind == *wish.kind && self.subresource == wish.subresource && self.verbs.contains(&wish.verb)
+    }
+}
+
+fn bound(snapshot: &Snapshot, node: &str, wish: Attributes<'_>) -> Result<(), String> {
+    let pod = snapshot.get(&Key::new(&kind::POD, wish.namespace, wish.name));
+    // An unknown pod is let through: the registry says that it is not there.
+    match pod {
+        Some(pod) if pod.value()["spec"]["nodeName"] != node => Err(format!(
+            "node \"{node}\" can only change pods with spec.nodeName set to itself"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// A pod names a ConfigMap, Secret or ServiceAccount by many fields; whatever holds its name is enough.
+fn named(snapshot: &Snapshot, node: &str, wish: Attributes<'_>) -> Result<(), String> {
+    let mut pods = snapshot.indexed(Index::PodsByNode, node);
+    let names = |value: &Value| mentions(&value["spec"], wish.name);
+    let found = pods.any(|pod| {
+        let value = pod.value();
+        value["spec"]["nodeName"] == node && pod.key.namespace == wish.namespace && names(&value)
+    });
+    if found {
+        Ok(())
+    } else {
+        Err(format!(
+            "no relationship found between node '{node}' and this object"
+        ))
+    }
+}
+
+fn mentions(value: &Value, name: &str) -> bool {
+    match value {
+        Value::String(text) => text == name,
+        Value::Array(items) => items.iter().any(|item| mentions(item, name)),
+        Value::Object(fields) => fields.values().any(|field| mentions(field, name)),
+        _ => false,
+    }
+}

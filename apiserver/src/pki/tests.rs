@@ -1,0 +1,69 @@
+//! The life of the certificates.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+const LOCAL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+const OTHER: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
+
+fn at(days: i64) -> Timestamp {
+    let start: Timestamp = "2026-01-01T12:00:00Z".parse().expect("is a time");
+    start.checked_add((days * 24).hours()).expect("is in range")
+}
+
+#[test]
+fn the_serving_certificate_is_made_anew_when_it_must_be() {
+    let dir = tempfile::tempdir().expect("has a temporary directory");
+    let ensure = |addresses: &[IpAddr], day| {
+        let pki = Pki::ensure_at(dir.path(), &["localhost"], addresses, at(day)).expect("is made");
+        (pki.ca.clone(), pki.serving.certificate.clone())
+    };
+    let (ca, first) = ensure(&[LOCAL], 0);
+    let rows = [
+        ("nothing changed", vec![LOCAL], 300, true),
+        ("29 days left", vec![LOCAL], 336, false),
+        ("another address", vec![LOCAL, OTHER], 336, false),
+        ("nothing changed again", vec![OTHER, LOCAL], 337, true),
+    ];
+    let mut last = first;
+    for (case, addresses, day, same) in rows {
+        let (again, serving) = ensure(&addresses, day);
+        assert_eq!(again, ca, "{case}: the authority stays");
+        assert_eq!(serving == last, same, "{case}");
+        last = serving;
+    }
+}
+
+#[test]
+fn keys_are_private_and_damage_is_told() {
+    let dir = tempfile::tempdir().expect("has a temporary directory");
+    let dir = dir.path().join("pki");
+    Pki::ensure(&dir, &["localhost"], &[LOCAL]).expect("is made");
+    let mode = |path: &Path| std::fs::metadata(path).expect("is there").permissions().mode() & 0o777;
+    assert_eq!(mode(&dir), 0o700);
+    for file in ["ca.key", "server.key"] {
+        assert_eq!(mode(&dir.join(file)), 0o600, "{file}");
+    }
+    std::fs::remove_file(dir.join("ca.key")).expect("was there");
+    let error = Pki::ensure(&dir, &["localhost"], &[LOCAL])
+        .err()
+        .expect("is refused")
+        .to_string();
+    assert!(
+        error.contains("ca.key is damaged (it is missing): remove"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_client_certificate_says_who() {
+    let dir = tempfile::tempdir().expect("has a temporary directory");
+    let pki = Pki::ensure(dir.path(), &["localhost"], &[LOCAL]).expect("is made");
+    let client = pki
+        .client_certificate("system:node:laptop", "system:nodes")
+        .expect("is signed");
+    let der = pem(&client.certificate).expect("is PEM");
+    let identity = crate::Identity::from_certificate(&der[0]).expect("names somebody");
+    assert_eq!(identity, crate::Identity::node("laptop"));
+}
