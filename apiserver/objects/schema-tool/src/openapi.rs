@@ -193,7 +193,7 @@ fn camel(ident: &str) -> String {
         }
     }
     if out.ends_with("Id") {
-        out.replace_range(out.len() - 2.., "ID")
+        out.replace_range(out.len() - 2.., "ID");
     }
     out
 }

@@ -14,6 +14,9 @@ use crate::{
     schema::table::{Field, Type},
 };
 
+/// An item of the patch: its index, its fields, what it says about itself.
+type Item<'a> = (usize, &'a Map<String, Value>, Directive);
+
 /// A list's place and keys.
 pub(super) struct Keyed {
     ty: Option<&'static Type>,
@@ -40,22 +43,17 @@ impl Keyed {
     /// The merged list, in order.
     pub(super) fn merge(
         &self,
-        original: Vec<Value>,
+        original: &[Value],
         patch: &[Value],
         order: Option<&Value>,
     ) -> Result<Vec<Value>, FieldError> {
         let order = order.map(|o| self.order_list(o)).transpose()?;
         let merged = if self.key.is_empty() {
-            self.merge_values(original.clone(), patch)?
+            self.merge_values(original.to_vec(), patch)?
         } else {
-            self.merge_items(original.clone(), patch, order)?
+            self.merge_items(original.to_vec(), patch, order)?
         };
-        Ok(order::arrange(
-            merged,
-            order.unwrap_or(patch),
-            &original,
-            self.key,
-        ))
+        Ok(order::arrange(merged, order.unwrap_or(patch), original, self.key))
     }
 
     fn order_list<'a>(&self, order: &'a Value) -> Result<&'a [Value], FieldError> {
@@ -123,10 +121,7 @@ impl Keyed {
     }
 
     /// The patch's items with their index and directive; each names its key, but for the one that says `replace`.
-    fn items<'a>(
-        &self,
-        patch: &'a [Value],
-    ) -> Result<Vec<(usize, &'a Map<String, Value>, Directive)>, FieldError> {
+    fn items<'a>(&self, patch: &'a [Value]) -> Result<Vec<Item<'a>>, FieldError> {
         let read = |(n, item): (usize, &'a Value)| {
             let path = format!("{}[{n}]", self.path);
             let Value::Object(fields) = item else {
@@ -183,7 +178,7 @@ impl Keyed {
 }
 
 /// `$deleteFromPrimitiveList`: takes values out of a list of plain values.
-pub(super) fn delete_values(list: Option<&mut Value>, values: &Value, path: &str) -> Result<(), FieldError> {
+pub(super) fn delete_values(list: &mut Value, values: &Value, path: &str) -> Result<(), FieldError> {
     let Some(gone) = values.as_array() else {
         return Err(FieldError::invalid(
             format!("{DELETE}{path}"),
@@ -191,7 +186,7 @@ pub(super) fn delete_values(list: Option<&mut Value>, values: &Value, path: &str
             "must be a list of values",
         ));
     };
-    if let Some(Value::Array(items)) = list {
+    if let Value::Array(items) = list {
         items.retain(|item| !gone.contains(item));
     }
     Ok(())

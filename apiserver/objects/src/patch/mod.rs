@@ -92,7 +92,8 @@ fn merge_object(
     }
     retain(&mut original, patch, at)?;
     for (name, values) in patch.iter().filter_map(|(k, v)| k.strip_prefix(DELETE).map(|n| (n, v))) {
-        list::delete_values(original.get_mut(name), values, &at.path_of(name))?;
+        let mut absent = Value::Null;
+        list::delete_values(original.get_mut(name).unwrap_or(&mut absent), values, &at.path_of(name))?;
     }
     for (name, value) in patch.iter().filter(|(name, _)| !name.starts_with('$')) {
         let merged = merge_field(original.remove(name), value, patch.get(&format!("{ORDER}{name}")), name, at)?;
@@ -131,7 +132,7 @@ fn merge_field(
         Value::Array(items) if field.is_some_and(Field::merges) => {
             let original = if let Some(Value::Array(items)) = original { items } else { Vec::new() };
             let keyed = list::Keyed::of(field, path);
-            Some(Value::Array(keyed.merge(original, items, order)?))
+            Some(Value::Array(keyed.merge(&original, items, order)?))
         }
         Value::Array(_) if order.is_some() && field.is_none_or(|f| !f.merges()) => {
             let detail = "this list is replaced as a whole; it takes no $setElementOrder";

@@ -11,8 +11,8 @@ fn pod(spec: &Value) -> Value {
 }
 
 /// The pod's spec after the patch of its spec.
-fn patched(original: Value, patch: Value) -> Value {
-    strategic(&kind::POD, pod(&original), &pod(&patch)).expect("a good patch")["spec"].take()
+fn patched(original: &Value, patch: &Value) -> Value {
+    strategic(&kind::POD, pod(original), &pod(patch)).expect("a good patch")["spec"].take()
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn rows_of_the_table() {
         ),
     ];
     for (what, original, patch, expected) in rows {
-        assert_eq!(patched(original, patch), expected, "{what}");
+        assert_eq!(patched(&original, &patch), expected, "{what}");
     }
 }
 
@@ -221,23 +221,23 @@ proptest! {
     #[test]
     fn an_empty_patch_is_identity(spec in specs()) {
         prop_assert_eq!(strategic(&kind::POD, pod(&spec), &json!({})).expect("empty"), pod(&spec));
-        prop_assert_eq!(patched(spec.clone(), json!({})), spec);
+        prop_assert_eq!(patched(&spec, &json!({})), spec);
     }
 
     #[test]
     fn a_patch_of_itself_is_identity(spec in specs()) {
-        prop_assert_eq!(patched(spec.clone(), spec.clone()), spec);
+        prop_assert_eq!(patched(&spec, &spec), spec);
     }
 
     #[test]
     fn a_patch_without_directives_is_idempotent(spec in specs(), patch in specs()) {
-        let once = patched(spec, patch.clone());
-        prop_assert_eq!(patched(once.clone(), patch), once);
+        let once = patched(&spec, &patch);
+        prop_assert_eq!(patched(&once, &patch), once);
     }
 
     #[test]
     fn nothing_that_the_patch_does_not_name_is_lost(spec in specs(), patch in specs()) {
-        let after = patched(spec.clone(), patch);
+        let after = patched(&spec, &patch);
         let names = |v: &Value| -> std::collections::BTreeSet<String> {
             v["containers"].as_array().into_iter().flatten().map(|c| c["name"].to_string()).collect()
         };
