@@ -10,6 +10,8 @@ use std::{
 use orlop_objects::{Key, Kind};
 use tokio::sync::Notify;
 
+use crate::ring::Change;
+
 #[derive(Debug)]
 struct Subscriber {
     kinds: Vec<&'static Kind>,
@@ -57,16 +59,14 @@ impl Subscribers {
         Changes(subscriber)
     }
 
-    /// Tells all whom these keys concern.
-    pub(crate) fn tell<'a>(&self, keys: impl Iterator<Item = &'a Key> + Clone) {
+    /// Tells all whom these changes concern.
+    pub(crate) fn tell(&self, changes: &[Arc<Change>]) {
         self.list().retain(|subscriber| {
             let Some(subscriber) = subscriber.upgrade() else {
                 return false;
             };
-            let mut concerned = keys
-                .clone()
-                .filter(|key| subscriber.kinds.contains(&key.kind))
-                .peekable();
+            let keys = changes.iter().map(|change| &change.key);
+            let mut concerned = keys.filter(|key| subscriber.kinds.contains(&key.kind)).peekable();
             if concerned.peek().is_some() {
                 subscriber.keys().extend(concerned.cloned());
                 subscriber.some.notify_one();

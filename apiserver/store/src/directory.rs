@@ -69,7 +69,7 @@ impl Directory {
     /// Takes the directory for this process; makes it where there is none.
     pub(crate) fn take(path: &Path) -> Result<Self, Error> {
         if !path.exists() {
-            fs::create_dir_all(path).map_err(|e| failed("create", path, e))?;
+            fs::create_dir_all(path).map_err(failed("create", path))?;
             sync_directory(path.parent().unwrap_or(path))?;
         }
         let lock_path = path.join(LOCK_FILE);
@@ -79,16 +79,16 @@ impl Directory {
             .create(true)
             .truncate(false)
             .open(&lock_path);
-        let mut lock = options.map_err(|e| failed("open", &lock_path, e))?;
+        let mut lock = options.map_err(failed("open", &lock_path))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(held(path, &lock_path)),
-            Err(TryLockError::Error(e)) => return Err(failed("lock", &lock_path, e)),
+            Err(TryLockError::Error(e)) => return Err(failed("lock", &lock_path)(e)),
         }
         let pid = format!("{}\n", std::process::id());
         lock.set_len(0)
             .and_then(|()| lock.write_all(pid.as_bytes()))
-            .map_err(|e| failed("write", &lock_path, e))?;
+            .map_err(failed("write", &lock_path))?;
         Ok(Self {
             path: path.to_owned(),
             _lock: lock,
@@ -116,7 +116,7 @@ impl Directory {
         for left_over in engines.iter().filter(|engine| Some(*engine) != live) {
             let path = self.path.join(left_over);
             tracing::info!(path = %path.display(), "removing what a crash has left");
-            fs::remove_dir_all(&path).map_err(|e| failed("remove", &path, e))?;
+            remove_engine(&path).map_err(failed("remove", &path))?;
         }
         Ok(verdict)
     }
@@ -150,10 +150,10 @@ impl Directory {
             file.write_all(format!("{text:#}\n").as_bytes())?;
             file.sync_all()
         });
-        written.map_err(|e| failed("write", &draft, e))?;
+        written.map_err(failed("write", &draft))?;
         // The engine directory's name must be on disk before the file that names it.
         sync_directory(&self.path)?;
-        fs::rename(&draft, &path).map_err(|e| failed("rename", &draft, e))?;
+        fs::rename(&draft, &path).map_err(failed("rename", &draft))?;
         sync_directory(&self.path)
     }
 
@@ -162,7 +162,7 @@ impl Directory {
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(failed("read", &path, e)),
+            Err(e) => return Err(failed("read", &path)(e)),
         };
         let unreadable = || self.refuse("its FORMAT file cannot be read: restore that file from a copy");
         let value: Value = serde_json::from_slice(&text).map_err(|_| unreadable())?;
@@ -205,7 +205,7 @@ impl Directory {
 
     fn entries(&self) -> Result<Vec<String>, Error> {
         let entries = fs::read_dir(&self.path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-        let entries = entries.map_err(|e| failed("read", &self.path, e))?;
+        let entries = entries.map_err(failed("read", &self.path))?;
         // ext4 and xfs put lost+found at the root of a file system.
         let names = entries
             .iter()
@@ -245,20 +245,35 @@ fn held(path: &Path, lock: &Path) -> Error {
     )
 }
 
+/// Removes an engine directory: files, and one level of directories that hold nothing but files.
+fn remove_engine(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            for inner in fs::read_dir(entry.path())? {
+                fs::remove_file(inner?.path())?;
+            }
+            fs::remove_dir(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    fs::remove_dir(path)
+}
+
 /// Makes the names in a directory outlive a power cut.
 pub(crate) fn sync_directory(path: &Path) -> Result<(), Error> {
     File::open(path)
         .and_then(|directory| directory.sync_all())
-        .map_err(|e| failed("sync", path, e))
+        .map_err(failed("sync", path))
 }
 
-/// An I/O error with the path it happened at.
-pub(crate) fn failed(what: &str, path: &Path, source: io::Error) -> Error {
-    let kind = source.kind();
-    Error::engine(
-        "open",
-        io::Error::new(kind, format!("{what} {}: {source}", path.display())),
-    )
+/// Turns an I/O error into one that names the path it happened at.
+pub(crate) fn failed(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |source| {
+        let words = format!("{what} {}: {source}", path.display());
+        Error::engine("open", io::Error::new(source.kind(), words))
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! An opened directory with what its FORMAT file says, shared by the engine (which may move) and the store.
+//! An opened directory with what its FORMAT file says.
 
 use std::{
     path::{Path, PathBuf},
@@ -48,14 +48,9 @@ impl Files {
         Ok(())
     }
 
-    /// Where the live engine is.
+    /// Where the engine is.
     pub(crate) fn engine_path(&self) -> PathBuf {
         self.directory.engine_path(&self.lock().engine)
-    }
-
-    /// Where a new engine may be made.
-    pub(crate) fn new_engine_path(&self) -> Result<PathBuf, Error> {
-        Ok(self.directory.engine_path(&self.directory.new_engine()?))
     }
 
     fn lock(&self) -> MutexGuard<'_, Format> {

@@ -11,22 +11,10 @@ pub enum Sync {
 }
 
 /// How a store on disk is opened.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Names the schema that stored objects follow: a hash, compared for equality.
     pub schema: String,
     /// What the barrier of every commit does.
     pub sync: Sync,
-    /// File size in bytes below which the engine's file is never rewritten to give space back.
-    pub compact_above: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            schema: String::new(),
-            sync: Sync::Data,
-            compact_above: 64 << 20,
-        }
-    }
 }

@@ -12,7 +12,13 @@ use std::sync::Arc;
 
 use orlop_objects::{Key, Revision};
 
-use crate::{engine::Op, layout, ring::Change, state::State, tx::Intent};
+use crate::{
+    engine::Op,
+    layout,
+    ring::Change,
+    state::{Row, State},
+    tx::Intent,
+};
 
 /// What became of one transaction of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,10 +80,10 @@ impl Plan {
         Verdict::Committed(revision)
     }
 
-    fn put(&mut self, mut row: crate::state::Row, revision: Revision) {
+    fn put(&mut self, mut row: Row, revision: Revision) {
         Arc::make_mut(&mut row.object).revision = revision;
         let new = row.object.clone();
-        let old = self.state.put(row);
+        let old = self.state.put(&row);
         self.ops.push(Op {
             key: layout::key(&new.key),
             value: Some(layout::encode(&new)),

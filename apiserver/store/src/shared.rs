@@ -69,7 +69,7 @@ impl Shared {
             self.history().replaced(before, freed, now);
             rings.publish(changes, revision, now);
         }
-        self.subscribers.tell(changes.iter().map(|change| &change.key));
+        self.subscribers.tell(changes);
     }
 
     /// Writes have stopped for good, for this reason. The first reason stays.

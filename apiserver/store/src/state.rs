@@ -68,7 +68,7 @@ impl State {
     }
 
     /// Puts an object in place, and answers the one that was there.
-    pub(crate) fn put(&mut self, row: Row) -> Option<Arc<Object>> {
+    pub(crate) fn put(&mut self, row: &Row) -> Option<Arc<Object>> {
         let key = &row.object.key;
         let path: Path = path(&key.namespace, &key.name).into();
         let place = place(key);

@@ -49,7 +49,7 @@ struct Handle {
 #[derive(Debug)]
 enum Origin {
     Memory(Uuid),
-    Disk { files: Arc<Files>, schema: String },
+    Disk { files: Files, schema: String },
 }
 
 /// What `update` answers after the commit is on disk.
@@ -75,8 +75,8 @@ impl Store {
 
     /// Opens the store in `dir`, or creates one where there is none. Blocks: it reads everything.
     pub fn open(dir: &Path, options: Options) -> Result<Self, Error> {
-        let files = Arc::new(Files::open(dir, &options)?);
-        let engine = Box::new(Sled::open(files.clone(), &options)?);
+        let files = Files::open(dir, &options)?;
+        let engine = Box::new(Sled::open(&files.engine_path(), options.sync)?);
         Self::on(
             engine,
             Origin::Disk {
@@ -171,6 +171,10 @@ impl Store {
 
     /// Runs `f` on a snapshot, commits what it wrote if nothing it read by key has changed, reruns it otherwise.
     /// Returns once the commit is on disk and visible. Dropping the future does not take the commit back.
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "that the future is `Send` is part of the contract"
+    )]
     pub fn update<T: Send, E: Send>(
         &self,
         f: impl Fn(&mut Tx<'_>) -> Result<T, E> + Send,
@@ -253,7 +257,7 @@ fn load(engine: &mut dyn Engine) -> Result<(State, Revision), Error> {
             );
         } else if key.starts_with(layout::OBJECTS) {
             match layout::decode(key, value)? {
-                Some(object) => drop(state.put(Row::new(Arc::new(object)))),
+                Some(object) => drop(state.put(&Row::new(Arc::new(object)))),
                 None => tracing::warn!(key, "left alone: this build does not serve the kind"),
             }
         }

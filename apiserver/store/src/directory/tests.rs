@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use crate::{Options, Store};
+use crate::{Options, Store, files::Files};
 
 fn open(path: &Path) -> Result<Store, String> {
     Store::open(path, Options::default()).map_err(|e| e.to_string())
@@ -78,7 +78,7 @@ fn the_table() {
 #[test]
 fn a_creation_that_was_cut_off_anywhere_is_begun_again() {
     let whole = tempfile::tempdir().expect("a directory");
-    drop(open(whole.path()).expect("creates"));
+    drop(Files::open(whole.path(), &Options::default()).expect("creates"));
     let files = ["sled-1/conf", "sled-1/db", "sled-1/blobs", "FORMAT.new"];
     for cut in 0..=files.len() {
         for torn in [false, true] {

@@ -1,11 +1,11 @@
 //! What every engine must do, once: compared with a plain map, through batches, barriers and reopening.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path};
 
 use proptest::prelude::*;
 
 use super::{Engine, Op, memory::Memory, sled::Sled};
-use crate::{Options, files::Files};
+use crate::Sync;
 
 /// Small, at the edge of a piece, several pieces.
 const SIZES: [usize; 6] = [0, 3, 2000, 64 << 10, (64 << 10) + 1, 200_000];
@@ -71,10 +71,8 @@ fn check(steps: Vec<Step>, mut open: impl FnMut() -> Box<dyn Engine>) {
     assert_eq!(content(&mut *engine), model);
 }
 
-fn open_sled(path: &Path, options: &Options) -> Box<dyn Engine> {
-    let files = Files::open(path, options).expect("opens");
-    let path = files.engine_path();
-    let sled = Sled::open(Arc::new(files), options).expect("opens");
+fn open_sled(path: &Path) -> Box<dyn Engine> {
+    let sled = Sled::open(path, Sync::Data).expect("opens");
     let blobs = std::fs::read_dir(path.join("blobs"))
         .expect("sled makes it")
         .count();
@@ -94,13 +92,6 @@ proptest! {
     #[test]
     fn sled_is_a_map(steps in steps()) {
         let dir = tempfile::tempdir().expect("a directory");
-        check(steps, || open_sled(dir.path(), &Options::default()));
-    }
-
-    #[test]
-    fn sled_is_a_map_while_it_gives_space_back(steps in steps()) {
-        let dir = tempfile::tempdir().expect("a directory");
-        let options = Options { compact_above: 0, ..Options::default() };
-        check(steps, || open_sled(dir.path(), &options));
+        check(steps, || open_sled(dir.path()));
     }
 }

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{Engine, Op};
+use super::{Engine, Op, Visit};
 use crate::Error;
 
 /// Bytes in a map. Clones share them, so that a test can open "the same disk" again.
@@ -13,7 +13,7 @@ use crate::Error;
 pub(crate) struct Memory(Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
 
 impl Engine for Memory {
-    fn load(&mut self, each: &mut dyn FnMut(&str, &[u8]) -> Result<(), Error>) -> Result<(), Error> {
+    fn load(&mut self, each: &mut Visit<'_>) -> Result<(), Error> {
         let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         map.iter().try_for_each(|(key, value)| each(key, value))
     }

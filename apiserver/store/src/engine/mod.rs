@@ -17,10 +17,13 @@ pub(crate) struct Op {
     pub(crate) value: Option<Vec<u8>>,
 }
 
+/// What is called with every key and its value.
+pub(crate) type Visit<'a> = dyn FnMut(&str, &[u8]) -> Result<(), Error> + 'a;
+
 /// A place for bytes. Only one thread uses it.
 pub(crate) trait Engine: Send {
     /// Hands over every key with its value, in key order.
-    fn load(&mut self, each: &mut dyn FnMut(&str, &[u8]) -> Result<(), Error>) -> Result<(), Error>;
+    fn load(&mut self, each: &mut Visit<'_>) -> Result<(), Error>;
 
     /// Writes all of `ops` or none. After a crash an unsynced batch is there as a whole or not at all.
     fn apply(&mut self, ops: Vec<Op>) -> Result<(), Error>;

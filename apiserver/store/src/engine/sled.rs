@@ -2,29 +2,27 @@
 //!
 //! - `flush` does not sync on Linux: every barrier is followed by an `fdatasync` of our own on its data file.
 //! - Large pages go to files that are never synced: segments are 8 MiB, and large values come in pieces ([`chunks`]).
-//! - Its background thread, which would also clean up, is off (it writes and frees segments between our barriers):
-//!   space is given back by copying what lives into a new engine directory once the file has grown far beyond it.
+//! - Its background thread is off: it would write and free segments between our barriers. Space is still given back,
+//!   since every page that sled rewrites makes it rewrite one out of a sparse segment too.
 //! - Opening a damaged file panics: the panic becomes an error.
 //! - Its lock may outlive the last handle by a moment, held by one of its threads: opening waits for it. That no other
-//!   process uses the directory is ensured by [`Directory`] before.
+//!   process uses the directory is ensured by `Directory` before.
 
 use std::{
     fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::Path,
     time::{Duration, Instant},
 };
 
 use super::{
-    Engine, Op,
+    Engine, Op, Visit,
     chunks::{self, FIRST_KEY, Large, Stored},
 };
 use crate::{
-    Error, Options, Sync,
+    Error, Sync,
     committer::words,
-    directory::{Format, failed, sync_directory},
-    files::Files,
+    directory::{failed, sync_directory},
 };
 
 /// Fixed for the life of a directory.
@@ -33,108 +31,66 @@ const SEGMENT: usize = 8 << 20;
 const CACHE: u64 = 2 << 20;
 /// How long sled's own threads may hold its lock after the last handle is gone.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
-/// The file may grow to this many times what lives in it.
-const MAX_WASTE: u64 = 4;
-/// What is copied in one batch.
-const COPY_BYTES: usize = 1 << 20;
-
 /// A sled database in a directory of its own.
 #[derive(Debug)]
-struct Database {
+pub(crate) struct Sled {
     tree: sled::Db,
     data: File,
-    path: PathBuf,
-}
-
-/// The engine.
-#[derive(Debug)]
-pub(crate) struct Sled {
-    database: Database,
-    files: Arc<Files>,
     large: Large,
     sync: Sync,
-    compact_above: u64,
-    /// The file's size at which it is rewritten.
-    compact_at: u64,
 }
 
 impl Sled {
-    /// Opens the live engine directory.
-    pub(crate) fn open(files: Arc<Files>, options: &Options) -> Result<Self, Error> {
-        let database = Database::open(files.engine_path())?;
-        let compact_above = options.compact_above;
+    /// Opens the engine in `path`, or makes one.
+    pub(crate) fn open(path: &Path, sync: Sync) -> Result<Self, Error> {
+        remove_drafts(path)?;
+        let config = sled::Config::new()
+            .path(path)
+            .segment_size(SEGMENT)
+            .cache_capacity(CACHE)
+            .flush_every_ms(None)
+            .mode(sled::Mode::HighThroughput);
+        let tree = open_patiently(&config, path)?;
+        let data_path = path.join("db");
+        let data = File::open(&data_path).map_err(failed("open", &data_path))?;
         Ok(Self {
-            database,
-            files,
+            tree,
+            data,
             large: Large::default(),
-            sync: options.sync,
-            compact_above,
-            compact_at: u64::MAX,
+            sync,
         })
     }
 
-    /// Makes an empty engine directory that outlives a power cut.
+    /// Makes an empty engine that outlives a power cut, the names of its files included.
     pub(crate) fn create(path: &Path) -> Result<(), Error> {
-        let database = Database::open(path.to_owned())?;
-        database.settle()
+        let made = Self::open(path, Sync::Data)?;
+        made.flush()?;
+        for entry in std::fs::read_dir(path).map_err(failed("read", path))? {
+            let path = entry.map_err(failed("read", path))?.path();
+            File::open(&path)
+                .and_then(|file| file.sync_all())
+                .map_err(failed("sync", &path))?;
+        }
+        sync_directory(path)
     }
 
-    /// Copies what lives into a new directory, once the file has outgrown it.
-    fn compact_if_due(&mut self) -> Result<(), Error> {
-        let size = self.database.size()?;
-        if size <= self.compact_at {
-            return Ok(());
-        }
-        match self.database.copy_to(self.files.new_engine_path()?) {
-            Ok(copy) => self.switch_to(copy, size),
-            Err(e) => {
-                // The old one is as good as before; the next attempt waits until it has doubled.
-                tracing::warn!(error = %e, "giving back space failed");
-                self.compact_at = size.saturating_mul(2);
-                Ok(())
-            }
-        }
-    }
-
-    /// The copy becomes the live one when FORMAT names it.
-    fn switch_to(&mut self, copy: Database, before: u64) -> Result<(), Error> {
-        let name = copy
-            .path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        self.files.change(|format| Format {
-            engine: name,
-            ..format
-        })?;
-        let after = copy.size()?;
-        self.compact_at = self.compact_above.max(after.saturating_mul(MAX_WASTE));
-        let old = std::mem::replace(&mut self.database, copy);
-        let path = old.path.clone();
-        drop(old);
-        tracing::info!(before, after, "rewrote the engine's file to give space back");
-        std::fs::remove_dir_all(&path).map_err(|e| failed("remove", &path, e))
+    fn flush(&self) -> Result<(), Error> {
+        self.tree.flush().map(drop).map_err(|e| Error::engine("flush", e))
     }
 }
 
 impl Engine for Sled {
-    fn load(&mut self, each: &mut dyn FnMut(&str, &[u8]) -> Result<(), Error>) -> Result<(), Error> {
-        let (tree, large) = (&self.database.tree, &mut self.large);
-        let mut live = 0;
+    fn load(&mut self, each: &mut Visit<'_>) -> Result<(), Error> {
+        let (tree, large) = (&self.tree, &mut self.large);
         let read = AssertUnwindSafe(|| {
             for entry in tree.range(FIRST_KEY..) {
                 let (key, stored) = entry.map_err(|e| Error::engine("read", e))?;
                 let key = std::str::from_utf8(&key).map_err(|e| Error::engine("read", e))?;
                 let damaged = || Error::engine("read", format!("the record {key} is damaged"));
                 match chunks::parse(&stored).ok_or_else(damaged)? {
-                    Stored::Whole(value) => {
-                        live += value.len();
-                        each(key, value)?;
-                    }
+                    Stored::Whole(value) => each(key, value)?,
                     Stored::Pieces(count) => {
                         let value = join_pieces(tree, key, count)?.ok_or_else(damaged)?;
-                        live += value.len();
                         large.found(key, count);
                         each(key, &value)?;
                     }
@@ -142,9 +98,7 @@ impl Engine for Sled {
             }
             Ok(())
         });
-        catch_unwind(read).unwrap_or_else(|panic| Err(Error::engine("read", words(&*panic))))?;
-        self.compact_at = self.compact_above.max((live as u64).saturating_mul(MAX_WASTE));
-        Ok(())
+        catch_unwind(read).unwrap_or_else(|panic| Err(Error::engine("read", words(&*panic))))
     }
 
     fn apply(&mut self, ops: Vec<Op>) -> Result<(), Error> {
@@ -152,40 +106,8 @@ impl Engine for Sled {
         for op in ops {
             self.large.write(op, &mut raw);
         }
-        self.database.apply(raw)
-    }
-
-    fn sync(&mut self) -> Result<(), Error> {
-        self.database.flush()?;
-        if self.sync == Sync::Data {
-            self.database
-                .data
-                .sync_data()
-                .map_err(|e| Error::engine("sync", e))?;
-        }
-        self.compact_if_due()
-    }
-}
-
-impl Database {
-    /// Opens or makes one.
-    fn open(path: PathBuf) -> Result<Self, Error> {
-        remove_drafts(&path)?;
-        let config = sled::Config::new()
-            .path(&path)
-            .segment_size(SEGMENT)
-            .cache_capacity(CACHE)
-            .flush_every_ms(None)
-            .mode(sled::Mode::HighThroughput);
-        let tree = open_patiently(&config, &path)?;
-        let data_path = path.join("db");
-        let data = File::open(&data_path).map_err(|e| failed("open", &data_path, e))?;
-        Ok(Self { tree, data, path })
-    }
-
-    fn apply(&self, ops: Vec<chunks::RawOp>) -> Result<(), Error> {
         let mut batch = sled::Batch::default();
-        for (key, value) in ops {
+        for (key, value) in raw {
             match value {
                 Some(value) => batch.insert(key, value),
                 None => batch.remove(key),
@@ -196,45 +118,12 @@ impl Database {
             .map_err(|e| Error::engine("write", e))
     }
 
-    fn flush(&self) -> Result<(), Error> {
-        self.tree.flush().map(drop).map_err(|e| Error::engine("flush", e))
-    }
-
-    fn size(&self) -> Result<u64, Error> {
-        self.data
-            .metadata()
-            .map(|data| data.len())
-            .map_err(|e| failed("read", &self.path, e))
-    }
-
-    /// Makes everything, names of files included, outlive a power cut.
-    fn settle(&self) -> Result<(), Error> {
+    fn sync(&mut self) -> Result<(), Error> {
         self.flush()?;
-        for entry in std::fs::read_dir(&self.path).map_err(|e| failed("read", &self.path, e))? {
-            let path = entry.map_err(|e| failed("read", &self.path, e))?.path();
-            File::open(&path)
-                .and_then(|file| file.sync_all())
-                .map_err(|e| failed("sync", &path, e))?;
+        match self.sync {
+            Sync::Data => self.data.sync_data().map_err(|e| Error::engine("sync", e)),
+            Sync::None => Ok(()),
         }
-        sync_directory(&self.path)
-    }
-
-    /// A new directory with the same content, which outlives a power cut.
-    fn copy_to(&self, path: PathBuf) -> Result<Self, Error> {
-        let copy = Self::open(path)?;
-        let (mut batch, mut bytes) = (Vec::new(), 0);
-        for entry in self.tree.iter() {
-            let (key, value) = entry.map_err(|e| Error::engine("read", e))?;
-            bytes += key.len() + value.len();
-            batch.push((key.to_vec(), Some(value.to_vec())));
-            if bytes >= COPY_BYTES {
-                copy.apply(std::mem::take(&mut batch))?;
-                bytes = 0;
-            }
-        }
-        copy.apply(batch)?;
-        copy.settle()?;
-        Ok(copy)
     }
 }
 
@@ -258,12 +147,12 @@ fn remove_drafts(path: &Path) -> Result<(), Error> {
         return Ok(());
     };
     for entry in entries {
-        let path = entry.map_err(|e| failed("read", path, e))?.path();
+        let path = entry.map_err(failed("read", path))?.path();
         if path
             .extension()
             .is_some_and(|extension| extension == "generating")
         {
-            std::fs::remove_file(&path).map_err(|e| failed("remove", &path, e))?;
+            std::fs::remove_file(&path).map_err(failed("remove", &path))?;
         }
     }
     Ok(())

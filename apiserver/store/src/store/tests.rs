@@ -142,7 +142,10 @@ async fn limits_are_refused_in_words(disk: &Disk) {
     let store = disk.open();
     let huge = "x".repeat(1 << 20);
     let too_large = store
-        .update(|tx| Ok::<_, Infallible>(tx.put(map("a", &huge))))
+        .update(|tx| {
+            tx.put(map("a", &huge));
+            Ok::<_, Infallible>(())
+        })
         .await;
     let two = store
         .update(|tx| {
@@ -222,7 +225,7 @@ async fn lists_are_in_key_order_and_can_be_continued(disk: &Disk) {
     let store = disk.open();
     for (namespace, name) in [("b", "x"), ("a", "y"), ("a-b", "x"), ("a", "x"), ("b", "a")] {
         update(&store, |tx| {
-            tx.put(object(&kind::CONFIG_MAP, namespace, name, ""))
+            tx.put(object(&kind::CONFIG_MAP, namespace, name, ""));
         })
         .await;
     }
