@@ -5,21 +5,35 @@
 //!
 //! | folder | keeps true |
 //! |---|---|
-//! | [`binder`] | a claim is bound to the best volume there is, in one transaction |
+//! | `binder` | a claim is bound to the best volume there is, in one transaction |
+//! | `scheduler` | pods land where their volumes can be |
+//! | `attacher` | every volume a node's pods need is attached there, and nowhere else when its mode says so |
+//! | `reclaimer` | a volume whose claim is gone is kept or deleted, as its policy says |
+//! | `protector` | nothing in use goes away |
 //!
 //! Must not know: HTTP, mount calls, how a driver does its work.
 
 mod affinity;
 mod amount;
+mod attacher;
 mod binder;
+mod bootstrap;
+mod drivers;
 mod edit;
 mod error;
 mod events;
 mod facts;
+mod protector;
+mod reclaimer;
+mod scheduler;
+mod start;
 mod worker;
 
+pub use bootstrap::{LOOP_DRIVER, bootstrap};
+pub use drivers::DriverInfo;
 pub use error::Error;
 use orlop_registry::Who;
+pub use start::{Controllers, Settings, start};
 
 /// The user that a controller writes as.
 fn who(name: &str) -> Who {

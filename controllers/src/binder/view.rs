@@ -170,6 +170,11 @@ fn waiting_pods(claim: &Claim, reader: &Reader) -> Result<Vec<String>, DecodeErr
         .collect())
 }
 
+/// Volumes kept for a claim, and free ones of its class and mode.
+pub(crate) fn candidates(claim: &Claim, reader: &Reader) -> Result<Vec<Arc<Volume>>, DecodeError> {
+    Cache::default().candidates(claim, reader)
+}
+
 impl Cache {
     fn volume(&mut self, key: &Key, reader: &Reader) -> Result<Option<Arc<Volume>>, DecodeError> {
         if let Some(known) = self.volumes.get(key) {

@@ -1,0 +1,317 @@
+//! Where a pod goes, or why nowhere. Pure.
+//!
+//! | pod | claims | nodes | verdict |
+//! |---|---|---|---|
+//! | finished, terminating, gated, another scheduler's | | | – |
+//! | has a node | a late one without chosen node | its node is there | Select that node for the claims |
+//! | has a node | else | | – |
+//! | no node | one is missing, going, lost | | Unschedulable, naming it |
+//! | no node | one unbound, its class binds at once | | wait a little, then Unschedulable |
+//! | no node | | none can take it | Unschedulable, with all reasons counted |
+//! | no node | late ones without chosen node | some can | Select the least loaded for the claims, and wait |
+//! | no node | late ones, node chosen | that one can | wait for their volumes a little, then Unschedulable |
+//! | no node | all bound, or none | some can | Assign the least loaded, with the pod's first attachment |
+//!
+//! Pods are decided in the order of their age; what one gets, the next finds taken.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use k8s_openapi::api::core::v1::Pod;
+use orlop_objects::Key;
+
+use super::{
+    filter,
+    load::Load,
+    view::{Bound, ClaimState, NodeFacts, PodFacts, View},
+};
+use crate::{
+    facts::{self, Claim, Volume},
+    worker::Seen,
+};
+
+/// A wait that normally ends by itself is told only when it lasts longer than this.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What to do about one pod.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// Give it the node, and ask for its first attachment in the same transaction.
+    Assign {
+        /// The pod.
+        pod: Arc<Seen<Pod>>,
+        /// The node's name.
+        node: String,
+        /// Its claims, which must not change meanwhile.
+        claims: Vec<Arc<Claim>>,
+        /// The volume to attach.
+        attach: Option<Arc<Volume>>,
+    },
+    /// Write the node that was chosen to claims that are bound where their pod goes.
+    Select {
+        /// The node's name.
+        node: String,
+        /// The claims, each with its class's provisioner.
+        claims: Vec<(Arc<Claim>, String)>,
+    },
+    /// Nothing yet, and nothing worth telling before then.
+    Patience {
+        /// When to look again.
+        until: std::time::Instant,
+    },
+    /// Nothing can be done until something changes: condition and Event say why.
+    Unschedulable {
+        /// The pod.
+        pod: Arc<Seen<Pod>>,
+        /// Kubernetes' words, then ours.
+        message: String,
+    },
+}
+
+/// All verdicts of a pass.
+pub(crate) fn decide(view: &View) -> Vec<(Key, Verdict)> {
+    let mut given: HashMap<&str, Load> = HashMap::new();
+    let mut verdicts = Vec::new();
+    for pod in &view.pods {
+        let verdict = decide_pod(pod, view, &given);
+        if let Some(Verdict::Assign { node, .. } | Verdict::Select { node, .. }) = &verdict
+            && let Some(facts) = view.by_name().get(node.as_str())
+        {
+            let before = given.get(facts.node.name()).copied().unwrap_or_default();
+            given.insert(facts.node.name(), before.plus(pod.load));
+        }
+        verdicts.extend(verdict.map(|verdict| (pod.pod.key().clone(), verdict)));
+    }
+    verdicts
+}
+
+fn decide_pod(pod: &PodFacts, view: &View, given: &HashMap<&str, Load>) -> Option<Verdict> {
+    if !is_ours(&pod.pod) {
+        return None;
+    }
+    if let Some(node) = facts::pod_node(&pod.pod) {
+        return select_for(pod, view.by_name().get(node)?.node.name());
+    }
+    if let Some(reason) = blocked(pod) {
+        return Some(unschedulable(pod, view, &reason.words, reason.advice));
+    }
+    if let Some(name) = unbound(pod) {
+        let advice =
+            format!("Claim {name:?} is not bound yet: kubectl describe pvc {name} says what it waits for");
+        return Some(patience(
+            pod,
+            view,
+            "pod has unbound immediate PersistentVolumeClaims",
+            advice,
+        ));
+    }
+    let used = |node: &NodeFacts| {
+        given
+            .get(node.node.name())
+            .copied()
+            .unwrap_or_default()
+            .plus(node.used)
+    };
+    let refusals: Vec<Vec<String>> = view
+        .nodes
+        .iter()
+        .map(|node| filter::refusals(pod, node, used(node)))
+        .collect();
+    let fit = view
+        .nodes
+        .iter()
+        .zip(&refusals)
+        .filter(|(_, refused)| refused.is_empty());
+    let best = fit.map(|(node, _)| node).min_by_key(|node| {
+        let used = used(node);
+        (node.room.fullness(used), used.pods, node.node.name().to_owned())
+    });
+    match best {
+        Some(node) => Some(place(pod, view, node.node.name())),
+        None => Some(nowhere(pod, view, &refusals)),
+    }
+}
+
+/// Whether it is for this scheduler to place, now.
+fn is_ours(pod: &Seen<Pod>) -> bool {
+    let Some(spec) = &pod.spec else { return false };
+    let name = spec.scheduler_name.as_deref().unwrap_or("default-scheduler");
+    let gated = spec
+        .scheduling_gates
+        .as_ref()
+        .is_some_and(|gates| !gates.is_empty());
+    !pod.is_terminating() && !facts::is_finished(pod) && !gated && name == "default-scheduler"
+}
+
+struct Blocked {
+    words: String,
+    advice: String,
+}
+
+/// A claim that no node can make up for.
+fn blocked(pod: &PodFacts) -> Option<Blocked> {
+    pod.claims.iter().find_map(|claim| {
+        let name = &claim.name;
+        let (words, advice) = match claim.state {
+            ClaimState::Missing => (
+                format!("persistentvolumeclaim {name:?} not found"),
+                "Create the claim, in the pod's namespace; the pod then goes on by itself".to_owned(),
+            ),
+            ClaimState::Terminating => (
+                format!("persistentvolumeclaim {name:?} is being deleted"),
+                "Delete this pod so that the claim can go, then create both anew".to_owned(),
+            ),
+            ClaimState::Lost => (
+                format!("persistentvolumeclaim {name:?} bound to non-existent persistentvolume"),
+                format!("Its volume is gone: kubectl describe pvc {name} says which; make a new claim"),
+            ),
+            _ => return None,
+        };
+        Some(Blocked { words, advice })
+    })
+}
+
+fn unbound(pod: &PodFacts) -> Option<&str> {
+    let unbound = |state: &ClaimState| matches!(state, ClaimState::Unbound);
+    pod.claims
+        .iter()
+        .find(|claim| unbound(&claim.state))
+        .map(|claim| claim.name.as_str())
+}
+
+/// A node that fits was found.
+fn place(pod: &PodFacts, view: &View, node: &str) -> Verdict {
+    if let Some(select) = select_for(pod, node) {
+        return select;
+    }
+    let late = pod
+        .claims
+        .iter()
+        .find(|claim| matches!(claim.state, ClaimState::Late(_)));
+    if let Some(claim) = late {
+        let words = format!("waiting for the volume of claim {:?} on node {node}", claim.name);
+        let advice = format!("kubectl describe pvc {} says how far it is", claim.name);
+        return patience(pod, view, &words, advice);
+    }
+    let bound = || pod.claims.iter().filter_map(|claim| as_bound(&claim.state));
+    Verdict::Assign {
+        pod: pod.pod.clone(),
+        node: node.to_owned(),
+        claims: bound().map(|bound| bound.claim.clone()).collect(),
+        attach: bound()
+            .find(|bound| may_attach(bound))
+            .map(|bound| bound.volume.clone()),
+    }
+}
+
+fn as_bound(state: &ClaimState) -> Option<&Bound> {
+    match state {
+        ClaimState::Bound(bound) => Some(bound),
+        _ => None,
+    }
+}
+
+/// Attached nowhere yet: then the request can share the pod's transaction. All else is left to the attacher.
+fn may_attach(bound: &Bound) -> bool {
+    bound.attaches && bound.attached.is_empty()
+}
+
+/// The claims that still have to hear of the node; `None` when all have.
+fn select_for(pod: &PodFacts, node: &str) -> Option<Verdict> {
+    let unheard = |state: &ClaimState| match state {
+        ClaimState::Late(late) if facts::selected_node(&late.claim).is_none() => {
+            Some((late.claim.clone(), late.class.provisioner.clone()))
+        }
+        _ => None,
+    };
+    let claims: Vec<_> = pod
+        .claims
+        .iter()
+        .filter_map(|claim| unheard(&claim.state))
+        .collect();
+    (!claims.is_empty()).then(|| Verdict::Select {
+        node: node.to_owned(),
+        claims,
+    })
+}
+
+/// Waits in silence for a while, since most such waits are over in milliseconds; then tells.
+fn patience(pod: &PodFacts, view: &View, words: &str, advice: String) -> Verdict {
+    let until = pod.waiting_since.unwrap_or(view.now) + PATIENCE;
+    if view.now < until {
+        Verdict::Patience { until }
+    } else {
+        unschedulable(pod, view, words, advice)
+    }
+}
+
+fn unschedulable(pod: &PodFacts, view: &View, words: &str, advice: String) -> Verdict {
+    let message = format!("0/{} nodes are available: {words}. {advice}.", view.nodes.len());
+    Verdict::Unschedulable {
+        pod: pod.pod.clone(),
+        message,
+    }
+}
+
+fn nowhere(pod: &PodFacts, view: &View, refusals: &[Vec<String>]) -> Verdict {
+    if refusals.is_empty() {
+        let message = "no nodes available to schedule pods. Start an agent: orlop up brings one with it.";
+        return Verdict::Unschedulable {
+            pod: pod.pod.clone(),
+            message: message.to_owned(),
+        };
+    }
+    let mut counted: BTreeMap<&str, usize> = BTreeMap::new();
+    for words in refusals.iter().flatten() {
+        *counted.entry(words).or_default() += 1;
+    }
+    let advice = counted
+        .keys()
+        .map(|words| advice(words))
+        .find(|advice| !advice.is_empty())
+        .unwrap_or_default();
+    let reasons: Vec<String> = counted
+        .iter()
+        .map(|(words, count)| format!("{count} {words}"))
+        .collect();
+    unschedulable(pod, view, &reasons.join(", "), advice.to_owned())
+}
+
+/// What a person can do about a refusal.
+fn advice(words: &str) -> &'static str {
+    let rows = [
+        ("not ready", "kubectl describe node says what the node lacks"),
+        ("unschedulable", "kubectl uncordon NODE lets it take pods again"),
+        (
+            "untolerated taint",
+            "Give the pod a toleration, or take the taint away with kubectl taint",
+        ),
+        (
+            "affinity/selector",
+            "Compare the pod's nodeSelector and affinity with kubectl get nodes --show-labels",
+        ),
+        (
+            "Insufficient",
+            "Lower the pod's requests, or delete pods; kubectl describe node shows what is allocated",
+        ),
+        ("Too many pods", "Delete pods that are not needed, or add a node"),
+        (
+            "affinity conflict",
+            "The volume lives on another node, and the pod must run there",
+        ),
+        (
+            "ReadWriteOncePod",
+            "Delete the other pod that uses the claim; this one then goes on by itself",
+        ),
+        (
+            "persistent volumes to bind",
+            "kubectl describe pvc says what the claim waits for",
+        ),
+    ];
+    rows.into_iter()
+        .find(|(part, _)| words.contains(part))
+        .map_or("", |(_, advice)| advice)
+}

@@ -1,0 +1,148 @@
+//! Which nodes can take a pod, and in Kubernetes' words why the others cannot. Pure.
+//!
+//! | node | words |
+//! |---|---|
+//! | not Ready | node(s) were not ready |
+//! | `spec.unschedulable`, not tolerated | node(s) were unschedulable |
+//! | taint NoSchedule or NoExecute, not tolerated | node(s) had untolerated taint {key: value} |
+//! | nodeSelector or required node affinity | node(s) didn't match Pod's node affinity/selector |
+//! | cpu, memory, places | Insufficient cpu · Insufficient memory · Too many pods |
+//! | a bound volume cannot be reached | node(s) had volume node affinity conflict |
+//! | another pod has the ReadWriteOncePod claim | node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode |
+//! | a late claim's volume was begun elsewhere, or neither a free volume nor its driver is there | node(s) didn't find available persistent volumes to bind |
+//! | the class's allowedTopologies leave it out | node(s) didn't find available persistent volumes to bind |
+
+use std::collections::HashSet;
+
+use k8s_openapi::api::{
+    core::v1::{Node, Pod, Taint, Toleration},
+    storage::v1::StorageClass,
+};
+
+use super::{
+    load::Load,
+    view::{ClaimState, Late, NodeFacts, PodFacts},
+};
+use crate::{
+    affinity,
+    binder::matching::{self, Reach},
+    facts,
+};
+
+/// The taint that `spec.unschedulable` stands for; pods may tolerate it.
+const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
+
+/// Why a node cannot take the pod; empty when it can. `used` includes what this pass has put there.
+pub(crate) fn refusals(pod: &PodFacts, node: &NodeFacts, used: Load) -> Vec<String> {
+    if let Some(words) = refused_at_all(&pod.pod, &node.node) {
+        return vec![words];
+    }
+    let lacking = node.room.lacks(used, pod.load);
+    if !lacking.is_empty() {
+        return lacking.into_iter().map(str::to_owned).collect();
+    }
+    refused_by_volumes(pod, node)
+        .into_iter()
+        .map(str::to_owned)
+        .collect()
+}
+
+fn refused_at_all(pod: &Pod, node: &Node) -> Option<String> {
+    if !facts::is_ready(node) {
+        return Some("node(s) were not ready".to_owned());
+    }
+    let tolerations = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.tolerations.as_deref())
+        .unwrap_or_default();
+    let tolerated = |taint: &Taint| tolerations.iter().any(|t| tolerates(t, taint));
+    let spec = node.spec.as_ref();
+    let unschedulable = Taint {
+        key: UNSCHEDULABLE.to_owned(),
+        effect: "NoSchedule".to_owned(),
+        ..Taint::default()
+    };
+    if spec.and_then(|s| s.unschedulable).unwrap_or(false) && !tolerated(&unschedulable) {
+        return Some("node(s) were unschedulable".to_owned());
+    }
+    let taints = spec.and_then(|s| s.taints.as_deref()).unwrap_or_default();
+    let forbids = |taint: &&Taint| taint.effect != "PreferNoSchedule" && !tolerated(taint);
+    if let Some(taint) = taints.iter().find(forbids) {
+        let value = taint.value.as_deref().unwrap_or_default();
+        return Some(format!(
+            "node(s) had untolerated taint {{{}: {value}}}",
+            taint.key
+        ));
+    }
+    let accepted = affinity::accepts(pod, node);
+    (!accepted).then(|| "node(s) didn't match Pod's node affinity/selector".to_owned())
+}
+
+fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
+    let key = toleration.key.as_deref().unwrap_or_default();
+    let effect = toleration.effect.as_deref().unwrap_or_default();
+    let value = match toleration.operator.as_deref().unwrap_or("Equal") {
+        "Exists" => true,
+        "Equal" => {
+            toleration.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default()
+        }
+        _ => false,
+    };
+    // An empty key tolerates all keys, but only with Exists.
+    let key = if key.is_empty() {
+        toleration.operator.as_deref() == Some("Exists")
+    } else {
+        key == taint.key
+    };
+    key && value && (effect.is_empty() || effect == taint.effect)
+}
+
+fn refused_by_volumes(pod: &PodFacts, node: &NodeFacts) -> Option<&'static str> {
+    let mut taken = HashSet::new();
+    for claim in &pod.claims {
+        let refused = match &claim.state {
+            ClaimState::Bound(bound) if bound.held_by.is_some() => Some(
+                "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode",
+            ),
+            ClaimState::Bound(bound) if !affinity::reaches(&bound.volume, &node.node) => {
+                Some("node(s) had volume node affinity conflict")
+            }
+            ClaimState::Late(late) if !can_be_had(late, node, &mut taken) => {
+                Some("node(s) didn't find available persistent volumes to bind")
+            }
+            _ => None,
+        };
+        if refused.is_some() {
+            return refused;
+        }
+    }
+    None
+}
+
+/// Whether a late claim can get a volume on this node: a free one, or a new one.
+fn can_be_had(late: &Late, node: &NodeFacts, taken: &mut HashSet<String>) -> bool {
+    if facts::selected_node(&late.claim).is_some_and(|selected| selected != node.node.name()) {
+        return false;
+    }
+    if let Some(volume) = matching::best(&late.claim, &late.candidates, Reach::From(&node.node), taken) {
+        taken.insert(volume.name().to_owned());
+        return true;
+    }
+    late.class.provisioner != facts::NO_PROVISIONER
+        && (!late.node_local || node.drivers.contains(&late.class.provisioner))
+        && topology_allows(&late.class, &node.node)
+}
+
+/// `allowedTopologies`: terms are alternatives, their expressions must all hold; none allow every node.
+pub(crate) fn topology_allows(class: &StorageClass, node: &Node) -> bool {
+    let labels = facts::labels(node.metadata.labels.as_ref());
+    let terms = class.allowed_topologies.as_deref().unwrap_or_default();
+    terms.is_empty()
+        || terms.iter().any(|term| {
+            let expressions = term.match_label_expressions.as_deref().unwrap_or_default();
+            expressions
+                .iter()
+                .all(|e| labels.get(&e.key).is_some_and(|value| e.values.contains(value)))
+        })
+}

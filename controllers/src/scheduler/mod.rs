@@ -1,0 +1,112 @@
+//! Keeps true: pods land where their volumes can be.
+//!
+//! ```text
+//!  pod ──► filter nodes ──► all claims bound? ── yes ──► Assign: nodeName, PodScheduled, first attachment: one commit
+//!                                │ no, late ones
+//!                                ▼
+//!                     Select: selected-node on each claim ──► (driver makes the volume, binder binds) ──► again
+//! ```
+//!
+//! Must not know: how a volume is made or attached, containers.
+
+pub(crate) mod apply;
+pub(crate) mod decide;
+pub(crate) mod filter;
+pub(crate) mod load;
+#[cfg(test)]
+mod tests;
+pub(crate) mod view;
+
+use orlop_objects::{Key, Kind, Object, index::Index, kind};
+use orlop_registry::{Registry, Who};
+use orlop_store::Snapshot;
+
+use self::{decide::Verdict, view::View};
+use crate::{
+    Error, attacher,
+    drivers::Drivers,
+    events::Teller,
+    worker::{Controller, Due, Next, Reader, Related},
+};
+
+/// The scheduler.
+pub(crate) struct Scheduler {
+    registry: Registry,
+    teller: Teller,
+    who: Who,
+    drivers: Drivers,
+}
+
+impl Scheduler {
+    /// A scheduler that knows these drivers.
+    pub(crate) fn new(registry: Registry, drivers: Drivers) -> Self {
+        let teller = Teller::new(registry.clone(), "default-scheduler");
+        Self {
+            registry,
+            teller,
+            who: crate::who(Self::NAME),
+            drivers,
+        }
+    }
+}
+
+impl Controller for Scheduler {
+    type Verdict = Verdict;
+    type View = View;
+
+    const KEYS: &'static [&'static Kind] = &[&kind::POD];
+    const NAME: &'static str = "scheduler";
+    const WATCHES: &'static [&'static Kind] = &[
+        &kind::POD,
+        &kind::NODE,
+        &kind::CSI_NODE,
+        &kind::PERSISTENT_VOLUME_CLAIM,
+        &kind::PERSISTENT_VOLUME,
+        &kind::STORAGE_CLASS,
+    ];
+
+    /// | changed | looked at |
+    /// |---|---|
+    /// | pod | itself; when it has a node, every pod that waits (it may have left room) |
+    /// | claim | the pods that name it |
+    /// | node, its drivers, volume, class | every pod that waits |
+    fn related(&self, object: &Object, snapshot: &Snapshot) -> Related {
+        match object.key.kind.kind {
+            "Pod" => related_to_pod(object),
+            "PersistentVolumeClaim" => {
+                let entry = format!("{}\0{}", object.key.namespace, object.key.name);
+                let pods = snapshot.indexed(Index::PodsByClaim, &entry);
+                Related::keys(pods.map(|pod| pod.key.clone()))
+            }
+            _ => Related::waiting(),
+        }
+    }
+
+    fn view(&self, keys: &[Due], reader: &mut Reader) -> View {
+        view::view(keys, reader, &self.drivers)
+    }
+
+    fn decide(view: &View) -> Vec<(Key, Verdict)> {
+        decide::decide(view)
+    }
+
+    async fn apply(&self, key: &Key, verdict: Verdict) -> Result<Next, Error> {
+        apply::apply(self, key, verdict).await
+    }
+}
+
+fn has_node(pod: &Object) -> bool {
+    pod.value()
+        .pointer("/spec/nodeName")
+        .is_some_and(|node| node != "")
+}
+
+fn related_to_pod(object: &Object) -> Related {
+    let itself = Related::itself(object);
+    let claims = attacher::claims_of_pod(object);
+    match (has_node(object), claims.is_empty()) {
+        (false, _) => itself,
+        (true, true) => Related::waiting(),
+        (true, false) => itself.and_waiting(),
+    }
+}
