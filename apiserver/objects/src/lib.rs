@@ -19,6 +19,7 @@ pub mod patch;
 pub mod quantity;
 pub mod schema;
 pub mod selector;
+pub mod validate;
 
 pub use error::{Cause, FieldError};
 pub use key::Key;

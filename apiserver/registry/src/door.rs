@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use orlop_objects::{Key, Kind, Object};
+use orlop_objects::{Key, Kind, Object, schema, validate};
 use orlop_store::{Snapshot, Tx};
 use serde_json::Value;
 
@@ -49,7 +49,10 @@ impl<'a, 'tx> Door<'a, 'tx> {
     pub fn create(&mut self, kind: &'static Kind, namespace: &str, body: Value) -> Result<Outcome, Error> {
         let mut value = create::prepare(kind, namespace, body, self.now)?;
         let key = Key::new(kind, namespace, crate::json::text(&value, "/metadata/name"));
-        let warnings = admit::new_object(self.tx, &key, &mut value)?;
+        schema::apply_defaults(kind, &mut value);
+        let mut warnings = admit::new_object(self.tx, &key, &mut value)?;
+        accept(&key, None, &value)?;
+        warnings.extend(validate::warnings(None, &value, kind));
         if self.tx.get(&key).is_some() {
             return Err(Error::AlreadyExists(key));
         }
@@ -74,7 +77,7 @@ impl<'a, 'tx> Door<'a, 'tx> {
         let before = old.value();
         let new = f(old.versioned())?;
         let mut next = change::prepare(key.kind, part, &old, &before, new)?;
-        let warnings = Vec::new();
+        schema::apply_defaults(key.kind, &mut next);
         if delete::is_finished(&next) {
             self.tx.delete(key);
             return Ok(Outcome {
@@ -130,5 +133,12 @@ impl<'a, 'tx> Door<'a, 'tx> {
             .map_err(|e| Error::BadRequest(format!("{e}: metadata has a field of the wrong type")))?;
         self.tx.put(object.clone());
         Ok(Arc::new(object))
+    }
+}
+
+fn accept(key: &Key, old: Option<&Value>, new: &Value) -> Result<(), Error> {
+    match validate::validate(old, new, key.kind) {
+        causes if causes.is_empty() => Ok(()),
+        causes => Err(Error::Invalid { key: key.clone(), causes }),
     }
 }

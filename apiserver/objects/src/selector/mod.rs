@@ -10,7 +10,7 @@ mod tests;
 
 pub use field::{FieldSelector, selectable};
 pub use label::{LabelSelector, Operator, Requirement};
-pub use node::matches_node_selector;
+pub use node::{check_node_requirement, matches_node_selector};
 
 /// Why a text is no selector, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

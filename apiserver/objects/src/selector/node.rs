@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::Requirement;
+use crate::{FieldError, names};
 
 /// Whether a `v1.NodeSelector` selects the node of this name with these labels. Its terms are alternatives; within one,
 /// all of `matchExpressions` (labels) and `matchFields` (`metadata.name`) must hold; an empty or unreadable term
@@ -32,4 +33,15 @@ fn matches_term(term: &Value, name: &str, labels: &BTreeMap<String, String>) -> 
         && fields
             .iter()
             .all(|e| read(e).is_ok_and(|r| r.holds((r.key == "metadata.name").then_some(name))))
+}
+
+/// What is wrong with one requirement of a node selector; `path` is where it stands.
+pub fn check_node_requirement(path: &str, expression: &Value) -> Option<FieldError> {
+    let requirement = match Requirement::from_object(path, expression, true) {
+        Ok(requirement) => requirement,
+        Err(error) => return Some(error),
+    };
+    let key = expression.get("key").cloned().unwrap_or_default();
+    names::label_key(&requirement.key)
+        .map(|problem| FieldError::invalid(format!("{path}.key"), &key, problem))
 }

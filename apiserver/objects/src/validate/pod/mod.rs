@@ -1,0 +1,97 @@
+//! Pods: what Kubernetes demands of a pod (`pod`, `container`, `environment`, `volumes`), what may change (`change`), and what Orlop
+//! cannot honour yet (`unbuilt`).
+
+mod change;
+mod container;
+mod environment;
+pub mod unbuilt;
+mod volumes;
+
+use serde_json::Value;
+
+use super::at::{At, Errors};
+use crate::{Cause, names, selector};
+
+/// The largest user or group id.
+const LARGEST_ID: i64 = i32::MAX as i64;
+
+pub(super) fn check(old: Option<&Value>, pod: &At<'_>, errors: &mut Errors) {
+    let spec = pod.get("spec");
+    let mounted = volumes::check(&spec, errors);
+    spec.get("containers").require(errors);
+    for container in spec.get("containers").items() {
+        container::check(&spec, &container, &mounted, errors);
+    }
+    spec.get("terminationGracePeriodSeconds").not_negative(errors);
+    spec.get("activeDeadlineSeconds")
+        .range(1, i64::from(i32::MAX), errors);
+    spec.get("nodeName").check(names::dns_subdomain, errors);
+    spec.get("hostname").check(names::dns_label, errors);
+    spec.get("subdomain").check(names::dns_label, errors);
+    spec.get("serviceAccountName").check(names::dns_subdomain, errors);
+    security(&spec.get("securityContext"), errors);
+    placement(&spec, errors);
+    match old {
+        Some(old) => change::check(old, &spec, errors),
+        None => errors.extend(unbuilt::refusals(pod.value)),
+    }
+}
+
+/// Ids in the pod's and in a container's security context.
+fn security(context: &At<'_>, errors: &mut Errors) {
+    for field in ["runAsUser", "runAsGroup", "fsGroup"] {
+        context.get(field).range(0, LARGEST_ID, errors);
+    }
+    for group in context.get("supplementalGroups").items() {
+        group.range(0, LARGEST_ID, errors);
+    }
+}
+
+fn placement(spec: &At<'_>, errors: &mut Errors) {
+    let selector = spec.get("nodeSelector");
+    for (key, value) in selector.entries() {
+        errors.extend(names::label_key(key).map(|problem| selector.invalid(problem)));
+        value.check(names::label_value, errors);
+    }
+    let terms = spec.at(&[
+        "affinity",
+        "nodeAffinity",
+        "requiredDuringSchedulingIgnoredDuringExecution",
+    ]);
+    if !terms.value.is_null() {
+        let terms = terms.get("nodeSelectorTerms");
+        terms.require_with("must have at least one node selector term", errors);
+        for expression in terms
+            .items()
+            .flat_map(|term| term.get("matchExpressions").items())
+        {
+            errors.extend(selector::check_node_requirement(
+                &expression.path,
+                expression.value,
+            ));
+        }
+    }
+    for toleration in spec.get("tolerations").items() {
+        check_toleration(&toleration, errors);
+    }
+}
+
+fn check_toleration(toleration: &At<'_>, errors: &mut Errors) {
+    let [key, operator, value, effect, seconds] =
+        ["key", "operator", "value", "effect", "tolerationSeconds"].map(|field| toleration.get(field));
+    key.check(names::label_key, errors);
+    if key.is_empty() && operator.text() != "Exists" {
+        let detail =
+            "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
+        errors.push(operator.invalid(detail));
+    }
+    if operator.text() == "Exists" && !value.is_empty() {
+        errors.push(operator.invalid("value must be empty when `operator` is 'Exists'"));
+    }
+    if !seconds.value.is_null() && effect.text() != "NoExecute" {
+        errors.push(effect.fault(
+            Cause::Invalid,
+            "effect must be 'NoExecute' when `tolerationSeconds` is set",
+        ));
+    }
+}

@@ -1,0 +1,276 @@
+//! Fields of pods that Orlop cannot honour yet: one table, a sentence for each.
+//!
+//! A field that restricts, or that the pod needs to work, is refused, so that nothing runs less confined or other than
+//! its author thinks. A field that adds comfort is stored, with a warning. What stands here leaves the table when it is
+//! built; what stands nowhere is honoured, or means nothing on one machine.
+
+use serde_json::Value;
+
+use crate::{
+    Cause, FieldError,
+    validate::at::{At, Errors},
+};
+
+/// What becomes of a pod that has the field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is not created.
+    Refuse,
+    /// It is created, and the client warned.
+    Warn,
+}
+
+/// Which values of the field are meant.
+#[derive(Clone, Copy, Debug)]
+enum When {
+    /// Any that is not empty.
+    There,
+    /// `true`.
+    True,
+    /// `false`.
+    False,
+    /// Any text but these.
+    Not(&'static [&'static str]),
+    /// This text.
+    Is(&'static str),
+    /// The test of the field and the pod's spec says so.
+    Test(fn(&At<'_>, &At<'_>) -> bool),
+}
+
+/// One row: a field of the pod's spec (`[]` for each item, `{}` for each entry), its values, the answer, and the way out.
+#[derive(Debug)]
+pub struct Row {
+    /// The field below `spec`.
+    pub path: &'static str,
+    when: When,
+    /// What becomes of the pod.
+    pub answer: Answer,
+    /// What is not built, and what to do instead.
+    pub sentence: &'static str,
+}
+
+const fn refuse(path: &'static str, when: When, sentence: &'static str) -> Row {
+    Row {
+        path,
+        when,
+        answer: Answer::Refuse,
+        sentence,
+    }
+}
+
+const fn warn(path: &'static str, when: When, sentence: &'static str) -> Row {
+    Row {
+        path,
+        when,
+        answer: Answer::Warn,
+        sentence,
+    }
+}
+
+use When::{False, Is, Not, Test, There, True};
+
+/// The table. Rows of one field stand together; the first that applies answers.
+#[rustfmt::skip]
+pub static ROWS: &[Row] = &[
+    // --- volumes
+    refuse("volumes[].{}", Test(other_source), "only persistentVolumeClaim volumes are built yet; make a PersistentVolumeClaim and name it in persistentVolumeClaim.claimName"),
+    refuse("containers[].volumeDevices", There, "raw block volumes are not built yet; use volumeMode Filesystem and volumeMounts"),
+    refuse("containers[].volumeMounts[].subPath", There, "subPath is not built yet; mount the whole volume and use a directory of it"),
+    refuse("containers[].volumeMounts[].subPathExpr", There, "subPathExpr is not built yet; mount the whole volume and use a directory of it"),
+    refuse("containers[].volumeMounts[].mountPropagation", Not(&["None"]), "mounts are not propagated yet; leave it out"),
+    refuse("containers[].volumeMounts[].recursiveReadOnly", Is("Enabled"), "recursive read-only mounts are not built yet; use readOnly alone, or IfPossible"),
+    warn("containers[].volumeMounts[].recursiveReadOnly", Is("IfPossible"), "recursive read-only mounts are not built yet; the mount is read-only, not what is mounted below it"),
+
+    // --- containers beside the main ones
+    refuse("initContainers", There, "init containers are not built yet; run their commands at the start of the container's own command"),
+    refuse("ephemeralContainers", There, "ephemeral containers are not built yet; make a pod of its own that mounts what is to be inspected"),
+
+    // --- where and when the pod may run
+    refuse("schedulingGates", There, "scheduling gates are not built yet; create the pod when it may be scheduled"),
+    refuse("runtimeClassName", There, "runc is the only runtime; leave it out"),
+    refuse("os.name", Not(&["linux"]), "nodes run linux; leave it out"),
+    refuse("affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution", There, "affinity between pods is not built yet; use nodeSelector or nodeName"),
+    refuse("affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution", There, "anti-affinity between pods is not built yet; use nodeSelector or nodeName"),
+    warn("affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution", There, "preferences among nodes are not built yet and are ignored"),
+    warn("affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution", There, "preferences among nodes are not built yet and are ignored"),
+    warn("affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution", There, "preferences among nodes are not built yet and are ignored"),
+    refuse("topologySpreadConstraints[].whenUnsatisfiable", Is("DoNotSchedule"), "spreading over nodes is not built yet; use ScheduleAnyway, or nodeSelector"),
+    warn("topologySpreadConstraints[].whenUnsatisfiable", Is("ScheduleAnyway"), "spreading over nodes is not built yet and is ignored"),
+    warn("schedulerName", Not(&["default-scheduler"]), "no scheduler of this name is part of Orlop; the pod waits until a client of yours binds it"),
+    warn("priorityClassName", There, "priorities are not built yet; no pod is preempted"),
+    warn("readinessGates", There, "readiness gates are not built yet; the pod is ready when its containers are"),
+    refuse("activeDeadlineSeconds", There, "deadlines are not built yet; end the command yourself, for example with timeout(1)"),
+
+    // --- namespaces of the kernel
+    refuse("hostPID", True, "sharing the node's processes is not built yet; leave it out"),
+    refuse("hostIPC", True, "sharing the node's IPC namespace is not built yet; leave it out"),
+    refuse("shareProcessNamespace", True, "containers that see each other's processes are not built yet; leave it out"),
+    refuse("hostUsers", False, "user namespaces are not built yet; leave it out, and set runAsUser for an unprivileged user"),
+    refuse("containers[].ports[].hostPort", Test(not_in_host_network), "ports of the node are not built yet; use hostNetwork: true"),
+    warn("containers[].ports", Test(not_in_host_network), "pods have no address yet, only loopback; use hostNetwork: true to be reached"),
+    warn("dnsPolicy", Not(&["ClusterFirst", "Default"]), "names are not resolved in pods yet"),
+    warn("dnsConfig", There, "names are not resolved in pods yet"),
+    warn("hostAliases", There, "entries of /etc/hosts are not written yet"),
+    warn("subdomain", There, "pods have no names in DNS yet"),
+    warn("setHostnameAsFQDN", True, "pods have no names in DNS yet; the host name is the short one"),
+    refuse("hostnameOverride", There, "is not built yet; use hostname"),
+
+    // --- security
+    refuse("securityContext.fsGroup", There, "ownership of volumes by group is not built yet; set runAsUser, and chown the volume's root once"),
+    refuse("securityContext.seLinuxOptions", There, "SELinux labels are not built yet; leave them out"),
+    refuse("securityContext.appArmorProfile.type", Not(&["Unconfined"]), "AppArmor profiles are not built yet; leave it out"),
+    refuse("securityContext.seccompProfile.type", Not(&["RuntimeDefault"]), "only the default filter is built, which every container has; use RuntimeDefault or leave it out"),
+    refuse("securityContext.sysctls", There, "sysctls are not built yet; leave them out"),
+    refuse("securityContext.supplementalGroupsPolicy", Is("Strict"), "groups of the image cannot be kept out yet; leave it out"),
+    refuse("securityContext.windowsOptions", There, "nodes run linux; leave it out"),
+    refuse("securityContext.runAsNonRoot", Test(pod_may_be_root), "the user of an image is not checked yet; set runAsUser to the id of a user other than root"),
+    refuse("containers[].securityContext.runAsNonRoot", Test(container_may_be_root), "the user of an image is not checked yet; set runAsUser to the id of a user other than root"),
+    refuse("containers[].securityContext.privileged", True, "privileged containers are not built yet; add the capabilities that it needs"),
+    refuse("containers[].securityContext.procMount", Not(&["Default"]), "/proc is always masked; leave it out"),
+    refuse("containers[].securityContext.seLinuxOptions", There, "SELinux labels are not built yet; leave them out"),
+    refuse("containers[].securityContext.appArmorProfile.type", Not(&["Unconfined"]), "AppArmor profiles are not built yet; leave it out"),
+    refuse("containers[].securityContext.seccompProfile.type", Not(&["RuntimeDefault"]), "only the default filter is built, which every container has; use RuntimeDefault or leave it out"),
+    refuse("containers[].securityContext.windowsOptions", There, "nodes run linux; leave it out"),
+    warn("automountServiceAccountToken", True, "tokens of service accounts are not built yet; none is mounted"),
+    warn("imagePullSecrets", There, "images are not pulled yet; load them with: orlop image load FILE"),
+
+    // --- environment, resources, life
+    refuse("containers[].envFrom", There, "variables from ConfigMaps and Secrets are not built yet; write them in env"),
+    refuse("containers[].env[].valueFrom.configMapKeyRef", There, "variables from ConfigMaps are not built yet; write the value in env"),
+    refuse("containers[].env[].valueFrom.secretKeyRef", There, "variables from Secrets are not built yet; write the value in env"),
+    refuse("containers[].env[].valueFrom.resourceFieldRef", There, "variables from resources are not built yet; write the value in env"),
+    refuse("containers[].env[].valueFrom.fileKeyRef", There, "variables from files are not built yet; write the value in env"),
+    refuse("containers[].resources.limits.{}", Test(other_resource), "only limits of cpu and memory are enforced yet; leave it out"),
+    refuse("containers[].resources.requests.{}", Test(other_resource), "nodes offer only cpu and memory yet; leave it out"),
+    refuse("containers[].resources.claims", There, "device claims are not built yet; leave them out"),
+    refuse("resources", There, "resources of a whole pod are not built yet; set them for each container"),
+    refuse("resourceClaims", There, "device claims are not built yet; leave them out"),
+    refuse("containers[].restartPolicy", There, "restart policies of single containers are not built yet; use the pod's"),
+    refuse("containers[].restartPolicyRules", There, "restart rules are not built yet; use the pod's restartPolicy"),
+    warn("containers[].livenessProbe", There, "probes are not built yet; the container is restarted only when it ends"),
+    warn("containers[].readinessProbe", There, "probes are not built yet; the container is ready when it runs"),
+    warn("containers[].startupProbe", There, "probes are not built yet; the container has started when it runs"),
+    warn("containers[].lifecycle", There, "lifecycle hooks are not built yet and are not run; handle SIGTERM instead"),
+    warn("containers[].resizePolicy", There, "resources cannot be changed while a container runs"),
+];
+
+/// Everything in the pod that is refused.
+pub fn refusals(pod: &Value) -> Errors {
+    let mut errors = Vec::new();
+    each(pod, Answer::Refuse, |at, row| {
+        errors.push(FieldError::new(at.path.clone(), Cause::Forbidden, row.sentence))
+    });
+    errors
+}
+
+/// A warning for everything in the pod that is stored and not honoured.
+pub fn warnings(pod: &Value) -> Vec<String> {
+    let mut warnings = Vec::new();
+    each(pod, Answer::Warn, |at, row| {
+        warnings.push(format!("{}: {}", at.path, row.sentence))
+    });
+    warnings
+}
+
+fn each(pod: &Value, answer: Answer, mut f: impl FnMut(&At<'_>, &Row)) {
+    let spec = At::root(pod).get("spec");
+    for row in ROWS.iter().filter(|row| row.answer == answer) {
+        for at in expand(&spec, row.path).iter().filter(|at| row.applies(at, &spec)) {
+            f(at, row);
+        }
+    }
+}
+
+impl Row {
+    fn applies(&self, at: &At<'_>, spec: &At<'_>) -> bool {
+        match self.when {
+            There => match at.value {
+                // An empty object is a choice (`emptyDir: {}`), an empty list or text is none.
+                Value::Object(_) => true,
+                _ => !at.is_empty(),
+            },
+            True => at.is_true(),
+            False => *at.value == Value::Bool(false),
+            Is(text) => at.text() == text,
+            Not(texts) => !at.is_empty() && !texts.contains(&at.text()),
+            Test(test) => test(at, spec),
+        }
+    }
+}
+
+/// All places that `path` means.
+fn expand<'v>(spec: &At<'v>, path: &str) -> Vec<At<'v>> {
+    let mut places = vec![spec.clone()];
+    for step in path.split('.') {
+        places = match step {
+            "{}" => places.iter().flat_map(fields).collect(),
+            _ => match step.strip_suffix("[]") {
+                Some(list) => places.iter().flat_map(|at| at.get(list).items()).collect(),
+                None => places.iter().map(|at| at.get(step)).collect(),
+            },
+        };
+    }
+    places.retain(|at| !at.value.is_null());
+    places
+}
+
+fn fields<'v>(at: &At<'v>) -> Vec<At<'v>> {
+    let names = at.value.as_object().into_iter().flatten();
+    names
+        .map(|(name, value)| At {
+            path: format!("{}.{name}", at.path),
+            value,
+        })
+        .collect()
+}
+
+fn last(at: &At<'_>) -> String {
+    // Resource names may contain dots (`example.com/gpu`), so the part behind the parent's name is meant.
+    let behind = ["limits.", "requests."]
+        .iter()
+        .find_map(|parent| at.path.split_once(parent));
+    behind
+        .map_or_else(
+            || at.path.rsplit('.').next().unwrap_or_default(),
+            |(_, name)| name,
+        )
+        .to_owned()
+}
+
+fn other_source(at: &At<'_>, _: &At<'_>) -> bool {
+    !matches!(last(at).as_str(), "name" | "persistentVolumeClaim")
+}
+
+fn other_resource(at: &At<'_>, _: &At<'_>) -> bool {
+    !matches!(last(at).as_str(), "cpu" | "memory")
+}
+
+fn not_in_host_network(at: &At<'_>, spec: &At<'_>) -> bool {
+    !at.is_empty() && !spec.get("hostNetwork").is_true()
+}
+
+fn user(context: &At<'_>) -> Option<i64> {
+    context.get("runAsUser").number()
+}
+
+/// `runAsNonRoot` of the pod holds for every container that names no user of its own.
+fn pod_may_be_root(at: &At<'_>, spec: &At<'_>) -> bool {
+    let pods = user(&spec.get("securityContext"));
+    let own = |c: At<'_>| user(&c.get("securityContext")).or(pods);
+    at.is_true() && spec.get("containers").items().any(|c| own(c).unwrap_or(0) == 0)
+}
+
+fn container_may_be_root(at: &At<'_>, spec: &At<'_>) -> bool {
+    let mine = spec
+        .get("containers")
+        .items()
+        .find(|c| at.path.starts_with(&format!("{}.", c.path)));
+    let user = mine
+        .and_then(|c| user(&c.get("securityContext")))
+        .or(user(&spec.get("securityContext")));
+    at.is_true() && user.unwrap_or(0) == 0
+}
+
+#[cfg(test)]
+#[path = "unbuilt_tests.rs"]
+mod tests;

@@ -1,0 +1,440 @@
+//! New objects that are refused: one line each, the field that is wrong and the words.
+
+use serde_json::{Value, json};
+
+use super::{good, refused, with};
+use crate::{Kind, kind};
+
+#[test]
+fn new_objects_are_refused() {
+    let long = "x".repeat(1025);
+    let rows: Vec<(&'static Kind, &str, Value, &str)> = vec![
+        (
+            &kind::POD,
+            "/metadata/name",
+            json!("Web"),
+            "metadata.name: Invalid value: \"Web\": a lowercase RFC 1123",
+        ),
+        (
+            &kind::POD,
+            "/spec/containers",
+            json!([]),
+            "spec.containers: Required value",
+        ),
+        (
+            &kind::POD,
+            "/spec/containers/0/name",
+            json!("A"),
+            "spec.containers[0].name: Invalid value",
+        ),
+        (
+            &kind::POD,
+            "/spec/containers/0/name",
+            Value::Null,
+            "spec.containers[0].name: Required value",
+        ),
+        (
+            &kind::POD,
+            "/spec/containers/0/image",
+            Value::Null,
+            "spec.containers[0].image: Required value",
+        ),
+        (
+            &kind::POD,
+            "/spec/containers/0/image",
+            json!(" a"),
+            "spec.containers[0].image: Invalid value: \" a\": must not have",
+        ),
+        (
+            &kind::POD,
+            "/spec/containers",
+            json!([{"name": "a", "image": "x"}, {"name": "a", "image": "x"}]),
+            "spec.containers[1].name: Duplicate value: \"a\"",
+        ),
+        (
+            &kind::POD,
+            "/spec/volumes/0/name",
+            json!("other"),
+            "spec.containers[0].volumeMounts[0].name: Not found: \"data\"",
+        ),
+        (
+            &kind::POD,
+            "/spec/volumes",
+            json!([{"name": "data", "persistentVolumeClaim": {"claimName": ""}}]),
+            "spec.volumes[0].persistentVolumeClaim.claimName: Required value",
+        ),
+        (
+            &kind::POD,
+            "/spec/volumes/0/emptyDir",
+            json!({}),
+            "spec.volumes[0].persistentVolumeClaim: Forbidden: may not specify more",
+        ),
+        (
+            &kind::POD,
+            "/spec/containers/0/volumeMounts/0/mountPath",
+            json!("data"),
+            "mountPath: Invalid value: \"data\": must be an absolute path",
+        ),
+        (
+            &kind::POD,
+            "/spec/containers/0/volumeMounts/0/mountPath",
+            json!("/"),
+            "must not be the root",
+        ),
+        (
+            &kind::POD,
+            "/spec/containers/0/volumeMounts/0/mountPath",
+            json!("/a/../b"),
+            "must not contain '..'",
+        ),
+        (
+            &kind::POD,
+            "/spec/containers/0/volumeMounts",
+            json!([{"name": "data", "mountPath": "/d"}, {"name": "data",
+            "mountPath": "/d"}]),
+            "spec.containers[0].volumeMounts[1].mountPath: Duplicate value: \"/d\"",
+        ),
+        (
+            &kind::POD,
+            "/spec/restartPolicy",
+            json!("Sometimes"),
+            "spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"Never\", \"OnFailure\"",
+        ),
+        (
+            &kind::POD,
+            "/spec/containers/0/env",
+            json!([{"name": "A=B"}]),
+            "spec.containers[0].env[0].name: Invalid value",
+        ),
+        (
+            &kind::POD,
+            "/spec/containers/0/env",
+            json!([{"name": "A", "value": "x", "valueFrom": {"fieldRef":
+            {"fieldPath": "metadata.name"}}}]),
+            "env[0].valueFrom: Invalid value: may not be specified",
+        ),
+        (
+            &kind::POD,
+            "/spec/containers/0/env",
+            json!([{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "spec.x"}}}]),
+            "env[0].valueFrom.fieldRef.fieldPath: Unsupported value: \"spec.x\"",
+        ),
+        (
+            &kind::POD,
+            "/spec/containers/0/resources",
+            json!({"limits": {"cpu": "1"}, "requests": {"cpu": "2"}}),
+            "spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or equal to cpu limit of 1",
+        ),
+        (
+            &kind::POD,
+            "/spec/containers/0/resources",
+            json!({"limits": {"memory": "1Gi1"}}),
+            "did you mean 1Gi?",
+        ),
+        (
+            &kind::POD,
+            "/spec/containers/0/securityContext",
+            json!({"runAsUser": -1}),
+            "runAsUser: Invalid value: -1: must be between 0 and 2147483647",
+        ),
+        (
+            &kind::POD,
+            "/spec/containers/0/ports",
+            json!([{"containerPort": 0, "protocol": "TCP"}]),
+            "ports[0].containerPort: Invalid value: 0: must be between 1 and 65535",
+        ),
+        (
+            &kind::POD,
+            "/spec/terminationGracePeriodSeconds",
+            json!(-1),
+            "must be greater than or equal to 0",
+        ),
+        (
+            &kind::POD,
+            "/spec/tolerations",
+            json!([{"operator": "Equal"}]),
+            "operator must be Exists when `key` is empty",
+        ),
+        (
+            &kind::POD,
+            "/spec/initContainers",
+            json!([{"name": "a", "image": "b"}]),
+            "spec.initContainers: Forbidden: init containers are not built yet",
+        ),
+        (
+            &kind::PERSISTENT_VOLUME_CLAIM,
+            "/spec/resources/requests/storage",
+            json!("0"),
+            "spec.resources.requests[storage]: Invalid value: \"0\": must be greater than zero",
+        ),
+        (
+            &kind::PERSISTENT_VOLUME_CLAIM,
+            "/spec/resources/requests/storage",
+            json!("1Gi1"),
+            "did you mean 1Gi?",
+        ),
+        (
+            &kind::PERSISTENT_VOLUME_CLAIM,
+            "/spec/resources",
+            json!({}),
+            "spec.resources.requests[storage]: Required value",
+        ),
+        (
+            &kind::PERSISTENT_VOLUME_CLAIM,
+            "/spec/accessModes",
+            json!([]),
+            "spec.accessModes: Required value: at least 1 access mode",
+        ),
+        (
+            &kind::PERSISTENT_VOLUME_CLAIM,
+            "/spec/accessModes",
+            json!(["Often"]),
+            "spec.accessModes[0]: Unsupported value: \"Often\"",
+        ),
+        (
+            &kind::PERSISTENT_VOLUME_CLAIM,
+            "/spec/accessModes",
+            json!(["ReadWriteOncePod", "ReadOnlyMany"]),
+            "may not use ReadWriteOncePod",
+        ),
+        (
+            &kind::PERSISTENT_VOLUME_CLAIM,
+            "/spec/volumeMode",
+            json!("Tape"),
+            "spec.volumeMode: Unsupported value",
+        ),
+        (
+            &kind::PERSISTENT_VOLUME_CLAIM,
+            "/spec/dataSource",
+            json!({"kind": "PersistentVolumeClaim", "name": "a"}),
+            "spec.dataSource: Forbidden",
+        ),
+        (
+            &kind::PERSISTENT_VOLUME_CLAIM,
+            "/spec/selector",
+            json!({"matchExpressions": [{"key": "a", "operator": "In"}]}),
+            "spec.selector.matchExpressions[0].values: Required value",
+        ),
+        (
+            &kind::PERSISTENT_VOLUME,
+            "/spec/capacity",
+            json!({}),
+            "spec.capacity: Required value",
+        ),
+        (
+            &kind::PERSISTENT_VOLUME,
+            "/spec/capacity/storage",
+            json!("-1Gi"),
+            "spec.capacity[storage]: Invalid value: \"-1Gi\": must be greater than zero",
+        ),
+        (
+            &kind::PERSISTENT_VOLUME,
+            "/spec/csi",
+            Value::Null,
+            "spec: Required value: must specify a volume type",
+        ),
+        (
+            &kind::PERSISTENT_VOLUME,
+            "/spec/hostPath",
+            json!({"path": "/x"}),
+            "Forbidden: may not specify more than 1 volume type",
+        ),
+        (
+            &kind::PERSISTENT_VOLUME,
+            "/spec/claimRef/name",
+            json!(""),
+            "spec.claimRef.name: Required value",
+        ),
+        (
+            &kind::PERSISTENT_VOLUME,
+            "/spec/csi/volumeHandle",
+            json!("pvc-1"),
+            "spec.csi.volumeHandle: Invalid value: \"pvc-1\": volumes of loop.orlop.dev have the handle",
+        ),
+        (
+            &kind::PERSISTENT_VOLUME,
+            "/spec/csi/volumeHandle",
+            json!("../../etc"),
+            "spec.csi.volumeHandle: Invalid value",
+        ),
+        (
+            &kind::PERSISTENT_VOLUME,
+            "/metadata/name",
+            json!("mine"),
+            "must be the volume's own name, mine",
+        ),
+        (
+            &kind::PERSISTENT_VOLUME,
+            "/spec/claimRef/uid",
+            json!("other"),
+            "spec.claimRef.uid: Invalid value: \"other\": volume",
+        ),
+        (
+            &kind::PERSISTENT_VOLUME,
+            "/spec/nodeAffinity",
+            json!({}),
+            "spec.nodeAffinity.required: Required value",
+        ),
+        (
+            &kind::STORAGE_CLASS,
+            "/provisioner",
+            json!(""),
+            "provisioner: Required value",
+        ),
+        (
+            &kind::STORAGE_CLASS,
+            "/reclaimPolicy",
+            json!("Recycle"),
+            "reclaimPolicy: Unsupported value",
+        ),
+        (
+            &kind::STORAGE_CLASS,
+            "/volumeBindingMode",
+            json!("Never"),
+            "volumeBindingMode: Unsupported value",
+        ),
+        (
+            &kind::VOLUME_ATTACHMENT,
+            "/spec/source",
+            json!({}),
+            "must specify exactly one of",
+        ),
+        (
+            &kind::VOLUME_ATTACHMENT,
+            "/spec/attacher",
+            json!("a_b"),
+            "spec.attacher: Invalid value",
+        ),
+        (
+            &kind::VOLUME_ATTACHMENT,
+            "/spec/nodeName",
+            Value::Null,
+            "spec.nodeName: Required value",
+        ),
+        (
+            &kind::CSI_DRIVER,
+            "/metadata/name",
+            json!("a".repeat(64)),
+            "metadata.name: Too long",
+        ),
+        (
+            &kind::CSI_NODE,
+            "/spec/drivers/0/nodeID",
+            json!(""),
+            "spec.drivers[0].nodeID: Required value",
+        ),
+        (
+            &kind::CSI_NODE,
+            "/spec/drivers/0/topologyKeys",
+            json!(["a", "a"]),
+            "topologyKeys[1]: Duplicate value",
+        ),
+        (
+            &kind::NODE,
+            "/spec/taints",
+            json!([{"key": "a", "effect": "Maybe"}]),
+            "spec.taints[0].effect: Unsupported value",
+        ),
+        (
+            &kind::NODE,
+            "/spec/podCIDRs",
+            json!(["10.0.0.0/99"]),
+            "spec.podCIDRs[0]: Invalid value",
+        ),
+        (
+            &kind::NAMESPACE,
+            "/metadata/name",
+            json!("a.b"),
+            "metadata.name: Invalid value: \"a.b\": a lowercase RFC 1123 label",
+        ),
+        (&kind::SERVICE, "/metadata/name", json!("1a"), "a DNS-1035 label"),
+        (
+            &kind::SERVICE,
+            "/spec/ports",
+            json!([]),
+            "spec.ports: Required value",
+        ),
+        (
+            &kind::SERVICE,
+            "/spec/ports/0/port",
+            json!(70000),
+            "spec.ports[0].port: Invalid value: 70000",
+        ),
+        (
+            &kind::SERVICE,
+            "/spec/ports",
+            json!([{"port": 1, "protocol": "TCP"}, {"port": 2, "protocol": "TCP"}]),
+            "spec.ports[0].name: Required value",
+        ),
+        (
+            &kind::CONFIG_MAP,
+            "/data/a b",
+            json!("x"),
+            "data[a b]: Invalid value: a valid config key",
+        ),
+        (
+            &kind::CONFIG_MAP,
+            "/binaryData",
+            json!({"a.conf": "eA=="}),
+            "binaryData[a.conf]: Invalid value: duplicate of key",
+        ),
+        (
+            &kind::CONFIG_MAP,
+            "/data/big",
+            json!("x".repeat(1 << 20)),
+            "data: Too long: may not be more than 1048576 bytes",
+        ),
+        (
+            &kind::SECRET,
+            "/type",
+            json!("kubernetes.io/tls"),
+            "data[tls.crt]: Required value",
+        ),
+        (
+            &kind::LEASE,
+            "/spec/leaseDurationSeconds",
+            json!(0),
+            "spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0",
+        ),
+        (
+            &kind::LEASE,
+            "/spec/holderIdentity",
+            json!(""),
+            "spec.holderIdentity: Invalid value",
+        ),
+        (
+            &kind::EVENT,
+            "/involvedObject/namespace",
+            json!("other"),
+            "involvedObject.namespace: Invalid value: \"other\": does not match",
+        ),
+        (&kind::EVENT, "/message", json!(long), "message: Too long"),
+        (
+            &kind::DEPLOYMENT,
+            "/spec/selector",
+            json!({"matchLabels": {"a": "b"}}),
+            "`selector` does not match template `labels`",
+        ),
+        (
+            &kind::DEPLOYMENT,
+            "/spec/replicas",
+            json!(-1),
+            "spec.replicas: Invalid value: -1",
+        ),
+        (
+            &kind::DEPLOYMENT,
+            "/spec/template/spec/containers/0/image",
+            Value::Null,
+            "spec.template.spec.containers[0].image: Required value",
+        ),
+    ];
+    for (kind, pointer, value, wanted) in rows {
+        let object = with(good(kind), pointer, value.clone());
+        let found = refused(None, &object, kind);
+        assert!(
+            found.iter().any(|f| f.contains(wanted)),
+            "{} {pointer} = {value}: {found:?}",
+            kind.kind
+        );
+    }
+}
