@@ -59,9 +59,8 @@ impl<'a, 'tx> Door<'a, 'tx> {
         managed::record(kind, None, &mut value, Part::Main, self.who, self.now);
         let object = self.put(kind, &value)?;
         Ok(Outcome {
-            object,
-            gone: false,
             warnings,
+            ..Outcome::kept(object)
         })
     }
 
@@ -80,25 +79,18 @@ impl<'a, 'tx> Door<'a, 'tx> {
         schema::apply_defaults(key.kind, &mut next);
         if delete::is_finished(&next) {
             self.tx.delete(key);
-            return Ok(Outcome {
-                object: old,
-                gone: true,
-                warnings,
-            });
+            return Ok(Outcome::gone(old));
         }
         if managed::same_but_for_managers(&before, &next) {
-            return Ok(Outcome {
-                object: old,
-                gone: false,
-                warnings,
-            });
+            return Ok(Outcome::kept(old));
         }
+        accept(key, Some(&before), &next)?;
+        let warnings = validate::warnings(Some(&before), &next, key.kind);
         managed::record(key.kind, Some(&before), &mut next, part, self.who, self.now);
         let object = self.put(key.kind, &next)?;
         Ok(Outcome {
-            object,
-            gone: false,
             warnings,
+            ..Outcome::kept(object)
         })
     }
 
@@ -107,19 +99,14 @@ impl<'a, 'tx> Door<'a, 'tx> {
         let old = self.tx.get(key).ok_or_else(|| Error::NotFound(key.clone()))?;
         delete::check_preconditions(&old, options)?;
         let holds = admit::propagation_holds(self.tx, &old, options.propagation.as_deref());
-        let (object, gone) = match delete::decide(&old, options, &holds, self.now) {
-            Verdict::Unchanged => (old, false),
-            Verdict::Terminate(value) => (self.put(key.kind, &value)?, false),
+        match delete::decide(&old, options, &holds, self.now) {
+            Verdict::Unchanged => Ok(Outcome::kept(old)),
+            Verdict::Terminate(value) => self.put(key.kind, &value).map(Outcome::kept),
             Verdict::Remove => {
                 self.tx.delete(key);
-                (old, true)
+                Ok(Outcome::gone(old))
             }
-        };
-        Ok(Outcome {
-            object,
-            gone,
-            warnings: Vec::new(),
-        })
+        }
     }
 
     /// Puts a pod on a node, with the condition PodScheduled.
@@ -139,6 +126,9 @@ impl<'a, 'tx> Door<'a, 'tx> {
 fn accept(key: &Key, old: Option<&Value>, new: &Value) -> Result<(), Error> {
     match validate::validate(old, new, key.kind) {
         causes if causes.is_empty() => Ok(()),
-        causes => Err(Error::Invalid { key: key.clone(), causes }),
+        causes => Err(Error::Invalid {
+            key: key.clone(),
+            causes,
+        }),
     }
 }

@@ -61,6 +61,25 @@ pub struct Outcome {
     pub warnings: Vec<String>,
 }
 
+impl Outcome {
+    /// The object is there.
+    pub(crate) fn kept(object: Arc<Object>) -> Self {
+        Self {
+            object,
+            gone: false,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// The object was there.
+    pub(crate) fn gone(object: Arc<Object>) -> Self {
+        Self {
+            gone: true,
+            ..Self::kept(object)
+        }
+    }
+}
+
 /// An Event to record.
 #[derive(Clone, Copy, Debug)]
 pub struct Note<'a> {
