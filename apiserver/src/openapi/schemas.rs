@@ -18,31 +18,20 @@ pub(super) fn all(resources: &[Resource]) -> Value {
     let mut out = Map::new();
     for ty in reached(resources) {
         let roots = resources.iter().filter(|r| r.schema == ty.name);
-        let gvks: Vec<Value> = roots
-            .map(|r| r.gvk(r.kind))
-            .chain(common_gvk(resources, ty))
-            .collect();
+        let gvks: Vec<Value> = roots.map(|r| r.gvk(r.kind)).chain(common_gvk(resources, ty)).collect();
         out.insert(ty.name.to_owned(), object(ty, &gvks));
     }
     out.extend(resources.iter().map(|r| (format!("{}List", r.schema), list(r))));
-    out.extend(
-        leaves()
-            .into_iter()
-            .map(|(name, schema)| (name.to_owned(), schema)),
-    );
+    out.extend(leaves().into_iter().map(|(name, schema)| (name.to_owned(), schema)));
     Value::Object(out)
 }
 
 /// Every type that the resources need, directly or through others.
 fn reached(resources: &[Resource]) -> impl Iterator<Item = &'static Type> {
-    let common = COMMON
-        .iter()
-        .filter_map(|name| table::named(&format!("{META}.{name}")));
+    let common = COMMON.iter().filter_map(|name| table::named(&format!("{META}.{name}")));
     let lists = table::named(&format!("{META}.ListMeta"));
     let binding = resources.iter().any(|r| r.subresources.contains(&"binding"));
-    let binding = binding
-        .then(|| table::named("io.k8s.api.core.v1.Binding"))
-        .flatten();
+    let binding = binding.then(|| table::named("io.k8s.api.core.v1.Binding")).flatten();
     let roots = resources.iter().filter_map(|r| table::named(r.schema));
     let mut todo: Vec<&'static Type> = roots.chain(common).chain(lists).chain(binding).collect();
     let mut seen = BTreeMap::new();
@@ -64,10 +53,7 @@ fn object_of(shape: &Shape) -> Option<&'static Type> {
 
 fn common_gvk(resources: &[Resource], ty: &Type) -> Vec<Value> {
     let name = COMMON.iter().find(|name| ty.name == format!("{META}.{name}"));
-    name.zip(resources.first())
-        .map(|(name, r)| r.gvk(name))
-        .into_iter()
-        .collect()
+    name.zip(resources.first()).map(|(name, r)| r.gvk(name)).into_iter().collect()
 }
 
 fn object(ty: &Type, gvks: &[Value]) -> Value {
@@ -76,13 +62,11 @@ fn object(ty: &Type, gvks: &[Value]) -> Value {
     if !ty.doc.is_empty() {
         set("description", ty.doc.into());
     }
-    let properties: Map<String, Value> = ty
-        .fields
-        .iter()
-        .map(|f| (f.name.to_owned(), property(f)))
-        .collect();
+    let properties: Map<String, Value> = ty.fields.iter().map(|f| (f.name.to_owned(), property(f))).collect();
     set("properties", properties.into());
-    let required: Vec<&str> = ty.fields.iter().filter(|f| f.required).map(|f| f.name).collect();
+    // What has a default need not be written.
+    let required = ty.fields.iter().filter(|f| f.required && f.default.is_empty());
+    let required: Vec<&str> = required.map(|f| f.name).collect();
     if !required.is_empty() {
         set("required", required.into());
     }
@@ -129,21 +113,14 @@ fn enumerate(schema: &mut Value, field: &Field) {
     if values.is_empty() {
         return;
     }
-    let holder = if schema.get("items").is_some() {
-        &mut schema["items"]
-    } else {
-        schema
-    };
+    let holder = if schema.get("items").is_some() { &mut schema["items"] } else { schema };
     holder["enum"] = values.into();
 }
 
 /// Beside a `$ref` nothing else counts, so a reference with words of its own goes into an `allOf`.
 fn attach(schema: Value, extra: Map<String, Value>) -> Value {
-    let wrapped = if schema.get("$ref").is_some() && !extra.is_empty() {
-        json!({"allOf": [schema]})
-    } else {
-        schema
-    };
+    let wrapped =
+        if schema.get("$ref").is_some() && !extra.is_empty() { json!({"allOf": [schema]}) } else { schema };
     match wrapped {
         Value::Object(mut fields) => {
             fields.extend(extra);

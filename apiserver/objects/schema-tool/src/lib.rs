@@ -25,7 +25,5 @@ pub fn generate(sources: &sources::Sources, folder: &Path) -> anyhow::Result<(St
 
 /// `core.v1.Pod` for `io.k8s.api.core.v1.Pod`: the last three steps of a definition's name.
 pub fn short(full: &str) -> &str {
-    full.rmatch_indices('.')
-        .nth(2)
-        .map_or(full, |(at, _)| &full[at + 1..])
+    full.rmatch_indices('.').nth(2).map_or(full, |(at, _)| &full[at + 1..])
 }

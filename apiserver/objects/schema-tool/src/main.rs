@@ -15,11 +15,7 @@ fn main() -> anyhow::Result<()> {
     let path = folder.join("table.txt");
     if std::env::args().any(|a| a == "--check") {
         let there = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-        ensure!(
-            there == table,
-            "{} is not what the tool writes: run it without --check",
-            path.display()
-        );
+        ensure!(there == table, "{} is not what the tool writes: run it without --check", path.display());
         return Ok(());
     }
     std::fs::write(&path, table).with_context(|| format!("write {}", path.display()))

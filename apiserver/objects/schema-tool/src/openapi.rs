@@ -69,13 +69,8 @@ pub fn read(dir: &Path) -> anyhow::Result<BTreeMap<String, Type>> {
 
 /// Definition name and Rust name of the file's type.
 fn heading(text: &str) -> Option<(&str, &str)> {
-    let full = text
-        .lines()
-        .next()?
-        .strip_prefix("// Generated from definition ")?;
-    let item = text
-        .lines()
-        .find(|l| l.starts_with("pub struct ") || l.starts_with("pub enum "))?;
+    let full = text.lines().next()?.strip_prefix("// Generated from definition ")?;
+    let item = text.lines().find(|l| l.starts_with("pub struct ") || l.starts_with("pub enum "))?;
     let name = item.split(|c: char| !c.is_alphanumeric() && c != '_').nth(2)?;
     Some((full, name))
 }
@@ -93,43 +88,20 @@ fn read_type(place: &str, text: &str, names: &HashMap<String, String>) -> Option
         let required = required.contains(&key.as_str())
             && !matches!(shape.as_str(), "meta.v1.ObjectMeta" | "meta.v1.ListMeta");
         let (strategy, keys) = strategies.get(ident).cloned().unwrap_or_default();
-        fields.insert(
-            key.clone(),
-            Field {
-                shape,
-                required,
-                strategy,
-                keys,
-            },
-        );
+        fields.insert(key.clone(), Field { shape, required, strategy, keys });
     }
     for (ident, key) in [("api_version", "apiVersion"), ("kind", "kind")] {
         if json.get(ident).is_some_and(|k| k == key) && !fields.contains_key(key) {
-            fields.insert(
-                key.to_owned(),
-                Field {
-                    shape: "string".to_owned(),
-                    ..Field::default()
-                },
-            );
+            fields.insert(key.to_owned(), Field { shape: "string".to_owned(), ..Field::default() });
         }
     }
-    Some(Type {
-        full: full.to_owned(),
-        place: place.to_owned(),
-        name: name.to_owned(),
-        fields,
-    })
+    Some(Type { full: full.to_owned(), place: place.to_owned(), name: name.to_owned(), fields })
 }
 
 /// `pub ident: Type,` lines of the struct.
 fn struct_fields<'a>(text: &'a str, name: &str) -> Vec<(&'a str, &'a str)> {
     let start = format!("pub struct {name} {{");
-    let inside = text
-        .lines()
-        .skip_while(|l| *l != start)
-        .skip(1)
-        .take_while(|l| *l != "}");
+    let inside = text.lines().skip_while(|l| *l != start).skip(1).take_while(|l| *l != "}");
     inside
         .filter_map(|l| l.strip_prefix("    pub ")?.strip_suffix(','))
         .filter_map(|l| l.split_once(": "))
@@ -138,24 +110,14 @@ fn struct_fields<'a>(text: &'a str, name: &str) -> Vec<(&'a str, &'a str)> {
 
 /// Rust identifier to JSON name: `"hostIP" => Field::Key_host_ip,`.
 fn json_names(text: &str) -> HashMap<String, String> {
-    let pairs = text
-        .lines()
-        .filter_map(|l| l.trim().strip_prefix('"')?.split_once("\" => Field::Key_"));
-    pairs
-        .map(|(json, ident)| (ident.trim_end_matches(',').to_owned(), json.to_owned()))
-        .collect()
+    let pairs = text.lines().filter_map(|l| l.trim().strip_prefix('"')?.split_once("\" => Field::Key_"));
+    pairs.map(|(json, ident)| (ident.trim_end_matches(',').to_owned(), json.to_owned())).collect()
 }
 
 /// The list under `"required": [` at the schema's own level.
 fn required(text: &str) -> Vec<&str> {
-    let inside = text
-        .lines()
-        .skip_while(|l| *l != "            \"required\": [")
-        .skip(1);
-    inside
-        .take_while(|l| l.trim() != "],")
-        .map(|l| l.trim().trim_matches([',', '"']))
-        .collect()
+    let inside = text.lines().skip_while(|l| *l != "            \"required\": [").skip(1);
+    inside.take_while(|l| l.trim() != "],").map(|l| l.trim().trim_matches([',', '"'])).collect()
 }
 
 /// Merge strategies by Rust identifier, with the JSON names of their keys.
@@ -170,14 +132,8 @@ fn strategies(text: &str) -> HashMap<String, (&'static str, Vec<String>)> {
             continue;
         };
         let call = &rest[..rest.find(';').unwrap_or(rest.len())];
-        let keys = call
-            .match_indices("|lhs, rhs| ")
-            .filter_map(|(at, _)| word_after(&call[at..], "lhs."));
-        let keys = if *strategy == "list map" {
-            keys.map(camel).collect()
-        } else {
-            Vec::new()
-        };
+        let keys = call.match_indices("|lhs, rhs| ").filter_map(|(at, _)| word_after(&call[at..], "lhs."));
+        let keys = if *strategy == "list map" { keys.map(camel).collect() } else { Vec::new() };
         out.insert(ident.to_owned(), (*strategy, keys));
     }
     out

@@ -19,8 +19,10 @@ pub struct Overrides {
     pub facts: HashMap<(String, String), Attributes>,
     /// Rules about change by type, `fixed spec.source`.
     pub rules: HashMap<String, Vec<String>>,
-    /// Documentation by type and field; the type `*` holds for every type.
+    /// Documentation by type and field, the later line counts; the type `*` holds for every type with metadata.
     pub docs: HashMap<(String, String), String>,
+    /// Each line of documentation: the types of its section and the field; one of the types must have it.
+    pub documented: Vec<(Vec<String>, String)>,
 }
 
 /// Parses both files.
@@ -33,10 +35,7 @@ pub fn parse(facts: &str, docs: &str) -> anyhow::Result<Overrides> {
 
 fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let kept = |l: &&str| !l.trim().is_empty() && !l.starts_with('#');
-    text.lines()
-        .enumerate()
-        .map(|(n, l)| (n + 1, l))
-        .filter(move |(_, l)| kept(l))
+    text.lines().enumerate().map(|(n, l)| (n + 1, l)).filter(move |(_, l)| kept(l))
 }
 
 fn parse_facts(text: &str, out: &mut Overrides) -> anyhow::Result<()> {
@@ -46,9 +45,7 @@ fn parse_facts(text: &str, out: &mut Overrides) -> anyhow::Result<()> {
         let mut words = body.split_whitespace();
         let first = words.next().unwrap_or_default();
         if !line.starts_with(' ') {
-            let name = words
-                .next()
-                .with_context(|| format!("line {n}: a name is missing"))?;
+            let name = words.next().with_context(|| format!("line {n}: a name is missing"))?;
             match first {
                 "root" => out.roots.push(name.to_owned()),
                 "type" => (type_name, type_sourced) = (short(name).to_owned(), source.is_some()),
@@ -56,26 +53,15 @@ fn parse_facts(text: &str, out: &mut Overrides) -> anyhow::Result<()> {
             }
             continue;
         }
-        ensure!(
-            type_sourced || source.is_some(),
-            "line {n}: say where it is from, with ` @ source`"
-        );
+        ensure!(type_sourced || source.is_some(), "line {n}: say where it is from, with ` @ source`");
         if matches!(first, "fixed" | "set-once" | "free") {
-            let path = words
-                .next()
-                .with_context(|| format!("line {n}: a path is missing"))?;
-            out.rules
-                .entry(type_name.clone())
-                .or_default()
-                .push(format!("{first} {path}"));
+            let path = words.next().with_context(|| format!("line {n}: a path is missing"))?;
+            out.rules.entry(type_name.clone()).or_default().push(format!("{first} {path}"));
             continue;
         }
         let field = if first == "." { "" } else { first };
         let attributes = words.map(attribute).collect::<Attributes>();
-        out.facts
-            .entry((type_name.clone(), field.to_owned()))
-            .or_default()
-            .extend(attributes);
+        out.facts.entry((type_name.clone(), field.to_owned())).or_default().extend(attributes);
     }
     Ok(())
 }
@@ -89,22 +75,17 @@ fn attribute(word: &str) -> (String, String) {
 fn parse_docs(text: &str, out: &mut Overrides) -> anyhow::Result<()> {
     let mut types = Vec::new();
     for (n, line) in lines(text) {
-        let (names, doc) = line
-            .split_once(" :: ")
-            .with_context(|| format!("line {n}: ` :: ` is missing"))?;
+        let (names, doc) = line.split_once(" :: ").with_context(|| format!("line {n}: ` :: ` is missing"))?;
         let doc = doc.trim().to_owned();
-        let fields: Vec<&str> = if line.starts_with(' ') {
-            names.split_whitespace().collect()
-        } else {
-            vec![""]
-        };
+        let fields: Vec<&str> =
+            if line.starts_with(' ') { names.split_whitespace().collect() } else { vec![""] };
         if !line.starts_with(' ') {
             types = names.split_whitespace().map(|t| short(t).to_owned()).collect();
         }
-        for name in &types {
-            for field in &fields {
-                out.docs.insert((name.clone(), (*field).to_owned()), doc.clone());
-            }
+        for field in fields {
+            let names = types.iter().map(|name| (name.clone(), field.to_owned()));
+            out.docs.extend(names.map(|name| (name, doc.clone())));
+            out.documented.push((types.clone(), field.to_owned()));
         }
     }
     Ok(())

@@ -46,14 +46,9 @@ fn read_file(place: &str, text: &str, out: &mut Messages) {
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("pub struct ") {
             name = plain(rest.trim_end_matches([' ', '{', '}', ';', '(', ')']));
-            let atomic = pending
-                .markers
-                .iter()
-                .any(|m| m.0 == "structType" && m.1 == "atomic");
-            let own = atomic.then(|| Field {
-                markers: std::mem::take(&mut pending.markers),
-                ..Field::default()
-            });
+            let atomic = pending.markers.iter().any(|m| m.0 == "structType" && m.1 == "atomic");
+            let own =
+                atomic.then(|| Field { markers: std::mem::take(&mut pending.markers), ..Field::default() });
             out.insert(format!("{place}/{name}"), own.into_iter().collect());
             pending = Field::default();
         } else if let Some(marker) = line.trim_start().strip_prefix("/// +") {
@@ -66,34 +61,22 @@ fn read_file(place: &str, text: &str, out: &mut Messages) {
             let (ident, rust) = field.split_once(':').unwrap_or((field, ""));
             pending.plain = plain(ident.trim_start_matches("r#"));
             if let Some(message) = &mut pending.message {
-                *message = rust
-                    .trim_end_matches([',', '>'])
-                    .rsplit(['<', ':'])
-                    .next()
-                    .unwrap_or("")
-                    .to_owned();
+                *message =
+                    rust.trim_end_matches([',', '>']).rsplit(['<', ':']).next().unwrap_or("").to_owned();
             }
-            out.entry(format!("{place}/{name}"))
-                .or_default()
-                .push(std::mem::take(&mut pending));
+            out.entry(format!("{place}/{name}")).or_default().push(std::mem::take(&mut pending));
         }
     }
 }
 
 fn tag(attribute: &str) -> u32 {
-    let digits = attribute
-        .split("tag = \"")
-        .nth(1)
-        .and_then(|r| r.split('"').next());
+    let digits = attribute.split("tag = \"").nth(1).and_then(|r| r.split('"').next());
     digits.and_then(|d| d.parse().ok()).unwrap_or(0)
 }
 
 /// A name without case and underscores.
 pub fn plain(name: &str) -> String {
-    name.chars()
-        .filter(|c| *c != '_')
-        .flat_map(char::to_lowercase)
-        .collect()
+    name.chars().filter(|c| *c != '_').flat_map(char::to_lowercase).collect()
 }
 
 /// Finds the fields called `json` in the message at `place/name`, also inside embedded structs that JSON does not show.
@@ -112,18 +95,11 @@ fn collect(
     outer: &[u32],
     out: &mut BTreeMap<String, Found>,
 ) {
-    for field in messages
-        .get(&format!("{place}/{}", plain(name)))
-        .into_iter()
-        .flatten()
-    {
+    for field in messages.get(&format!("{place}/{}", plain(name))).into_iter().flatten() {
         let mut tags = outer.to_vec();
         tags.push(field.tag);
         if let Some(json) = wanted.get(&field.plain) {
-            out.entry((*json).to_owned()).or_insert_with(|| Found {
-                tags,
-                markers: field.markers.clone(),
-            });
+            out.entry((*json).to_owned()).or_insert_with(|| Found { tags, markers: field.markers.clone() });
         } else if let Some(inner) = &field.message
             && outer.len() < 2
         {

@@ -30,16 +30,11 @@ pub fn find() -> anyhow::Result<Sources> {
 /// The newest unpacked crate whose folder begins with `prefix`.
 fn unpacked(registry: &Path, prefix: &str) -> anyhow::Result<PathBuf> {
     let mut found = Vec::new();
-    let indexes = registry
-        .read_dir()
-        .with_context(|| format!("read {}", registry.display()))?;
+    let indexes = registry.read_dir().with_context(|| format!("read {}", registry.display()))?;
     for index in indexes {
         for krate in index?.path().read_dir()? {
             let path = krate?.path();
-            if path
-                .file_name()
-                .is_some_and(|n| n.to_string_lossy().starts_with(prefix))
-            {
+            if path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(prefix)) {
                 found.push(path);
             }
         }
@@ -56,10 +51,7 @@ pub(crate) fn files(dir: &Path) -> anyhow::Result<Vec<(String, String)>> {
     let mut out = Vec::new();
     let mut todo = vec![dir.to_owned()];
     while let Some(folder) = todo.pop() {
-        for entry in folder
-            .read_dir()
-            .with_context(|| format!("read {}", folder.display()))?
-        {
+        for entry in folder.read_dir().with_context(|| format!("read {}", folder.display()))? {
             let path = entry?.path();
             if path.is_dir() {
                 todo.push(path);

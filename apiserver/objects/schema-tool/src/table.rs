@@ -18,9 +18,8 @@ use crate::{
 };
 
 /// The order in which attributes stand in a line.
-const ORDER: &[&str] = &[
-    "required", "list", "keys", "map", "struct", "patch", "key", "enum", "default", "pb",
-];
+const ORDER: &[&str] =
+    &["required", "list", "keys", "map", "struct", "patch", "key", "enum", "default", "pb"];
 
 const HEAD: &str = "\
 # The schema table: every field of every kind served. Written by orlop-schema-tool; change overrides.txt or docs.txt.
@@ -54,24 +53,14 @@ impl Table {
         messages: &Messages,
         by_hand: &Overrides,
     ) -> anyhow::Result<Self> {
-        let by_short: HashMap<String, openapi::Type> = types
-            .into_values()
-            .map(|t| (short(&t.full).to_owned(), t))
-            .collect();
-        let mut table = Self {
-            types: BTreeMap::new(),
-            remarks: Vec::new(),
-        };
+        let by_short: HashMap<String, openapi::Type> =
+            types.into_values().map(|t| (short(&t.full).to_owned(), t)).collect();
+        let mut table = Self { types: BTreeMap::new(), remarks: Vec::new() };
         let mut todo: BTreeSet<String> = by_hand.roots.iter().cloned().collect();
         while let Some(name) = todo.pop_first() {
-            let found = by_short
-                .get(&name)
-                .with_context(|| format!("type {name} is not in the crate"))?;
+            let found = by_short.get(&name).with_context(|| format!("type {name} is not in the crate"))?;
             let row = table.row(found, messages, by_hand);
-            let reached = row
-                .fields
-                .values()
-                .map(|(shape, _)| shape.trim_matches(['[', ']', '{', '}']));
+            let reached = row.fields.values().map(|(shape, _)| shape.trim_matches(['[', ']', '{', '}']));
             let new = reached.filter(|s| s.contains('.') && *s != name && !table.types.contains_key(*s));
             todo.extend(new.map(str::to_owned));
             table.types.insert(name, row);
@@ -89,10 +78,7 @@ impl Table {
             let mut attributes = attributes(field, tags.get(key));
             let outside = matches!(key.as_str(), "apiVersion" | "kind") && field.shape == "string";
             if !tags.contains_key(key) && !outside {
-                self.remarks.push(format!(
-                    "no protobuf tag: {name} {key} {} {:?}",
-                    field.shape, field.keys
-                ));
+                self.remarks.push(format!("no protobuf tag: {name} {key} {} {:?}", field.shape, field.keys));
             }
             correct(&mut attributes, by_hand.facts.get(&(name.clone(), key.clone())));
             fields.insert(key.clone(), (field.shape.clone(), attributes));
@@ -103,32 +89,20 @@ impl Table {
             attributes.insert("struct".to_owned(), "atomic".to_owned());
         }
         correct(&mut attributes, by_hand.facts.get(&(name, String::new())));
-        Row {
-            full: found.full.clone(),
-            attributes,
-            fields,
-        }
+        Row { full: found.full.clone(), attributes, fields }
     }
 
     /// A fact or sentence about something that is not there is a slip of the pen.
     fn refuse_strays(&self, by_hand: &Overrides) -> anyhow::Result<()> {
-        let known = |(name, field): &(String, String)| {
+        let known = |name: &str, field: &str| {
             name == "*"
-                || self
-                    .types
-                    .get(name)
-                    .is_some_and(|row| field.is_empty() || row.fields.contains_key(field))
+                || self.types.get(name).is_some_and(|row| field.is_empty() || row.fields.contains_key(field))
         };
-        let strays: Vec<_> = by_hand
-            .facts
-            .keys()
-            .chain(by_hand.docs.keys())
-            .filter(|k| !known(k))
-            .collect();
-        ensure!(
-            strays.is_empty(),
-            "written by hand, but in no type that is served: {strays:?}"
-        );
+        let facts = by_hand.facts.keys().filter(|(name, field)| !known(name, field)).cloned();
+        let docs = by_hand.documented.iter().filter(|(types, field)| !types.iter().any(|t| known(t, field)));
+        let strays: Vec<_> =
+            facts.chain(docs.map(|(types, field)| (types.join(" "), field.clone()))).collect();
+        ensure!(strays.is_empty(), "written by hand, but in no type that is served: {strays:?}");
         Ok(())
     }
 
@@ -138,38 +112,21 @@ impl Table {
         let mut undocumented = 0;
         let mut doc = |name: &str, field: &str| {
             let text = by_hand.docs.get(&(name.to_owned(), field.to_owned()));
-            let text = text.or_else(|| {
-                by_hand
-                    .docs
-                    .get(&("*".to_owned(), field.to_owned()))
-                    .filter(|_| !field.is_empty())
-            });
+            let has_metadata = self.types[name].fields.contains_key("metadata");
+            let common = by_hand.docs.get(&("*".to_owned(), field.to_owned()));
+            let text = text.or(common.filter(|_| has_metadata && !field.is_empty()));
             undocumented += usize::from(text.is_none());
             text.map(|t| format!(" :: {t}")).unwrap_or_default()
         };
-        let sorted: BTreeMap<&str, (&String, &Row)> = self
-            .types
-            .iter()
-            .map(|(name, row)| (row.full.as_str(), (name, row)))
-            .collect();
+        let sorted: BTreeMap<&str, (&String, &Row)> =
+            self.types.iter().map(|(name, row)| (row.full.as_str(), (name, row))).collect();
         for (name, row) in sorted.into_values() {
-            writeln!(
-                out,
-                "\ntype {}{}{}",
-                row.full,
-                printed(&row.attributes),
-                doc(name, "")
-            )?;
+            writeln!(out, "\ntype {}{}{}", row.full, printed(&row.attributes), doc(name, ""))?;
             for rule in by_hand.rules.get(name).into_iter().flatten() {
                 writeln!(out, "  @{rule}")?;
             }
             for (field, (shape, attributes)) in &row.fields {
-                writeln!(
-                    out,
-                    "  {field} {shape}{}{}",
-                    printed(attributes),
-                    doc(name, field)
-                )?;
+                writeln!(out, "  {field} {shape}{}{}", printed(attributes), doc(name, field))?;
             }
         }
         let fields: usize = self.types.values().map(|r| r.fields.len()).sum();
@@ -190,15 +147,7 @@ fn attributes(field: &openapi::Field, found: Option<&Found>) -> Attributes {
     }
     match found {
         Some(found) => {
-            set(
-                "pb",
-                found
-                    .tags
-                    .iter()
-                    .map(u32::to_string)
-                    .collect::<Vec<_>>()
-                    .join("/"),
-            );
+            set("pb", found.tags.iter().map(u32::to_string).collect::<Vec<_>>().join("/"));
             marked(&found.markers, &mut set);
         }
         None => derived(field, &mut set),
@@ -208,12 +157,7 @@ fn attributes(field: &openapi::Field, found: Option<&Found>) -> Attributes {
 
 fn marked(markers: &[(String, String)], set: &mut impl FnMut(&str, String) -> Option<String>) {
     let all = |name: &str| {
-        markers
-            .iter()
-            .filter(|(k, _)| k == name)
-            .map(|(_, v)| v.as_str())
-            .collect::<Vec<_>>()
-            .join(",")
+        markers.iter().filter(|(k, _)| k == name).map(|(_, v)| v.as_str()).collect::<Vec<_>>().join(",")
     };
     let pairs = [
         ("listType", "list"),

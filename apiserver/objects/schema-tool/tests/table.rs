@@ -40,19 +40,11 @@ fn every_group_of_the_crate_can_be_read() {
         "io.k8s.api.resource.v1.ResourceClaim",
         "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition",
     ] {
-        assert!(
-            types.get(name).is_some_and(|t| t.fields.contains_key("metadata")),
-            "{name}"
-        );
+        assert!(types.get(name).is_some_and(|t| t.fields.contains_key("metadata")), "{name}");
     }
     let unread: Vec<_> = types
         .values()
-        .flat_map(|t| {
-            t.fields
-                .iter()
-                .filter(|(_, f)| f.shape.is_empty())
-                .map(move |(k, _)| (&t.full, k))
-        })
+        .flat_map(|t| t.fields.iter().filter(|(_, f)| f.shape.is_empty()).map(move |(k, _)| (&t.full, k)))
         .collect();
     assert!(unread.is_empty(), "{unread:?}");
 }

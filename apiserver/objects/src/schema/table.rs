@@ -21,11 +21,7 @@ pub fn types() -> &'static [Type] {
 
 /// The type of this full name.
 pub fn named(full: &str) -> Option<&'static Type> {
-    TABLE
-        .types
-        .binary_search_by(|t| t.name.cmp(full))
-        .ok()
-        .map(|at| &TABLE.types[at])
+    TABLE.types.binary_search_by(|t| t.name.cmp(full)).ok().map(|at| &TABLE.types[at])
 }
 
 /// The type of this short name, `core.v1.Pod`.
@@ -56,10 +52,7 @@ pub struct Type {
 impl Type {
     /// The field of this JSON name.
     pub fn field(&self, name: &str) -> Option<&Field> {
-        self.fields
-            .binary_search_by(|f| f.name.cmp(name))
-            .ok()
-            .map(|at| &self.fields[at])
+        self.fields.binary_search_by(|f| f.name.cmp(name)).ok().map(|at| &self.fields[at])
     }
 }
 
@@ -95,9 +88,7 @@ pub struct Field {
 impl Field {
     /// The default as a value.
     pub fn default_value(&self) -> Option<serde_json::Value> {
-        (!self.default.is_empty())
-            .then(|| serde_json::from_str(self.default).ok())
-            .flatten()
+        (!self.default.is_empty()).then(|| serde_json::from_str(self.default).ok()).flatten()
     }
 
     /// The allowed values; none where any will do.
@@ -193,11 +184,8 @@ struct Table {
 
 impl Table {
     fn parse(text: &'static str) -> Self {
-        let names = || {
-            text.lines()
-                .filter_map(|l| l.strip_prefix("type "))
-                .filter_map(|l| l.split(' ').next())
-        };
+        let names =
+            || text.lines().filter_map(|l| l.strip_prefix("type ")).filter_map(|l| l.split(' ').next());
         let places: HashMap<&str, usize> = names().enumerate().map(|(n, full)| (short_of(full), n)).collect();
         let mut types: Vec<Type> = Vec::with_capacity(places.len());
         for line in text.lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
@@ -213,20 +201,12 @@ impl Table {
 }
 
 fn short_of(full: &str) -> &str {
-    full.rmatch_indices('.')
-        .nth(2)
-        .map_or(full, |(at, _)| &full[at + 1..])
+    full.rmatch_indices('.').nth(2).map_or(full, |(at, _)| &full[at + 1..])
 }
 
 fn parse_type(head: &'static str, doc: &'static str) -> Type {
     let (name, rest) = head.split_once(' ').unwrap_or((head, ""));
-    Type {
-        name,
-        atomic: rest == "struct=atomic",
-        doc,
-        fields: Vec::new(),
-        rules: Vec::new(),
-    }
+    Type { name, atomic: rest == "struct=atomic", doc, fields: Vec::new(), rules: Vec::new() }
 }
 
 fn parse_line(to: &mut Type, facts: &'static str, doc: &'static str, places: &HashMap<&str, usize>) {
@@ -243,8 +223,7 @@ fn parse_line(to: &mut Type, facts: &'static str, doc: &'static str, places: &Ha
     let (Some(name), Some(shape)) = (words.next(), words.next()) else {
         return;
     };
-    to.fields
-        .push(parse_field(name, parse_shape(shape, places), words, doc));
+    to.fields.push(parse_field(name, parse_shape(shape, places), words, doc));
 }
 
 fn parse_field(
@@ -315,11 +294,7 @@ mod tests {
                 kind.kind
             );
         }
-        assert!(
-            types()
-                .iter()
-                .all(|t| named(t.name).is_some_and(|found| std::ptr::eq(found, t)))
-        );
+        assert!(types().iter().all(|t| named(t.name).is_some_and(|found| std::ptr::eq(found, t))));
         assert!(types().iter().all(|t| t.fields.is_sorted_by_key(|f| f.name)));
     }
 
@@ -328,12 +303,7 @@ mod tests {
         let untyped = |shape: &Shape| format!("{shape:?}").contains("Any");
         let lost: Vec<_> = types()
             .iter()
-            .flat_map(|t| {
-                t.fields
-                    .iter()
-                    .filter(|f| untyped(&f.shape))
-                    .map(move |f| (t.name, f.name))
-            })
+            .flat_map(|t| t.fields.iter().filter(|f| untyped(&f.shape)).map(move |f| (t.name, f.name)))
             .collect();
         assert_eq!(lost, [], "a shape that the parser does not know becomes Any");
         let bad: Vec<_> = types()
@@ -356,26 +326,29 @@ mod tests {
             (ports.keys, ports.key, ports.merges(), ports.tag),
             ("containerPort,protocol", "containerPort", true, "6")
         );
-        let volume = short("core.v1.Volume")
-            .and_then(|t| t.field("csi"))
-            .expect("volumes have csi");
+        let volume = short("core.v1.Volume").and_then(|t| t.field("csi")).expect("volumes have csi");
         assert_eq!(volume.tag, "2/28", "an embedded struct gives a tag of two steps");
-        assert!(matches!(
-            container.field("image").map(|f| &f.shape),
-            Some(Shape::Leaf(Leaf::String))
-        ));
+        assert!(matches!(container.field("image").map(|f| &f.shape), Some(Shape::Leaf(Leaf::String))));
+    }
+
+    #[test]
+    fn every_kind_and_its_fields_are_explained() {
+        let silent: Vec<_> = kind::ALL
+            .iter()
+            .map(|k| root(k))
+            .flat_map(|t| {
+                t.fields.iter().map(move |f| (t.name, f.name, t.doc.is_empty() || f.doc.is_empty()))
+            })
+            .filter(|(_, _, silent)| *silent)
+            .collect();
+        assert_eq!(silent, [], "lines are missing in docs.txt");
     }
 
     #[test]
     fn the_table_is_small() {
         let started = Instant::now();
         let table = Table::parse(TEXT);
-        println!(
-            "{} types in {:?}, {} bytes of text",
-            table.types.len(),
-            started.elapsed(),
-            TEXT.len()
-        );
+        println!("{} types in {:?}, {} bytes of text", table.types.len(), started.elapsed(), TEXT.len());
         let fields: usize = table.types.iter().map(|t| t.fields.capacity()).sum();
         assert!(fields * size_of::<super::Field>() + TEXT.len() < 2 << 20);
     }
