@@ -5,4 +5,5 @@
 //! Must not know: the store, HTTP.
 
 pub mod driver;
+pub mod drivers;
 pub mod host;

@@ -55,6 +55,9 @@ pub enum Cause {
     /// It took longer than allowed.
     #[error("no answer within {0:?}")]
     Timeout(std::time::Duration),
+    /// The fault plan of a test let this process die here: nothing more happens, as if it were gone.
+    #[error("crashed by the fault plan")]
+    Crashed,
     /// What was found is not what the caller may touch.
     #[error("{0}")]
     Refused(String),
@@ -253,6 +256,8 @@ pub trait Host: Send + Sync + 'static {
     fn remove_tree(&self, path: &Path) -> Result<()>;
     /// A file or directory as found; `None` when it does not exist. Does not follow a link at the end.
     fn file(&self, path: &Path) -> Result<Option<FileInfo>>;
+    /// The path with all links in it resolved, as the mount table names it; `None` when it does not exist.
+    fn canonical(&self, path: &Path) -> Result<Option<PathBuf>>;
     /// Names in a directory; empty when there is none.
     fn list_dir(&self, path: &Path) -> Result<Vec<String>>;
     /// Space of the file system that holds `path`.

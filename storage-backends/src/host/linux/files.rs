@@ -113,6 +113,14 @@ pub(super) fn file(path: &Path) -> Result<Option<FileInfo>> {
     }
 }
 
+pub(super) fn canonical(path: &Path) -> Result<Option<PathBuf>> {
+    match fs::canonicalize(path) {
+        Ok(real) => Ok(Some(real)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("resolve", path)(error)),
+    }
+}
+
 pub(super) fn list_dir(path: &Path) -> Result<Vec<String>> {
     let context = failed("list directory", path);
     let entries = match fs::read_dir(path) {

@@ -2,7 +2,10 @@
 //!
 //! Owns: how an effect is done. Must not know: when or why; policy is above.
 
-use std::{io, path::Path};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use super::{
     Cause, Error, FileInfo, FsType, Host, LoopDevice, MountEntry, MountRequest, Probe, Result, Space,
@@ -67,6 +70,10 @@ impl Host for Linux {
 
     fn file(&self, path: &Path) -> Result<Option<FileInfo>> {
         files::file(path)
+    }
+
+    fn canonical(&self, path: &Path) -> Result<Option<PathBuf>> {
+        files::canonical(path)
     }
 
     fn list_dir(&self, path: &Path) -> Result<Vec<String>> {

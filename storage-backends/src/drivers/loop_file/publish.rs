@@ -1,0 +1,105 @@
+//! Showing a staged volume to one pod, and taking it away.
+//!
+//! | staged | at the target | verdict |
+//! |---|---|---|
+//! | no | – | refused: stage first |
+//! | yes | nothing | bind, look again |
+//! | yes | it, as wanted | already |
+//! | yes | it, writable, wanted read-only | a crash fell between bind and remount: once more from the start |
+//! | yes | it, read-only, wanted writable | refused |
+//! | yes | something else | refused |
+
+use std::path::Path;
+
+use super::{Inner, attach, fault::Context, mounted, request::Handle};
+use crate::{
+    driver::{Code, Error, Publish},
+    host::{MountEntry, MountRequest},
+};
+
+pub(super) fn publish(
+    inner: &Inner,
+    context: &Context,
+    handle: &Handle,
+    request: &Publish,
+) -> Result<(), Error> {
+    let staged = staged(inner, context, handle, &request.staged)?;
+    let target = mounted::existing(inner, context, &request.target)?;
+    let here = || mounted::stack(inner, &target).map_err(|error| context.host(error));
+    match here()?.last().map(|top| judge(top, &staged, request.read_only)) {
+        None => {}
+        Some(Verdict::Already) => return Ok(()),
+        Some(Verdict::HalfDone) => inner.host.unmount(&target).map_err(|error| context.host(error))?,
+        Some(Verdict::Refused(why)) => return Err(context.fail(Code::FailedPrecondition, why)),
+    }
+    let bind = MountRequest::Bind {
+        source: staged.target.clone(),
+        target: target.clone(),
+        read_only: request.read_only,
+    };
+    inner.host.mount(&bind).map_err(|error| context.host(error))?;
+    match here()?.last().map(|top| judge(top, &staged, request.read_only)) {
+        Some(Verdict::Already) => {}
+        Some(Verdict::Refused(why)) => return Err(context.fail(Code::Internal, why)),
+        _ => {
+            return Err(context.fail(
+                Code::Internal,
+                "the kernel mounted it and does not show the mount as wanted",
+            ));
+        }
+    }
+    tracing::info!(volume = %handle, target = %target.display(), read_only = request.read_only, "volume published");
+    Ok(())
+}
+
+fn staged(inner: &Inner, context: &Context, handle: &Handle, place: &Path) -> Result<MountEntry, Error> {
+    let devices = attach::devices(inner, handle).map_err(|error| context.host(error))?;
+    let place = mounted::existing(inner, context, place)?;
+    let top = mounted::stack(inner, &place)
+        .map_err(|error| context.host(error))?
+        .pop();
+    top.filter(|top| devices.iter().any(|device| device.number == top.number))
+        .ok_or_else(|| {
+            context.fail(
+                Code::FailedPrecondition,
+                format!("it is not staged at {}; stage it first", place.display()),
+            )
+        })
+}
+
+enum Verdict {
+    Already,
+    HalfDone,
+    Refused(String),
+}
+
+fn judge(top: &MountEntry, staged: &MountEntry, read_only: bool) -> Verdict {
+    let place = top.target.display();
+    if top.number != staged.number || top.root != staged.root {
+        let why = format!(
+            "{} is mounted at {place} and is not this volume; unmount it by hand",
+            top.source
+        );
+        return Verdict::Refused(why);
+    }
+    match (
+        mounted::is_read_only(top),
+        read_only || mounted::is_read_only(staged),
+    ) {
+        (true, true) | (false, false) => Verdict::Already,
+        (false, true) => Verdict::HalfDone,
+        (true, false) => Verdict::Refused(format!(
+            "it is mounted read-only at {place} and is wanted writable; unpublish it first"
+        )),
+    }
+}
+
+pub(super) fn unpublish(
+    inner: &Inner,
+    context: &Context,
+    handle: &Handle,
+    target: &Path,
+) -> Result<(), Error> {
+    let devices = attach::devices(inner, handle).map_err(|error| context.host(error))?;
+    mounted::clear(inner, context, &devices, target)
+}

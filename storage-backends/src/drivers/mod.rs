@@ -1,0 +1,3 @@
+//! The drivers that are built in. Each passes [`crate::conformance`].
+
+pub mod loop_file;
