@@ -1,4 +1,154 @@
-//! Pods and volumes of one node.
+//! The node agent: pods and volumes of one node.
+//!
+//! ```text
+//!            API (orlop-client only, as system:node:NAME)
+//!       mirrors │ ▲ status, Events, PersistentVolumes
+//!               ▼ │
+//!   world ──► want ──┐                    ┌──► execute ──► drivers, Host, Runtime
+//!                    ├──► plan (pure) ────┤
+//!   observe ► seen ──┘                    └──► why it waits
+//!      ▲
+//!   kernel, runtime, own directories, journal
+//! ```
+//!
+//! The kernel says what *is*, the journal what we *may have touched*, the API what *should be*. [`plan`] joins the three and is pure;
+//! every step reaches a fact and may be repeated. Containers outlive this process: those found running are adopted.
+//! Nothing is taken down before the first full lists of what is wanted.
+//!
+//! Must not know: the store, the controllers, how an effect is done (that is `orlop_backends::host`).
 
+mod clock;
+mod core;
+pub mod error;
+mod events;
+mod execute;
+mod exits;
+pub mod ids;
 pub mod images;
+pub mod journal;
+mod machine;
+mod node;
+mod observe;
 pub mod oci;
+pub mod paths;
+pub mod plan;
+mod pods;
+mod quantity;
+mod queue;
+pub mod world;
+
+use std::{path::PathBuf, sync::Arc};
+
+use orlop_backends::{
+    driver::Driver,
+    host::{Host, Runtime},
+};
+use orlop_client::Client;
+use tokio::{sync::watch, task::JoinSet};
+
+pub use error::Error;
+use images::ImageStore;
+
+/// What an agent is made of.
+#[derive(Clone)]
+pub struct Config {
+    /// `/var/lib/orlop` or its like; exists.
+    pub data_dir: PathBuf,
+    /// `/run/orlop/<instance>`; exists.
+    pub run_dir: PathBuf,
+    /// The node's name: a DNS subdomain.
+    pub node_name: String,
+    /// Eight hex digits that tell this Orlop from others on the machine.
+    pub instance: String,
+    /// To the server, as `system:node:<node_name>`.
+    pub client: Client,
+    /// The drivers of this node.
+    pub drivers: Vec<Arc<dyn Driver>>,
+    /// Files, file systems, loop devices, mounts.
+    pub host: Arc<dyn Host>,
+    /// Namespaces and containers.
+    pub runtime: Arc<dyn Runtime>,
+    /// The images of this node.
+    pub images: ImageStore,
+}
+
+/// What an agent is made of, without the server: enough to take everything down.
+#[derive(Clone)]
+pub struct Parts {
+    /// As in [`Config`].
+    pub data_dir: PathBuf,
+    /// As in [`Config`].
+    pub run_dir: PathBuf,
+    /// As in [`Config`].
+    pub instance: String,
+    /// As in [`Config`].
+    pub drivers: Vec<Arc<dyn Driver>>,
+    /// As in [`Config`].
+    pub host: Arc<dyn Host>,
+    /// As in [`Config`].
+    pub runtime: Arc<dyn Runtime>,
+    /// As in [`Config`].
+    pub images: ImageStore,
+}
+
+impl Config {
+    /// The parts that need no server.
+    pub fn parts(&self) -> Parts {
+        Parts {
+            data_dir: self.data_dir.clone(),
+            run_dir: self.run_dir.clone(),
+            instance: self.instance.clone(),
+            drivers: self.drivers.clone(),
+            host: self.host.clone(),
+            runtime: self.runtime.clone(),
+            images: self.images.clone(),
+        }
+    }
+}
+
+/// A running agent.
+pub struct Agent {
+    tasks: JoinSet<()>,
+    core: Arc<core::Core>,
+}
+
+impl Agent {
+    /// Reads the journal and starts the agent's tasks. Registering the node and everything else that needs the server
+    /// goes on in the background, again and again until it succeeds.
+    pub async fn start(config: Config) -> Result<Self, Error> {
+        let machine = open(config.parts()).await?;
+        let facts = machine.blocking(node::Facts::look).await?;
+        let (events, poster) = events::Events::start(config.client.clone(), config.node_name.clone());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { poster.await.unwrap_or_default() });
+        let address = facts.address.clone();
+        let core =
+            Arc::new(core::Core::new(machine, config.client.clone(), events, &config.node_name, address));
+        let (synced, all_synced) = watch::channel(0);
+        let synced = Arc::new(synced);
+        for mirror in core::mirrors(&config.client, &config.node_name) {
+            tasks.spawn(core.clone().follow(mirror, synced.clone()));
+        }
+        tasks.spawn(core.clone().run(all_synced));
+        tasks.spawn(node::keep(core.clone(), facts));
+        exits::follow(&core);
+        Ok(Self { tasks, core })
+    }
+
+    /// Stops the agent's tasks; steps under way are finished first. Containers, mounts and devices stay as they are.
+    pub async fn stop(mut self) {
+        self.tasks.shutdown().await;
+        self.core.close().await;
+    }
+}
+
+async fn open(parts: Parts) -> Result<machine::Machine, Error> {
+    let open = move || {
+        let layout = paths::Layout::new(&parts.data_dir, &parts.run_dir);
+        let journal = journal::Journal::open(&layout.journal())?;
+        Ok(machine::Machine::new(&parts, journal))
+    };
+    tokio::task::spawn_blocking(open)
+        .await
+        .unwrap_or_else(|error| Err(Error::Refused(format!("the agent could not be opened: {error}"))))
+}

@@ -1,0 +1,173 @@
+//! Volumes of node-local drivers come and go here: made for claims selected to this node, removed when released.
+//!
+//! Making is repeatable since the volume's name follows from the claim's uid; the intent is in the journal until the
+//! PersistentVolume exists, so that a volume whose claim went away meanwhile is found and removed.
+
+use orlop_backends::driver::{self, Code, Create};
+use orlop_objects::{Key, kind, quantity::Quantity};
+use serde_json::{Value, json};
+
+use super::volume::{CALL, Known};
+use crate::{
+    core::{Core, volume_key},
+    error::Error,
+    events::about,
+    ids::VolumeId,
+    journal::{Intent, Subject},
+    machine::volume_ref,
+    world::{ClaimFacts, PROVISIONER_FINALIZER, VolumeFacts},
+};
+
+type Class = k8s_openapi::api::storage::v1::StorageClass;
+
+const FS_TYPE: &str = "csi.storage.k8s.io/fstype";
+const DEFAULT_FS: &str = "ext4";
+
+impl Core {
+    pub(super) async fn make(&self, id: &VolumeId) -> Result<(), Error> {
+        let Some((claim, class)) = self.world().making(id) else { return Ok(()) };
+        let outcome = self.make_for(id, &claim, &class).await;
+        if let Err(error) = &outcome {
+            let said = match error {
+                Error::Driver(error) => error.message.clone(),
+                error => error.chain(),
+            };
+            let message = format!("failed to provision volume with StorageClass \"{}\": {said}", class_name(&class));
+            self.events.warning(about(&claim.object), "ProvisioningFailed", message);
+            if let Error::Driver(error) = error {
+                self.give_back(&claim, error.code).await;
+            }
+        }
+        outcome
+    }
+
+    async fn make_for(&self, id: &VolumeId, claim: &ClaimFacts, class: &Class) -> Result<(), Error> {
+        let driver = self.machine.driver(&id.driver)?;
+        if !driver.capabilities().node_local {
+            return Ok(());
+        }
+        let request = request(id, claim, class)?;
+        let name = format!("{}/{}", claim.key.namespace, claim.key.name);
+        self.machine.journal.begin(Intent::Making { id: id.clone(), claim: name }).await?;
+        let volume = driver.create(request).await?;
+        let body = body(id, claim, class, &volume, &self.node);
+        match self.client.create(&kind::PERSISTENT_VOLUME, "", &body).await {
+            Ok(object) => {
+                let key = object.key.clone();
+                self.world().apply(&key, Some(&std::sync::Arc::new(object)));
+            }
+            Err(error) if error.code() == Some(409) => self.check_is_ours(id, claim).await?,
+            Err(error) => return Err(error.into()),
+        }
+        self.machine.journal.end(&Subject::Making(id.clone()));
+        let message = format!("Successfully provisioned volume {}", id.handle);
+        self.events.normal(about(&claim.object), "ProvisioningSucceeded", message);
+        Ok(())
+    }
+
+    /// There is a PersistentVolume of that name: fine when an earlier attempt of ours posted it.
+    async fn check_is_ours(&self, id: &VolumeId, claim: &ClaimFacts) -> Result<(), Error> {
+        let Some(object) = self.client.get(&volume_key(&id.handle)).await? else { return Ok(()) };
+        let facts = VolumeFacts::of(&std::sync::Arc::new(object), &self.node)
+            .map_err(|error| Error::Refused(crate::error::chain(&error)))?;
+        if facts.id.as_ref() == Some(id) && facts.claim.is_some_and(|c| c.uid == claim.uid) {
+            return Ok(());
+        }
+        Err(Error::Refused(format!("a PersistentVolume {} exists that is for something else; delete it", id.handle)))
+    }
+
+    /// A failure that this node cannot mend: the scheduler is asked to choose again.
+    async fn give_back(&self, claim: &ClaimFacts, code: Code) {
+        if !matches!(code, Code::ResourceExhausted | Code::OutOfRange | Code::InvalidArgument) {
+            return;
+        }
+        let patch = json!({"metadata": {"uid": claim.uid, "annotations": {"volume.kubernetes.io/selected-node": null}}});
+        if let Err(error) = self.client.patch(&claim.key, None, &patch).await {
+            tracing::warn!(claim = %claim.key, error = crate::error::chain(&error), "give a claim back to the scheduler");
+        }
+    }
+
+    /// Removes a volume that nobody wants any more and that has no PersistentVolume; asks the server once more before.
+    pub(super) async fn unmake(&self, id: &VolumeId) -> Result<(), Error> {
+        if self.client.get(&volume_key(&id.handle)).await?.is_none() {
+            let driver = self.machine.driver(&id.driver)?;
+            driver.delete(volume_ref(id, &std::collections::BTreeMap::new())).await?;
+        }
+        self.machine.journal.end(&Subject::Making(id.clone()));
+        Ok(())
+    }
+
+    /// Removes a released volume's data, after a last look at whether it still is to be removed.
+    pub(super) async fn delete_data(&self, known: &Known) -> Result<(), Error> {
+        let Some(volume) = &known.volume else { return Ok(()) };
+        let key: Key = volume_key(&volume.name);
+        let Some(object) = self.client.get(&key).await? else { return Ok(()) };
+        let now = VolumeFacts::of(&std::sync::Arc::new(object), &self.node)
+            .map_err(|error| Error::Refused(crate::error::chain(&error)))?;
+        if !now.to_delete || now.object.meta.uid != volume.object.meta.uid || now.id != volume.id {
+            return Err(Error::Refused(format!("volume {} changed while its removal was planned", volume.name)));
+        }
+        let driver = self.machine.driver(&known.id.driver)?;
+        driver.delete(volume_ref(&known.id, &now.attributes)).await?;
+        Ok(())
+    }
+}
+
+fn class_name(class: &Class) -> &str {
+    class.metadata.name.as_deref().unwrap_or_default()
+}
+
+fn fs_type(class: &Class) -> Option<String> {
+    let parameters = class.parameters.as_ref()?;
+    parameters.get(FS_TYPE).or_else(|| parameters.get("fsType")).cloned()
+}
+
+fn request(id: &VolumeId, claim: &ClaimFacts, class: &Class) -> Result<Create, Error> {
+    let refused = |message: String| {
+        Error::Driver(driver::Error {
+            operation: "create",
+            volume: id.handle.clone(),
+            message,
+            code: Code::InvalidArgument,
+            source: None,
+        })
+    };
+    if claim.volume_mode.as_deref() == Some("Block") {
+        return Err(refused(format!("volumeMode Block is not offered by {}; ask for Filesystem", id.driver)));
+    }
+    let bytes = claim.bytes.ok_or_else(|| refused("spec.resources.requests.storage is no size that fits".to_owned()))?;
+    // Kubernetes' own keys tell the caller something, not the driver.
+    let parameters = class.parameters.clone().unwrap_or_default();
+    let parameters = parameters.into_iter().filter(|(key, _)| !key.starts_with("csi.storage.k8s.io/")).collect();
+    Ok(Create { name: id.handle.clone(), bytes, fs_type: fs_type(class), parameters, deadline: CALL })
+}
+
+fn body(id: &VolumeId, claim: &ClaimFacts, class: &Class, volume: &driver::Volume, node: &str) -> Value {
+    let hostname = json!({"key": "kubernetes.io/hostname", "operator": "In", "values": [node]});
+    json!({
+        "apiVersion": "v1", "kind": "PersistentVolume",
+        "metadata": {
+            "name": id.handle,
+            "annotations": {"pv.kubernetes.io/provisioned-by": id.driver},
+            "finalizers": [PROVISIONER_FINALIZER],
+        },
+        "spec": {
+            "accessModes": claim.modes,
+            "capacity": {"storage": Quantity::of_bytes(volume.bytes).to_string()},
+            "claimRef": {
+                "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+                "namespace": claim.key.namespace, "name": claim.key.name, "uid": claim.uid,
+            },
+            "csi": {
+                "driver": id.driver, "volumeHandle": volume.handle,
+                "fsType": fs_type(class).unwrap_or_else(|| DEFAULT_FS.to_owned()),
+                "volumeAttributes": volume.attributes,
+            },
+            "mountOptions": class.mount_options,
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [hostname]}]}},
+            "persistentVolumeReclaimPolicy": class.reclaim_policy.as_deref().unwrap_or("Delete"),
+            "storageClassName": class_name(class),
+            "volumeMode": claim.volume_mode.as_deref().unwrap_or("Filesystem"),
+        },
+    })
+}

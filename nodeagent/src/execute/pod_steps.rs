@@ -1,0 +1,160 @@
+//! Steps on a pod as a whole: namespaces, volumes, directories. Container steps are in `container`.
+
+use std::path::{Path, PathBuf};
+
+use orlop_backends::{
+    driver::Publish,
+    host::{MountRequest, Namespace},
+};
+
+use super::container::{ensure_no_file, etc_dir, own_dir};
+use crate::{
+    error::Error,
+    journal::VolumeIntent,
+    machine::{Machine, volume_ref},
+    pods::spec,
+    world::{PodFacts, Source},
+};
+
+impl Machine {
+    /// Ensures that the pod's namespaces are pinned.
+    pub(super) fn pin(&self, pod: &PodFacts) -> Result<(), Error> {
+        if self.mounts()?.are_pinned(&pod.uid) {
+            self.unpin(&pod.uid)?;
+        }
+        let shared: &[Namespace] = if spec::host_network(pod) {
+            &[Namespace::Ipc]
+        } else {
+            &[Namespace::Net, Namespace::Ipc, Namespace::Uts]
+        };
+        let dir = self.layout.namespaces(&pod.uid);
+        Ok(self.runtime.pin_namespaces(&dir, shared, &spec::hostname(pod))?)
+    }
+
+    /// Ensures that no namespaces of the pod are pinned.
+    pub(crate) fn unpin(&self, pod: &str) -> Result<(), Error> {
+        Ok(self.runtime.unpin_namespaces(&self.layout.namespaces(pod))?)
+    }
+
+    /// Ensures that a staged volume is shown to the pod.
+    pub(super) async fn publish(&self, pod: &PodFacts, source: &Source) -> Result<(), Error> {
+        let Source::Volume { id, volume, read_only } = source else { return Ok(()) };
+        let driver = self.driver(&id.driver)?;
+        let _apart = self.lock(id).await;
+        let target = self.layout.published(&pod.uid, &volume.name);
+        let (dir, of) = (target.clone(), id.clone());
+        let staged = self
+            .blocking(move |m| {
+                m.host.create_dir(&dir)?;
+                Ok(m.mounts()?.is_staged(&of))
+            })
+            .await?;
+        if !staged {
+            return Err(Error::Refused(format!("volume {} is no longer staged", volume.name)));
+        }
+        let request = Publish {
+            volume: volume_ref(id, &volume.attributes),
+            staged: self.layout.staged(id),
+            target,
+            read_only: *read_only,
+        };
+        Ok(driver.publish(request).await?)
+    }
+
+    /// Ensures that a volume is not shown to the pod. What the journal has forgotten is unmounted all the same.
+    pub(crate) async fn unpublish(&self, pod: &str, name: &str, known: Option<&VolumeIntent>) -> Result<(), Error> {
+        let target = self.layout.published(pod, name);
+        match known {
+            Some(intent) => {
+                let driver = self.driver(&intent.id.driver)?;
+                let _apart = self.lock(&intent.id).await;
+                driver.unpublish(volume_ref(&intent.id, &intent.attributes), target).await?;
+            }
+            None => self.blocking(move |m| Ok(m.host.unmount(&target)?)).await?,
+        }
+        Ok(())
+    }
+
+    /// Ensures that a directory of the pod's own is there, for everybody to write to.
+    pub(super) fn make_empty(&self, pod: &str, name: &str, memory: bool, limit: Option<u64>) -> Result<(), Error> {
+        let target = self.layout.empty_dir(pod, name);
+        self.host.create_dir(&target)?;
+        if memory && !self.mounts()?.has_memory(pod, name) {
+            return Ok(self.host.mount(&MountRequest::Tmpfs { target, bytes: limit, mode: 0o1777 })?);
+        }
+        if memory { Ok(()) } else { own_dir(&target, 0o777) }
+    }
+
+    /// Ensures that a directory of the pod's own is gone, with what is in it.
+    pub(crate) fn remove_empty(&self, pod: &str, name: &str) -> Result<(), Error> {
+        let target = self.layout.empty_dir(pod, name);
+        if self.mounts()?.has_memory(pod, name) {
+            self.host.unmount(&target)?;
+        }
+        if self.host.file(&target)?.is_some() {
+            self.host.remove_tree(&target)?;
+        }
+        Ok(())
+    }
+
+    /// Ensures that the pod's directory is gone: known files, then empty directories from the leaves up, nothing else.
+    pub(crate) fn remove_place(&self, pod: &str) -> Result<(), Error> {
+        for file in ["hosts", "hostname", "resolv.conf"] {
+            let path = etc_dir(self, pod).join(file);
+            ensure_no_file(&path)?;
+            if self.host.file(&path)?.is_some() {
+                self.host.remove_file(&path)?;
+            }
+        }
+        let place = self.layout.pod(pod);
+        for dir in self.own_directories(&place)? {
+            self.ensure_no_dir(&dir)?;
+        }
+        Ok(())
+    }
+
+    /// The directories that the agent makes for a pod, leaves first.
+    fn own_directories(&self, place: &Path) -> Result<Vec<PathBuf>, Error> {
+        let volumes = place.join("volumes");
+        let (csi, empty) = (volumes.join("kubernetes.io~csi"), volumes.join("kubernetes.io~empty-dir"));
+        let mut all = Vec::new();
+        for name in self.host.list_dir(&csi)? {
+            all.extend([csi.join(&name).join("mount"), csi.join(&name)]);
+        }
+        all.extend([csi, empty, volumes, place.join("etc"), place.to_owned()]);
+        Ok(all)
+    }
+
+    /// Ensures that a pod's logs are gone.
+    pub(crate) fn remove_logs(&self, dir: &Path) -> Result<(), Error> {
+        if self.host.file(dir)?.is_some() {
+            self.host.remove_tree(dir)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses host paths that would let a container into Orlop's own directories; makes and checks what `type` asks for.
+    pub(super) fn check_host_path(&self, path: &Path, kind: &str) -> Result<(), Error> {
+        let refused = |why: &str| Err(Error::Refused(format!("hostPath {}: {why}", path.display())));
+        if !path.is_absolute() || path.components().any(|c| c == std::path::Component::ParentDir) {
+            return refused("must be absolute and without ..");
+        }
+        // A link could lead into Orlop's own directories, or be turned there later.
+        let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        for own in [self.layout.data(), self.layout.run(), Path::new("/run/orlop")] {
+            let own = std::fs::canonicalize(own).unwrap_or_else(|_| own.to_owned());
+            if real.starts_with(&own) || own.starts_with(&real) {
+                return refused("holds or lies in Orlop's own directories; choose another path");
+            }
+        }
+        let found = self.host.file(path)?;
+        match (kind, found) {
+            ("DirectoryOrCreate", None) => Ok(self.host.create_dir(path)?),
+            ("Directory" | "DirectoryOrCreate", Some(info)) if !info.directory => refused("is not a directory"),
+            ("File", Some(info)) if info.directory => refused("is a directory, not a file"),
+            ("FileOrCreate", None) => Ok(self.host.create_sparse(path, 0)?),
+            (_, None) => refused("does not exist on this node; create it or set type: DirectoryOrCreate"),
+            (_, Some(_)) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! One pass over one volume: attach, report, stage and back. Making and removing are in `making`.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use orlop_backends::driver::{Attach, Stage};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::Failure;
+use crate::{
+    core::{Core, volume_key, without_finalizer},
+    error::Error,
+    events::about,
+    ids::VolumeId,
+    journal::{Intent, Subject, VolumeIntent},
+    machine::{DEADLINE, volume_ref},
+    plan::{
+        Look,
+        volume::{Attachment, Step, Want, plan},
+    },
+    world::{AttachmentFacts, VolumeFacts},
+};
+
+/// Plans carried out in one pass before others get their turn.
+const ROUNDS: usize = 8;
+
+/// What is remembered of a volume in this life of the agent.
+#[derive(Debug, Default)]
+pub(crate) struct VolumeMemory {
+    /// What attaching answered.
+    pub(super) device: Option<Option<PathBuf>>,
+    /// The step that failed last.
+    pub(super) failure: Option<(Step, Failure)>,
+}
+
+/// A volume as the API and, failing that, the journal know it.
+pub(super) struct Known {
+    pub(super) id: VolumeId,
+    pub(super) volume: Option<Arc<VolumeFacts>>,
+    pub(super) attachment: Option<Arc<AttachmentFacts>>,
+    journaled: Option<VolumeIntent>,
+}
+
+impl Known {
+    /// The PersistentVolume's name.
+    pub(super) fn name(&self) -> &str {
+        match (&self.volume, &self.journaled) {
+            (Some(volume), _) => &volume.name,
+            (None, Some(intent)) => &intent.name,
+            (None, None) => &self.id.handle,
+        }
+    }
+
+    pub(super) fn attributes(&self) -> BTreeMap<String, String> {
+        match (&self.volume, &self.journaled) {
+            (Some(volume), _) => volume.attributes.clone(),
+            (None, Some(intent)) => intent.attributes.clone(),
+            (None, None) => BTreeMap::new(),
+        }
+    }
+}
+
+impl Core {
+    pub(crate) async fn volume_pass(self: &Arc<Self>, id: &VolumeId, memory: &mut VolumeMemory) -> Option<Instant> {
+        for _ in 0..ROUNDS {
+            let known = self.known(id);
+            let want = self.want_of(&known);
+            let (name, device, of) = (known.name().to_owned(), memory.device.clone(), id.clone());
+            let look = self.machine.blocking(move |m| m.look_at_volume(&of, &name, device.as_ref())).await;
+            let look = Look::of(look);
+            if let Look::Unknown(why) = &look {
+                tracing::warn!(volume = %id, why, "look at a volume");
+                return Some(Instant::now() + crate::core::retry_after(2));
+            }
+            let plan = plan(&want, &look);
+            tracing::debug!(volume = %id, steps = ?plan.steps, wait = plan.wait, "plan");
+            if plan.steps.is_empty() {
+                return None;
+            }
+            if let Err(again) = self.carry_out(&known, &plan.steps, memory).await {
+                return Some(again);
+            }
+        }
+        Some(Instant::now())
+    }
+
+    fn known(&self, id: &VolumeId) -> Known {
+        let world = self.world();
+        let volume = world.volume(id);
+        let journaled = self.machine.journal.volume(id);
+        let name = volume.as_ref().map(|v| v.name.clone()).or_else(|| journaled.as_ref().map(|j| j.name.clone()));
+        let attachment = name.and_then(|name| world.attachment(&name));
+        Known { id: id.clone(), volume, attachment, journaled }
+    }
+
+    fn want_of(&self, known: &Known) -> Want {
+        let world = self.world();
+        let attachment = known.attachment.as_ref().map(|a| {
+            if a.terminating {
+                Attachment::Deleted { held: a.finalizers.contains(&a.finalizer()) }
+            } else {
+                Attachment::Wanted { reported: a.attached }
+            }
+        });
+        Want {
+            attach: self.machine.driver(&known.id.driver).ok().map(|d| d.capabilities().attach),
+            // A volume that the API no longer knows cannot be attached, whatever is left of its attachment.
+            attachment: attachment.filter(|a| known.volume.is_some() || matches!(a, Attachment::Deleted { .. })),
+            users: known.volume.as_ref().map_or(0, |v| world.users(v).len()),
+            making: world.making(&known.id).is_some(),
+            exists: known.volume.is_some(),
+            to_delete: known.volume.as_ref().is_some_and(|v| v.to_delete),
+        }
+    }
+
+    /// Runs the steps in order; staging and the report of the attachment at the same time. `Err` says when to come back.
+    async fn carry_out(self: &Arc<Self>, known: &Known, steps: &[Step], memory: &mut VolumeMemory) -> Result<(), Instant> {
+        let mut left = steps;
+        while let [step, rest @ ..] = left {
+            if let Some((failed, failure)) = &memory.failure
+                && failed == step
+                && failure.retry_at > Instant::now()
+            {
+                return Err(failure.retry_at);
+            }
+            let outcome = match (step, rest) {
+                (Step::Stage, [Step::Report, ..]) => {
+                    let device = memory.device.clone().flatten();
+                    let (staged, reported) =
+                        futures::join!(self.stage(known, device.clone()), self.report(known, device));
+                    staged.and(reported)
+                }
+                _ => self.step(known, *step, memory).await,
+            };
+            if let Err(error) = outcome {
+                return Err(self.failed(known, *step, memory, &error));
+            }
+            memory.failure = None;
+            left = if matches!((step, rest), (Step::Stage, [Step::Report, ..])) { &rest[1..] } else { rest };
+        }
+        Ok(())
+    }
+
+    async fn step(self: &Arc<Self>, known: &Known, step: Step, memory: &mut VolumeMemory) -> Result<(), Error> {
+        tracing::debug!(volume = %known.id, ?step, "step");
+        match step {
+            Step::Make => self.make(&known.id).await,
+            Step::Unmake => self.unmake(&known.id).await,
+            Step::ForgetMaking => {
+                self.machine.journal.end(&Subject::Making(known.id.clone()));
+                Ok(())
+            }
+            Step::Attach => self.attach(known, memory).await,
+            Step::Report => self.report(known, memory.device.clone().flatten()).await,
+            Step::Stage => self.stage(known, memory.device.clone().flatten()).await,
+            Step::Unstage => self.unstage(known).await,
+            Step::Detach => self.detach(known, memory).await,
+            Step::Forget => {
+                self.machine.journal.end(&Subject::Volume(known.id.clone()));
+                Ok(())
+            }
+            Step::ReleaseAttachment => self.release_attachment(known).await,
+            Step::DeleteData => self.delete_data(known).await,
+            Step::ReleaseVolume => self.release_volume(known).await,
+        }
+    }
+
+    async fn attach(&self, known: &Known, memory: &mut VolumeMemory) -> Result<(), Error> {
+        let driver = self.machine.driver(&known.id.driver)?;
+        let attributes = known.attributes();
+        let intent = VolumeIntent { id: known.id.clone(), name: known.name().to_owned(), attributes };
+        let volume = volume_ref(&known.id, &intent.attributes);
+        self.machine.journal.begin(Intent::Volume(intent)).await?;
+        memory.device = Some(match driver.capabilities().attach {
+            Attach::Node => driver.attach(volume).await?,
+            Attach::Controller => known.attachment.as_ref().and_then(|a| a.device.as_deref()).map(PathBuf::from),
+            Attach::None => None,
+        });
+        Ok(())
+    }
+
+    async fn report(&self, known: &Known, device: Option<PathBuf>) -> Result<(), Error> {
+        let Some(attachment) = known.attachment.as_ref().filter(|a| !a.attached) else { return Ok(()) };
+        let device = device.map(|d| json!({"devicePath": d.display().to_string()}));
+        let patch = json!({"status": {"attached": true, "attachmentMetadata": device, "attachError": null}});
+        match self.client.patch(&attachment.key, Some("status"), &patch).await {
+            Ok(object) => self.learn(object),
+            Err(error) if error.code() == Some(404) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    async fn stage(&self, known: &Known, device: Option<PathBuf>) -> Result<(), Error> {
+        let Some(volume) = &known.volume else { return Ok(()) };
+        let driver = self.machine.driver(&known.id.driver)?;
+        let _apart = self.machine.lock(&known.id).await;
+        let target = self.machine.layout.staged(&known.id);
+        let dir = target.clone();
+        self.machine.blocking(move |m| Ok(m.host.create_dir(&dir)?)).await?;
+        let request = Stage {
+            volume: volume_ref(&known.id, &volume.attributes),
+            device,
+            target,
+            fs_type: volume.fs_type.clone(),
+            mount_options: volume.mount_options.clone(),
+        };
+        driver.stage(request).await?;
+        self.wake_users(volume);
+        Ok(())
+    }
+
+    async fn unstage(&self, known: &Known) -> Result<(), Error> {
+        self.machine.unstage(&known.id, known.name(), known.attributes()).await
+    }
+
+    async fn detach(&self, known: &Known, memory: &mut VolumeMemory) -> Result<(), Error> {
+        memory.device = None;
+        self.machine.detach(&known.id, known.attributes()).await
+    }
+
+    async fn release_attachment(&self, known: &Known) -> Result<(), Error> {
+        let Some(attachment) = &known.attachment else { return Ok(()) };
+        let Some(object) = self.client.get(&attachment.key).await? else { return Ok(()) };
+        let patch = without_finalizer(&object, &attachment.finalizer());
+        gone_is_fine(self.client.patch(&attachment.key, None, &patch).await)
+    }
+
+    async fn release_volume(&self, known: &Known) -> Result<(), Error> {
+        let Some(object) = self.client.get(&volume_key(known.name())).await? else { return Ok(()) };
+        let patch = without_finalizer(&object, crate::world::PROVISIONER_FINALIZER);
+        gone_is_fine(self.client.patch(&object.key, None, &patch).await)
+    }
+
+    /// Tells of a failed step and answers when to try it again.
+    fn failed(&self, known: &Known, step: Step, memory: &mut VolumeMemory, error: &Error) -> Instant {
+        let message = error.chain();
+        tracing::warn!(volume = %known.id, ?step, message, "a step failed");
+        let count = memory.failure.take().filter(|(s, _)| *s == step).map_or(0, |(_, f)| f.count);
+        let failure = Failure::again(count, "", message.clone());
+        let again = failure.retry_at;
+        memory.failure = Some((step, failure));
+        let Some(volume) = &known.volume else { return again };
+        let (reason, text) = match step {
+            Step::Attach | Step::Report => {
+                ("FailedAttachVolume", format!("AttachVolume.Attach failed for volume \"{}\" : {message}", volume.name))
+            }
+            Step::Stage => {
+                ("FailedMount", format!("MountVolume.MountDevice failed for volume \"{}\" : {message}", volume.name))
+            }
+            Step::DeleteData => {
+                self.events.warning(about(&volume.object), "VolumeFailedDelete", message);
+                return again;
+            }
+            Step::Detach | Step::Unstage => {
+                self.events.warning(about(&volume.object), "FailedDetachVolume", message);
+                return again;
+            }
+            _ => return again,
+        };
+        let users = self.world().users(volume);
+        users.iter().for_each(|pod| self.events.warning(about(&pod.object), reason, text.clone()));
+        again
+    }
+}
+
+/// A patch of something that is gone has nothing left to do.
+pub(super) fn gone_is_fine(outcome: Result<orlop_objects::Object, orlop_client::Error>) -> Result<(), Error> {
+    match outcome {
+        Ok(_) => Ok(()),
+        Err(error) if error.code() == Some(404) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl crate::machine::Machine {
+    /// Ensures that a volume is not at its staging place. Refuses while a pod sees it.
+    pub(crate) async fn unstage(&self, id: &VolumeId, name: &str, attributes: BTreeMap<String, String>) -> Result<(), Error> {
+        let driver = self.driver(&id.driver)?;
+        let _apart = self.lock(id).await;
+        let (target, name) = (self.layout.staged(id), name.to_owned());
+        if self.blocking(move |m| Ok(m.mounts()?.published(&name))).await? > 0 {
+            return Err(Error::Refused(format!("volume {id} is still published to a pod")));
+        }
+        driver.unstage(volume_ref(id, &attributes), target.clone()).await?;
+        self.blocking(move |m| {
+            m.ensure_no_dir(&target)?;
+            target.parent().map_or(Ok(()), |parent| m.ensure_no_dir(parent))
+        })
+        .await
+    }
+
+    /// Ensures that a volume is not attached.
+    pub(crate) async fn detach(&self, id: &VolumeId, attributes: BTreeMap<String, String>) -> Result<(), Error> {
+        let driver = self.driver(&id.driver)?;
+        if driver.capabilities().attach == Attach::Node {
+            driver.detach(volume_ref(id, &attributes)).await?;
+        }
+        Ok(())
+    }
+
+    /// Ensures that a directory, which must be empty, is not there.
+    pub(crate) fn ensure_no_dir(&self, path: &std::path::Path) -> Result<(), Error> {
+        if self.host.file(path)?.is_some() {
+            self.host.remove_dir(path)?;
+        }
+        Ok(())
+    }
+}
+
+/// How long a driver may take for this step.
+pub(super) const CALL: std::time::Duration = DEADLINE;

@@ -1,0 +1,118 @@
+//! The Node, CSINode and Lease of this machine as JSON. Pure.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::Facts;
+use crate::clock::{micro, text};
+
+const VERSION: &str = concat!("v1.36.0-orlop", env!("CARGO_PKG_VERSION"));
+const LEASE_SECONDS: u32 = 40;
+
+/// The Node with its status.
+pub(super) fn node(name: &str, facts: &Facts, now: Timestamp) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": {"name": name, "labels": {
+            "kubernetes.io/hostname": name,
+            "kubernetes.io/os": "linux",
+            "kubernetes.io/arch": facts.architecture,
+        }},
+        "spec": {},
+        "status": status(facts, now),
+    })
+}
+
+/// The Node's status.
+pub(super) fn status(facts: &Facts, now: Timestamp) -> Value {
+    let resources = json!({
+        "cpu": facts.cpus.to_string(),
+        "memory": format!("{}Ki", facts.memory_kib),
+        "ephemeral-storage": format!("{}Ki", facts.storage / 1024),
+        "pods": facts.pods.to_string(),
+    });
+    json!({
+        "addresses": [
+            {"type": "InternalIP", "address": facts.address},
+            {"type": "Hostname", "address": facts.hostname},
+        ],
+        "capacity": resources, "allocatable": resources,
+        "conditions": conditions(now),
+        "nodeInfo": {
+            "architecture": facts.architecture, "operatingSystem": "linux",
+            "kernelVersion": facts.kernel, "osImage": facts.os_image,
+            "machineID": facts.machine_id, "systemUUID": facts.machine_id, "bootID": facts.boot_id,
+            "containerRuntimeVersion": "runc://orlop",
+            "kubeletVersion": VERSION, "kubeProxyVersion": VERSION,
+        },
+    })
+}
+
+fn conditions(now: Timestamp) -> Value {
+    let now = text(now);
+    let one = |name: &str, status: &str, reason: &str, message: &str| {
+        json!({"type": name, "status": status, "reason": reason, "message": message,
+            "lastHeartbeatTime": now, "lastTransitionTime": now})
+    };
+    json!([
+        one("MemoryPressure", "False", "KubeletHasSufficientMemory", "the node agent has sufficient memory available"),
+        one("DiskPressure", "False", "KubeletHasNoDiskPressure", "the node agent has no disk pressure"),
+        one("PIDPressure", "False", "KubeletHasSufficientPID", "the node agent has sufficient PID available"),
+        one("Ready", "True", "KubeletReady", "the node agent is ready to run pods"),
+    ])
+}
+
+/// A condition that has not changed keeps the time of its last change.
+pub(super) fn keep_transitions(new: &mut Value, old: &Value) {
+    let Some(conditions) = new["conditions"].as_array_mut() else { return };
+    for condition in conditions {
+        let same = |o: &&Value| o["type"] == condition["type"] && o["status"] == condition["status"];
+        if let Some(old) = old["conditions"].as_array().into_iter().flatten().find(same) {
+            condition["lastTransitionTime"] = old["lastTransitionTime"].clone();
+        }
+    }
+}
+
+/// The drivers of this node.
+pub(super) fn csi_node<'a>(name: &str, drivers: impl Iterator<Item = &'a str>) -> Value {
+    let drivers: Vec<Value> = drivers.map(|d| json!({"name": d, "nodeID": name, "topologyKeys": ["kubernetes.io/hostname"]})).collect();
+    json!({
+        "apiVersion": "storage.k8s.io/v1", "kind": "CSINode",
+        "metadata": {"name": name}, "spec": {"drivers": drivers},
+    })
+}
+
+/// The Lease by which the server sees that this node lives.
+pub(super) fn lease(name: &str, now: Timestamp) -> Value {
+    json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {"name": name, "namespace": "kube-node-lease"},
+        "spec": {"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": micro(now)},
+    })
+}
+
+/// An object without its status, as a patch of its main part.
+pub(super) fn without_status(body: &Value) -> Value {
+    let mut body = body.clone();
+    if let Some(fields) = body.as_object_mut() {
+        fields.remove("status");
+    }
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_condition_keeps_its_time_until_it_changes() {
+        let mut new = json!({"conditions": conditions(Timestamp::UNIX_EPOCH)});
+        let old = json!({"conditions": [
+            {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"},
+            {"type": "DiskPressure", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]});
+        keep_transitions(&mut new, &old);
+        let time = |n: usize| new["conditions"][n]["lastTransitionTime"].clone();
+        assert_eq!(time(3), "2026-01-01T00:00:00Z");
+        assert_eq!(time(1), "1970-01-01T00:00:00Z");
+    }
+}

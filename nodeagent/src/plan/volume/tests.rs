@@ -1,0 +1,97 @@
+//! The table of the module, row for row.
+
+use super::{Attachment::*, Step::*, *};
+
+const NODE: Option<Attach> = Some(Attach::Node);
+const NOWHERE: Option<Attach> = Some(Attach::None);
+
+fn want(attachment: Option<Attachment>, users: usize) -> Want {
+    Want { attach: NODE, attachment, users, exists: true, ..Want::default() }
+}
+
+fn seen(attached: bool, staged: bool, published: usize) -> Seen {
+    Seen { attached, staged, published, touched: attached || staged, making: false }
+}
+
+fn steps(want: &Want, seen: Seen) -> Vec<Step> {
+    let plan = plan(want, &Look::Seen(seen));
+    assert_eq!(plan.wait, None);
+    plan.steps
+}
+
+fn waits(want: &Want, seen: Seen) -> bool {
+    let plan = plan(want, &Look::Seen(seen));
+    plan.steps.is_empty() && plan.wait.is_some()
+}
+
+#[test]
+fn any_volume_waits_when_a_look_failed() {
+    for attachment in [None, Some(Wanted { reported: false }), Some(Deleted { held: true })] {
+        let plan = plan(&want(attachment, 1), &Look::Unknown("EIO".into()));
+        assert!(plan.steps.is_empty() && plan.wait.is_some());
+    }
+}
+
+#[test]
+fn a_wanted_volume_is_attached_reported_and_staged_for_its_users() {
+    let fresh = Some(Wanted { reported: false });
+    let told = Some(Wanted { reported: true });
+    assert_eq!(steps(&want(fresh, 1), seen(false, false, 0)), [Attach, Stage, Report]);
+    assert_eq!(steps(&want(fresh, 0), seen(false, false, 0)), [Attach, Report]);
+    assert_eq!(steps(&want(fresh, 1), seen(true, true, 0)), [Report]);
+    assert_eq!(steps(&want(told, 1), seen(true, false, 0)), [Stage]);
+    assert_eq!(steps(&want(told, 1), seen(true, true, 1)), []);
+    assert_eq!(steps(&want(told, 1), seen(false, true, 1)), [Attach]);
+}
+
+#[test]
+fn without_users_it_is_unstaged_once_it_is_published_to_nobody() {
+    let told = Some(Wanted { reported: true });
+    assert_eq!(steps(&want(told, 0), seen(true, true, 0)), [Unstage]);
+    assert!(waits(&want(told, 0), seen(true, true, 1)));
+    assert_eq!(steps(&want(told, 0), seen(true, false, 0)), []);
+}
+
+#[test]
+fn an_unwanted_volume_goes_once_it_is_published_to_nobody() {
+    let rows = [(None, None), (Some(Deleted { held: true }), Some(ReleaseAttachment)), (Some(Deleted { held: false }), None)];
+    for (attachment, last) in rows {
+        assert!(waits(&want(attachment, 0), seen(true, true, 1)));
+        let mut all = vec![Unstage, Detach, Forget];
+        all.extend(last);
+        assert_eq!(steps(&want(attachment, 0), seen(true, true, 0)), all);
+        assert_eq!(steps(&want(attachment, 0), seen(false, true, 0)), all);
+        assert_eq!(steps(&want(attachment, 0), seen(false, false, 0)), last.into_iter().collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_volume_that_the_journal_alone_knows_is_looked_after() {
+    let touched = Seen { touched: true, ..seen(false, false, 0) };
+    assert_eq!(steps(&want(None, 0), touched), [Unstage, Detach, Forget]);
+}
+
+#[test]
+fn a_driver_that_attaches_nowhere_stages_for_users_alone() {
+    let rows = [(1, false, vec![Attach, Stage]), (0, true, vec![Unstage, Detach, Forget])];
+    for (users, staged, expected) in rows {
+        let want = Want { attach: NOWHERE, ..want(None, users) };
+        assert_eq!(steps(&want, seen(false, staged, 0)), expected);
+    }
+}
+
+#[test]
+fn making_and_removing() {
+    let none = seen(false, false, 0);
+    let begun = Seen { making: true, ..none.clone() };
+    let row = |making, exists, to_delete| Want { attach: NODE, making, exists, to_delete, ..Want::default() };
+    assert_eq!(steps(&row(true, false, false), none.clone()), [Make]);
+    assert_eq!(steps(&row(true, false, false), begun.clone()), [Make]);
+    assert_eq!(steps(&row(false, false, false), begun.clone()), [Unmake]);
+    assert_eq!(steps(&row(false, true, false), begun), [ForgetMaking]);
+    assert_eq!(steps(&row(true, true, false), none.clone()), []);
+    assert_eq!(steps(&row(false, true, true), none.clone()), [DeleteData, ReleaseVolume]);
+    assert_eq!(steps(&row(false, true, true), seen(true, true, 0)), [Unstage, Detach, Forget, DeleteData, ReleaseVolume]);
+    assert!(waits(&row(false, true, true), seen(true, true, 1)));
+    assert_eq!(steps(&row(false, false, false), none), []);
+}

@@ -1,0 +1,287 @@
+//! What should be: the API's objects that concern this node, parsed once when they change, with ways between them.
+//!
+//! ```text
+//!  pod ──claim name──► claim ──spec.volumeName──► PersistentVolume ──driver, handle──► volume
+//!                        ▲                             │  ▲
+//!                        └──────── claimRef.uid ───────┘  └── VolumeAttachment of this node
+//! ```
+//!
+//! [`World::apply`] takes one changed object and answers whose work it may change. Owns nothing on the machine; must not
+//! know: the kernel, the journal, how steps are carried out.
+
+mod claim;
+mod pod;
+mod volume;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use k8s_openapi::api::{core::v1 as core, storage::v1 as storage};
+use orlop_objects::{Key, Object, Revision, kind};
+
+pub use claim::ClaimFacts;
+pub use pod::{PodFacts, PodVolume, Resolved, Source};
+pub use volume::{AttachmentFacts, PROVISIONER_FINALIZER, VolumeFacts};
+
+use crate::ids::VolumeId;
+
+/// Whose state may have to change: one key, one task at a time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Work {
+    /// A volume: making, attaching, staging and back.
+    Volume(VolumeId),
+    /// A pod, by uid.
+    Pod(String),
+}
+
+/// The API's objects that concern this node.
+#[derive(Debug, Default)]
+pub struct World {
+    node: String,
+    pods: BTreeMap<String, Arc<PodFacts>>,
+    claims: BTreeMap<(String, String), Arc<ClaimFacts>>,
+    volumes: BTreeMap<String, Arc<VolumeFacts>>,
+    attachments: BTreeMap<String, Arc<AttachmentFacts>>,
+    classes: BTreeMap<String, Arc<storage::StorageClass>>,
+    /// Names of PersistentVolumes by what their driver calls them.
+    handles: HashMap<VolumeId, String>,
+    /// Claims of this node that wait for their volume to be made, by the volume's future name.
+    making: BTreeMap<VolumeId, (String, String)>,
+    /// The version of each object that was taken in last.
+    versions: HashMap<Key, Revision>,
+}
+
+impl World {
+    /// Nothing yet, for the node of this name.
+    pub fn new(node: impl Into<String>) -> Self {
+        Self { node: node.into(), ..Self::default() }
+    }
+
+    /// Takes in one object as it is now (`None`: it is gone) and answers whose work that may change.
+    pub fn apply(&mut self, key: &Key, object: Option<&Arc<Object>>) -> BTreeSet<Work> {
+        if let Some(object) = object {
+            let version = self.versions.entry(key.clone()).or_default();
+            // A mirror that lags behind the answer to a write of ours tells nothing new.
+            if object.revision < *version {
+                return BTreeSet::new();
+            }
+            *version = object.revision;
+        } else {
+            self.versions.remove(key);
+        }
+        // What it concerned before matters as much: a pod that goes was somebody's work.
+        let mut work = self.concern(key);
+        self.take_in(key, object);
+        work.extend(self.concern(key));
+        work
+    }
+
+    /// Takes in a newer version of an object that is known; one that is gone stays gone.
+    pub fn refresh(&mut self, object: &Arc<Object>) -> BTreeSet<Work> {
+        match self.versions.get(&object.key) {
+            Some(version) if *version < object.revision => self.apply(&object.key, Some(object)),
+            _ => BTreeSet::new(),
+        }
+    }
+
+    fn take_in(&mut self, key: &Key, object: Option<&Arc<Object>>) {
+        if *key.kind == kind::POD {
+            self.pods.retain(|_, pod| pod.key != *key);
+            if let Some(pod) = object.and_then(|o| parsed(PodFacts::of(o))) {
+                self.pods.insert(pod.uid.clone(), Arc::new(pod));
+            }
+        } else if *key.kind == kind::PERSISTENT_VOLUME_CLAIM {
+            let name = (key.namespace.clone(), key.name.clone());
+            self.claims.remove(&name);
+            if let Some(claim) = object.and_then(|o| parsed(ClaimFacts::of(o))) {
+                self.claims.insert(name, Arc::new(claim));
+            }
+            self.find_making();
+        } else if *key.kind == kind::PERSISTENT_VOLUME {
+            if let Some(id) = self.volumes.remove(&key.name).and_then(|v| v.id.clone()) {
+                self.handles.remove(&id);
+            }
+            if let Some(volume) = object.and_then(|o| parsed(VolumeFacts::of(o, &self.node))) {
+                if let Some(id) = &volume.id {
+                    self.handles.insert(id.clone(), key.name.clone());
+                }
+                self.volumes.insert(key.name.clone(), Arc::new(volume));
+            }
+        } else if *key.kind == kind::VOLUME_ATTACHMENT {
+            self.attachments.retain(|_, attachment| attachment.key != *key);
+            let facts = object.and_then(|o| parsed(AttachmentFacts::of(o)));
+            if let Some(attachment) = facts.filter(|a| a.node == self.node) {
+                self.attachments.insert(attachment.volume.clone(), Arc::new(attachment));
+            }
+        } else if *key.kind == kind::STORAGE_CLASS {
+            self.classes.remove(&key.name);
+            if let Some(class) = object.and_then(|o| parsed(o.typed())) {
+                self.classes.insert(key.name.clone(), Arc::new(class));
+            }
+            self.find_making();
+        }
+    }
+
+    /// Claims whose volume is to be made here: their `selected-node` is this one and no volume is named yet.
+    fn find_making(&mut self) {
+        let wanting = self.claims.iter().filter(|(_, claim)| claim.wants_volume_on(&self.node));
+        self.making = wanting
+            .filter_map(|(name, claim)| {
+                let class = self.classes.get(claim.class.as_deref()?)?;
+                Some((VolumeId::new(&class.provisioner, claim.volume_to_make()), name.clone()))
+            })
+            .collect();
+    }
+
+    /// Whose work an object concerns as it is now.
+    fn concern(&self, key: &Key) -> BTreeSet<Work> {
+        if *key.kind == kind::POD {
+            let pod = self.pods.values().find(|pod| pod.key == *key);
+            return pod.map(|pod| self.work_of_pod(pod)).unwrap_or_default();
+        }
+        if *key.kind == kind::PERSISTENT_VOLUME_CLAIM {
+            return self.work_of_claim(&(key.namespace.clone(), key.name.clone()));
+        }
+        if *key.kind == kind::STORAGE_CLASS {
+            return self.making.keys().cloned().map(Work::Volume).collect();
+        }
+        let name = if *key.kind == kind::PERSISTENT_VOLUME {
+            Some(&key.name)
+        } else {
+            self.attachments.values().find(|a| a.key == *key).map(|a| &a.volume)
+        };
+        name.and_then(|name| self.volumes.get(name)).map(|v| self.work_of_volume(v)).unwrap_or_default()
+    }
+
+    fn work_of_pod(&self, pod: &PodFacts) -> BTreeSet<Work> {
+        let mut work = BTreeSet::from([Work::Pod(pod.uid.clone())]);
+        for claim in pod.claims() {
+            let claim = self.claims.get(&(pod.key.namespace.clone(), claim.to_owned()));
+            let volume = claim.and_then(|c| self.volumes.get(c.volume.as_deref()?));
+            work.extend(volume.and_then(|v| v.id.clone()).map(Work::Volume));
+        }
+        work
+    }
+
+    fn work_of_claim(&self, name: &(String, String)) -> BTreeSet<Work> {
+        let mut work: BTreeSet<Work> = self.pods_of_claim(name).map(|pod| Work::Pod(pod.uid.clone())).collect();
+        let made = self.making.iter().filter(|(_, claim)| *claim == name);
+        work.extend(made.map(|(id, _)| Work::Volume(id.clone())));
+        let claim = self.claims.get(name);
+        let volume = claim.and_then(|c| self.volumes.get(c.volume.as_deref()?));
+        work.extend(volume.and_then(|v| v.id.clone()).map(Work::Volume));
+        work
+    }
+
+    fn work_of_volume(&self, volume: &VolumeFacts) -> BTreeSet<Work> {
+        let mut work: BTreeSet<Work> = volume.id.clone().map(Work::Volume).into_iter().collect();
+        if let Some(claim) = &volume.claim {
+            let name = (claim.namespace.clone(), claim.name.clone());
+            work.extend(self.pods_of_claim(&name).map(|pod| Work::Pod(pod.uid.clone())));
+        }
+        work
+    }
+
+    fn pods_of_claim<'a>(&'a self, name: &'a (String, String)) -> impl Iterator<Item = &'a Arc<PodFacts>> {
+        self.pods
+            .values()
+            .filter(move |pod| pod.key.namespace == name.0 && pod.claims().any(|claim| claim == name.1))
+    }
+
+    /// The pod with this uid.
+    pub fn pod(&self, uid: &str) -> Option<Arc<PodFacts>> {
+        self.pods.get(uid).cloned()
+    }
+
+    /// The PersistentVolume of a volume.
+    pub fn volume(&self, id: &VolumeId) -> Option<Arc<VolumeFacts>> {
+        self.volumes.get(self.handles.get(id)?).cloned()
+    }
+
+    /// The PersistentVolume of this name.
+    pub fn volume_named(&self, name: &str) -> Option<Arc<VolumeFacts>> {
+        self.volumes.get(name).cloned()
+    }
+
+    /// The attachment of a PersistentVolume to this node.
+    pub fn attachment(&self, volume: &str) -> Option<Arc<AttachmentFacts>> {
+        self.attachments.get(volume).cloned()
+    }
+
+    /// The claim that wants this volume to be made here, with its class.
+    pub fn making(&self, id: &VolumeId) -> Option<(Arc<ClaimFacts>, Arc<storage::StorageClass>)> {
+        let claim = self.claims.get(self.making.get(id)?)?;
+        Some((claim.clone(), self.classes.get(claim.class.as_deref()?)?.clone()))
+    }
+
+    /// Pods that want to see this volume.
+    pub fn users(&self, volume: &VolumeFacts) -> Vec<Arc<PodFacts>> {
+        let Some(claim) = &volume.claim else { return Vec::new() };
+        let name = (claim.namespace.clone(), claim.name.clone());
+        let held = self.claims.get(&name).is_some_and(|c| c.holds(volume));
+        self.pods_of_claim(&name).filter(|pod| held && pod.wants_to_run()).cloned().collect()
+    }
+
+    /// All work there is.
+    pub fn all(&self) -> BTreeSet<Work> {
+        let pods = self.pods.keys().cloned().map(Work::Pod);
+        let volumes = self.volumes.values().filter_map(|v| v.id.clone());
+        pods.chain(volumes.chain(self.making.keys().cloned()).map(Work::Volume)).collect()
+    }
+
+    /// Where each of a pod's volumes comes from.
+    pub fn resolve(&self, pod: &PodFacts) -> Vec<Resolved> {
+        let volumes = pod.volumes();
+        volumes.into_iter().map(|v| Resolved { source: self.source(pod, &v), name: v.name }).collect()
+    }
+
+    fn source(&self, pod: &PodFacts, volume: &PodVolume) -> Source {
+        let (claim, read_only) = match &volume.kind {
+            pod::VolumeKind::Claim { claim, read_only } => (claim, *read_only),
+            pod::VolumeKind::Local(source) => return source.clone(),
+        };
+        let wait = |reason: String| Source::Waiting(reason);
+        let name = (pod.key.namespace.clone(), claim.clone());
+        let Some(facts) = self.claims.get(&name) else {
+            return wait(format!("persistentvolumeclaim \"{claim}\" not found; create it, the pod goes on by itself"));
+        };
+        let Some(volume) = facts.volume.as_deref().and_then(|v| self.volumes.get(v)) else {
+            return wait(format!("persistentvolumeclaim \"{claim}\" is not bound to a volume yet"));
+        };
+        if !facts.holds(volume) {
+            return wait(format!(
+                "persistentvolumeclaim \"{claim}\" names volume \"{}\", which is not bound to it",
+                volume.name
+            ));
+        }
+        match &volume.id {
+            Some(id) => {
+                Source::Volume { id: id.clone(), volume: volume.clone(), read_only: read_only || volume.read_only }
+            }
+            None => wait(format!("volume \"{}\" has no CSI source, which this node cannot mount", volume.name)),
+        }
+    }
+}
+
+/// An object that cannot be read is left out and logged: the registry let it in, so it is a fault of ours.
+fn parsed<T>(outcome: Result<T, orlop_objects::DecodeError>) -> Option<T> {
+    outcome.inspect_err(|error| tracing::error!(error = crate::error::chain(error), "left out an object")).ok()
+}
+
+/// A quantity's value in whole units, rounded up; `None` when it is not a number that fits.
+fn whole(quantity: Option<&k8s_openapi::apimachinery::pkg::api::resource::Quantity>) -> Option<u64> {
+    crate::quantity::whole(&quantity?.0)
+}
+
+/// Items of an optional map, for the many that may be absent.
+fn owned<T: Clone + Default>(value: Option<&T>) -> T {
+    value.cloned().unwrap_or_default()
+}
+
+/// The core types that this room reads.
+type Claim = core::PersistentVolumeClaim;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! Which work a changed object concerns, and what a pod's volumes resolve to.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn object(kind: &'static orlop_objects::Kind, value: &Value) -> Arc<Object> {
+    Arc::new(Object::from_value(kind, value).unwrap().at(1001))
+}
+
+fn pod() -> Arc<Object> {
+    object(
+        &kind::POD,
+        &json!({"metadata": {"name": "p", "namespace": "default", "uid": "pod-uid"},
+            "spec": {"containers": [{"name": "c"}], "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]}}),
+    )
+}
+
+fn claim(volume: Option<&str>, node: Option<&str>) -> Arc<Object> {
+    let annotations = node.map_or(json!({}), |n| json!({"volume.kubernetes.io/selected-node": n}));
+    object(
+        &kind::PERSISTENT_VOLUME_CLAIM,
+        &json!({"metadata": {"name": "data", "namespace": "default", "uid": "claim-uid", "annotations": annotations},
+            "spec": {"volumeName": volume, "storageClassName": "loop", "resources": {"requests": {"storage": "1Gi"}}}}),
+    )
+}
+
+fn volume(claim_uid: &str) -> Arc<Object> {
+    object(
+        &kind::PERSISTENT_VOLUME,
+        &json!({"metadata": {"name": "pvc-claim-uid"}, "spec": {
+            "claimRef": {"namespace": "default", "name": "data", "uid": claim_uid},
+            "csi": {"driver": "loop.orlop.dev", "volumeHandle": "pvc-claim-uid"}}}),
+    )
+}
+
+fn class() -> Arc<Object> {
+    object(&kind::STORAGE_CLASS, &json!({"metadata": {"name": "loop"}, "provisioner": "loop.orlop.dev"}))
+}
+
+fn see(world: &mut World, object: &Arc<Object>) -> Vec<Work> {
+    world.apply(&object.key.clone(), Some(object)).into_iter().collect()
+}
+
+fn id() -> VolumeId {
+    VolumeId::new("loop.orlop.dev", "pvc-claim-uid")
+}
+
+#[test]
+fn a_claim_selected_for_this_node_is_the_work_of_its_future_volume() {
+    let mut world = World::new("here");
+    see(&mut world, &claim(None, Some("here")));
+    assert_eq!(see(&mut world, &class()), [Work::Volume(id())]);
+    let (claim_facts, class) = world.making(&id()).expect("wanted");
+    assert_eq!((claim_facts.bytes, class.provisioner.as_str()), (Some(1 << 30), "loop.orlop.dev"));
+    assert_eq!(see(&mut world, &claim(None, Some("elsewhere"))), [Work::Volume(id())]);
+    assert!(world.making(&id()).is_none());
+}
+
+#[test]
+fn a_pods_volume_resolves_only_when_claim_and_volume_name_each_other() {
+    let mut world = World::new("here");
+    see(&mut world, &pod());
+    let facts = world.pod("pod-uid").expect("seen");
+    let source = |world: &World| world.resolve(&facts).remove(0).source;
+    assert!(matches!(source(&world), Source::Waiting(why) if why.contains("not found")));
+    see(&mut world, &claim(Some("pvc-claim-uid"), None));
+    assert!(matches!(source(&world), Source::Waiting(why) if why.contains("not bound")));
+    see(&mut world, &volume("another"));
+    assert!(matches!(source(&world), Source::Waiting(why) if why.contains("not bound to it")));
+    assert_eq!(see(&mut world, &volume("claim-uid")), [Work::Volume(id()), Work::Pod("pod-uid".into())]);
+    assert!(matches!(source(&world), Source::Volume { id: found, .. } if found == id()));
+    assert_eq!(world.users(&world.volume(&id()).expect("seen")).len(), 1);
+}
+
+#[test]
+fn an_object_that_goes_concerns_what_it_concerned() {
+    let mut world = World::new("here");
+    let pod = pod();
+    see(&mut world, &pod);
+    let work: Vec<Work> = world.apply(&pod.key, None).into_iter().collect();
+    assert_eq!(work, [Work::Pod("pod-uid".into())]);
+    assert!(world.pod("pod-uid").is_none());
+}
+
+#[test]
+fn only_a_released_volume_of_this_node_with_policy_delete_loses_its_data() {
+    let row = |phase: &str, policy: &str, node: &str, finalizer: &str, terminating: bool| {
+        let value = json!({"metadata": {"name": "v", "finalizers": [finalizer],
+                "deletionTimestamp": terminating.then_some("2026-01-01T00:00:00Z")},
+            "spec": {"persistentVolumeReclaimPolicy": policy, "nodeAffinity": {"required": {"nodeSelectorTerms": [
+                {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}]}}},
+            "status": {"phase": phase}});
+        VolumeFacts::of(&object(&kind::PERSISTENT_VOLUME, &value), "here").unwrap().to_delete
+    };
+    let ours = volume::PROVISIONER_FINALIZER;
+    assert!(row("Released", "Delete", "here", ours, true));
+    assert!(!row("Bound", "Delete", "here", ours, true));
+    assert!(!row("Released", "Retain", "here", ours, true));
+    assert!(!row("Released", "Delete", "there", ours, true));
+    assert!(!row("Released", "Delete", "here", "other", true));
+    assert!(!row("Released", "Delete", "here", ours, false));
+}

@@ -1,0 +1,137 @@
+//! What the agent needs to know of a PersistentVolume and of its attachment to this node.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use k8s_openapi::api::{core::v1 as core, storage::v1 as storage};
+use orlop_objects::{DecodeError, Key, Object};
+
+use super::owned;
+use crate::ids::VolumeId;
+
+/// The finalizer by which a made volume waits for its data to be removed.
+pub const PROVISIONER_FINALIZER: &str = "external-provisioner.volume.kubernetes.io/finalizer";
+const HOSTNAME: &str = "kubernetes.io/hostname";
+
+/// The claim that a volume is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimRef {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid; empty when reserved by name only.
+    pub uid: String,
+}
+
+/// A PersistentVolume.
+#[derive(Clone, Debug)]
+pub struct VolumeFacts {
+    /// Its name.
+    pub name: String,
+    /// What its driver calls it; `None` for a volume without a CSI source.
+    pub id: Option<VolumeId>,
+    /// `spec.csi.fsType`.
+    pub fs_type: Option<String>,
+    /// `spec.csi.volumeAttributes`.
+    pub attributes: BTreeMap<String, String>,
+    /// `spec.csi.readOnly`.
+    pub read_only: bool,
+    /// `spec.mountOptions`.
+    pub mount_options: Vec<String>,
+    /// The claim it is for.
+    pub claim: Option<ClaimRef>,
+    /// Its data is to be removed by this node, once nothing is attached.
+    pub to_delete: bool,
+    /// All its finalizers.
+    pub finalizers: Vec<String>,
+    /// The object, for Events about it.
+    pub object: Arc<Object>,
+}
+
+impl VolumeFacts {
+    /// Reads a PersistentVolume as seen from `node`.
+    pub fn of(object: &Arc<Object>, node: &str) -> Result<Self, DecodeError> {
+        let volume: core::PersistentVolume = object.typed()?;
+        let spec = volume.spec.unwrap_or_default();
+        let phase = volume.status.and_then(|s| s.phase);
+        let here = pinned_to(spec.node_affinity.as_ref(), node);
+        let finalizers = object.meta.finalizers.clone();
+        let to_delete = object.meta.is_terminating()
+            && spec.persistent_volume_reclaim_policy.as_deref() == Some("Delete")
+            && phase.as_deref() == Some("Released")
+            && finalizers.iter().any(|f| f == PROVISIONER_FINALIZER)
+            && here;
+        let csi = spec.csi.as_ref();
+        Ok(Self {
+            name: object.meta.name.clone(),
+            id: csi.map(|c| VolumeId::new(&c.driver, &c.volume_handle)),
+            fs_type: csi.and_then(|c| c.fs_type.clone()).filter(|t| !t.is_empty()),
+            attributes: owned(csi.and_then(|c| c.volume_attributes.as_ref())),
+            read_only: csi.and_then(|c| c.read_only).unwrap_or_default(),
+            mount_options: spec.mount_options.unwrap_or_default(),
+            claim: spec.claim_ref.map(|c| ClaimRef {
+                namespace: c.namespace.unwrap_or_default(),
+                name: c.name.unwrap_or_default(),
+                uid: c.uid.unwrap_or_default(),
+            }),
+            to_delete,
+            finalizers,
+            object: object.clone(),
+        })
+    }
+}
+
+/// Whether the affinity names this node and no other by its host name.
+fn pinned_to(affinity: Option<&core::VolumeNodeAffinity>, node: &str) -> bool {
+    let Some(required) = affinity.and_then(|a| a.required.as_ref()) else { return false };
+    !required.node_selector_terms.is_empty()
+        && required.node_selector_terms.iter().all(|term| {
+            term.match_expressions.iter().flatten().any(|e| {
+                e.key == HOSTNAME && e.operator == "In" && e.values.as_deref() == Some(&[node.to_owned()])
+            })
+        })
+}
+
+/// A VolumeAttachment to this node.
+#[derive(Clone, Debug)]
+pub struct AttachmentFacts {
+    /// Where it lives.
+    pub key: Key,
+    /// The node.
+    pub node: String,
+    /// The PersistentVolume's name.
+    pub volume: String,
+    /// The driver.
+    pub attacher: String,
+    /// Whether detaching was asked for.
+    pub terminating: bool,
+    /// `status.attached`.
+    pub attached: bool,
+    /// `status.attachmentMetadata.devicePath`.
+    pub device: Option<String>,
+    /// Its finalizers.
+    pub finalizers: Vec<String>,
+}
+
+impl AttachmentFacts {
+    /// Reads a VolumeAttachment.
+    pub fn of(object: &Arc<Object>) -> Result<Self, DecodeError> {
+        let attachment: storage::VolumeAttachment = object.typed()?;
+        let status = attachment.status.unwrap_or_default();
+        Ok(Self {
+            key: object.key.clone(),
+            node: attachment.spec.node_name,
+            volume: attachment.spec.source.persistent_volume_name.unwrap_or_default(),
+            attacher: attachment.spec.attacher,
+            terminating: object.meta.is_terminating(),
+            attached: status.attached,
+            device: status.attachment_metadata.and_then(|m| m.get("devicePath").cloned()),
+            finalizers: object.meta.finalizers.clone(),
+        })
+    }
+
+    /// The finalizer by which it waits for the volume to be detached.
+    pub fn finalizer(&self) -> String {
+        format!("external-attacher/{}", self.attacher.replace('.', "-"))
+    }
+}
