@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use orlop_objects::{Key, Object, kind};
+use orlop_objects::{Key, Object, Quantity, kind};
 use orlop_store::Tx;
 use serde_json::{Value, json};
 
 use crate::{Error, json};
 
 /// Marks a class as the default one; the second name is the beta one, which Kubernetes still reads.
-const DEFAULT_CLASS: [&str; 2] = [
-    "storageclass.kubernetes.io/is-default-class",
-    "storageclass.beta.kubernetes.io/is-default-class",
-];
+const DEFAULT_CLASS: [&str; 2] =
+    ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];
 /// The annotation by which a claim named its class before the field existed.
 const BETA_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
 
@@ -38,18 +36,13 @@ pub(crate) fn new_object(tx: &mut Tx<'_>, key: &Key, value: &mut Value) -> Resul
 /// Read by key, so that a namespace that starts to terminate meanwhile reruns the transaction.
 fn living_namespace(tx: &mut Tx<'_>, key: &Key) -> Result<(), Error> {
     let namespace = Key::cluster(&kind::NAMESPACE, &key.namespace);
-    let found = tx
-        .get(&namespace)
-        .ok_or_else(|| Error::NotFound(namespace.clone()))?;
+    let found = tx.get(&namespace).ok_or_else(|| Error::NotFound(namespace.clone()))?;
     if found.meta.is_terminating() {
         let reason = format!(
             "unable to create new content in namespace {} because it is being terminated",
             key.namespace
         );
-        return Err(Error::Forbidden {
-            key: key.clone(),
-            reason,
-        });
+        return Err(Error::Forbidden { key: key.clone(), reason });
     }
     Ok(())
 }
@@ -73,10 +66,7 @@ fn default_class(tx: &Tx<'_>, claim: &mut Value) -> Vec<String> {
     let mut classes: Vec<Arc<Object>> = defaults(tx);
     // The newest wins; of equally old ones the first by name. So does Kubernetes.
     classes.sort_by(|a, b| {
-        b.meta
-            .creation_timestamp
-            .cmp(&a.meta.creation_timestamp)
-            .then_with(|| a.meta.name.cmp(&b.meta.name))
+        b.meta.creation_timestamp.cmp(&a.meta.creation_timestamp).then_with(|| a.meta.name.cmp(&b.meta.name))
     });
     let Some(class) = classes.first() else {
         return Vec::new();
@@ -99,15 +89,9 @@ fn default_class(tx: &Tx<'_>, claim: &mut Value) -> Vec<String> {
 fn defaults(tx: &Tx<'_>) -> Vec<Arc<Object>> {
     let is_default = |class: &Object| {
         let value = class.value();
-        DEFAULT_CLASS
-            .iter()
-            .any(|mark| value["metadata"]["annotations"][*mark] == "true")
+        DEFAULT_CLASS.iter().any(|mark| value["metadata"]["annotations"][*mark] == "true")
     };
-    tx.snapshot()
-        .list(&kind::STORAGE_CLASS, None, None)
-        .filter(|c| is_default(c))
-        .cloned()
-        .collect()
+    tx.snapshot().list(&kind::STORAGE_CLASS, None, None).filter(|c| is_default(c)).cloned().collect()
 }
 
 /// A pod acts as `default` where it names nobody; whom it names must exist.
@@ -125,16 +109,32 @@ fn service_account(tx: &mut Tx<'_>, key: &Key, pod: &mut Value) -> Result<(), Er
             "error looking up service account {}/{named}: serviceaccount {named:?} not found; create it first",
             key.namespace
         );
-        return Err(Error::Forbidden {
-            key: key.clone(),
-            reason,
-        });
+        return Err(Error::Forbidden { key: key.clone(), reason });
     }
     let spec = json::section(pod, "spec");
     for field in ["serviceAccountName", "serviceAccount"] {
         spec.insert(field.to_owned(), named.clone().into());
     }
     Ok(())
+}
+
+/// A claim grows only where its class says that its volumes can.
+pub(crate) fn expansion(tx: &mut Tx<'_>, key: &Key, before: &Value, next: &Value) -> Result<(), Error> {
+    let size = |claim: &Value| claim.pointer("/spec/resources/requests/storage").map(Quantity::from_value);
+    let (Some(Ok(was)), Some(Ok(is))) = (size(before), size(next)) else { return Ok(()) };
+    if *key.kind != kind::PERSISTENT_VOLUME_CLAIM || is <= was {
+        return Ok(());
+    }
+    let class = Key::cluster(&kind::STORAGE_CLASS, json::text(next, "/spec/storageClassName"));
+    if tx.get(&class).is_some_and(|class| class.value()["allowVolumeExpansion"] == true) {
+        return Ok(());
+    }
+    let reason = format!(
+        "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support \
+         resize: set allowVolumeExpansion: true in StorageClass {:?} if its driver can",
+        class.name
+    );
+    Err(Error::Forbidden { key: key.clone(), reason })
 }
 
 /// Finalizers that a deletion's propagation asks for, where there is somebody to propagate to.

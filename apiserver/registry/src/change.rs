@@ -1,6 +1,6 @@
 //! Which half of an object a write may change, and what no write may change.
 
-use orlop_objects::{Cause, FieldError, Key, Kind, Object, kind};
+use orlop_objects::{Cause, FieldError, Key, Kind, Object, kind, schema};
 use serde_json::Value;
 
 use crate::{Error, Part, create, json};
@@ -43,6 +43,8 @@ pub(crate) fn prepare(
     if part == Part::Main {
         keep_other_doors(kind, &old.key, before, &mut next)?;
     }
+    // Before the comparison: an absent default is not a change.
+    schema::apply_defaults(kind, &mut next);
     if create::counts_generation(kind) && next.get("spec") != before.get("spec") {
         json::meta(&mut next).insert("generation".to_owned(), (old.meta.generation + 1).into());
     }
@@ -97,10 +99,7 @@ fn refuse_new_finalizers(key: &Key, before: &Value, next: &Value) -> Result<(), 
         "no new finalizers can be added if the object is being deleted, found new finalizers {added:?}"
     );
     let cause = FieldError::new("metadata.finalizers", Cause::Forbidden, detail);
-    Err(Error::Invalid {
-        key: key.clone(),
-        causes: vec![cause],
-    })
+    Err(Error::Invalid { key: key.clone(), causes: vec![cause] })
 }
 
 /// Fields that have a subresource of their own and that the main door leaves alone.
@@ -113,10 +112,7 @@ fn keep_other_doors(kind: &Kind, key: &Key, before: &Value, next: &mut Value) ->
         let detail =
             "may not be changed after creation; POST a Binding to the pod's binding subresource instead";
         let cause = FieldError::new("spec.nodeName", Cause::Forbidden, detail);
-        return Err(Error::Invalid {
-            key: key.clone(),
-            causes: vec![cause],
-        });
+        return Err(Error::Invalid { key: key.clone(), causes: vec![cause] });
     }
     Ok(())
 }

@@ -31,10 +31,7 @@ pub(crate) fn prepare(
     now: Timestamp,
 ) -> Result<Value, Error> {
     if !body.is_object() {
-        return Err(Error::BadRequest(format!(
-            "a {} must be a JSON object",
-            kind.kind
-        )));
+        return Err(Error::BadRequest(format!("a {} must be a JSON object", kind.kind)));
     }
     json::strip_nulls(&mut body);
     set_type(kind, &mut body)?;
@@ -54,14 +51,8 @@ pub(crate) fn prepare(
 
 /// Kinds whose `metadata.generation` Kubernetes counts.
 pub(crate) fn counts_generation(kind: &Kind) -> bool {
-    [
-        &kind::POD,
-        &kind::DEPLOYMENT,
-        &kind::REPLICA_SET,
-        &kind::STATEFUL_SET,
-        &kind::DAEMON_SET,
-    ]
-    .contains(&kind)
+    [&kind::POD, &kind::DEPLOYMENT, &kind::REPLICA_SET, &kind::STATEFUL_SET, &kind::DAEMON_SET]
+        .contains(&kind)
 }
 
 /// `apiVersion` and `kind`: filled where absent, refused where different.
@@ -80,18 +71,9 @@ pub(crate) fn set_type(kind: &Kind, body: &mut Value) -> Result<(), Error> {
 
 fn set_address(kind: &Kind, namespace: &str, body: &mut Value) -> Result<(), Error> {
     let meta = json::meta(body);
-    let own = |key: &str| {
-        meta.get(key)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let (name, prefix, sent, version) = (
-        own("name"),
-        own("generateName"),
-        own("namespace"),
-        own("resourceVersion"),
-    );
+    let own = |key: &str| meta.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (name, prefix, sent, version) =
+        (own("name"), own("generateName"), own("namespace"), own("resourceVersion"));
     if !version.is_empty() {
         return Err(Error::BadRequest(
             "resourceVersion should not be set on objects to be created".to_owned(),
@@ -117,15 +99,10 @@ fn set_address(kind: &Kind, namespace: &str, body: &mut Value) -> Result<(), Err
 
 /// `prefix` and five random characters.
 fn generate(prefix: &str) -> String {
-    let end = (0..=LONGEST_PREFIX.min(prefix.len()))
-        .rev()
-        .find(|n| prefix.is_char_boundary(*n))
-        .unwrap_or(0);
+    let end = (0..=LONGEST_PREFIX.min(prefix.len())).rev().find(|n| prefix.is_char_boundary(*n)).unwrap_or(0);
     let random = Uuid::new_v4().into_bytes();
     // The last bytes of a v4 uuid are all random (version and variant sit in bytes 6 and 8).
-    let tail = random[11..]
-        .iter()
-        .map(|b| char::from(ALPHABET[usize::from(*b) % ALPHABET.len()]));
+    let tail = random[11..].iter().map(|b| char::from(ALPHABET[usize::from(*b) % ALPHABET.len()]));
     prefix[..end].chars().chain(tail).collect()
 }
 
@@ -156,20 +133,13 @@ fn first_status(kind: &Kind, body: &Value) -> Value {
 
 /// Guaranteed: every container has equal requests and limits of cpu and memory; BestEffort: none has any.
 fn qos_class(pod: &Value) -> &'static str {
-    let containers = || {
-        ["/spec/containers", "/spec/initContainers"]
-            .into_iter()
-            .flat_map(|path| json::list(pod, path))
-    };
-    let amount = |c: &Value, what: &str, of: &str| {
-        c.pointer(&format!("/resources/{what}/{of}"))
-            .map(Value::to_string)
-    };
+    let containers =
+        || ["/spec/containers", "/spec/initContainers"].into_iter().flat_map(|path| json::list(pod, path));
+    let amount =
+        |c: &Value, what: &str, of: &str| c.pointer(&format!("/resources/{what}/{of}")).map(Value::to_string);
     let resources = ["cpu", "memory"];
     let none = |c: &Value| {
-        resources
-            .iter()
-            .all(|r| amount(c, "limits", r).is_none() && amount(c, "requests", r).is_none())
+        resources.iter().all(|r| amount(c, "limits", r).is_none() && amount(c, "requests", r).is_none())
     };
     let full = |c: &Value| {
         resources.iter().all(|r| {

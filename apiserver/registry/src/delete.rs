@@ -45,10 +45,7 @@ pub(crate) fn check_preconditions(object: &Object, options: &DeleteOptions) -> R
         let reason = format!(
             "Precondition failed: ResourceVersion in precondition: {wanted}, ResourceVersion in object meta: {found}"
         );
-        return Err(Error::Conflict {
-            key: object.key.clone(),
-            reason,
-        });
+        return Err(Error::Conflict { key: object.key.clone(), reason });
     }
     Ok(())
 }
@@ -58,17 +55,10 @@ pub(crate) fn decide(object: &Object, options: &DeleteOptions, holds: &[&str], n
     let mut value = object.value();
     let added = add_finalizers(&mut value, holds);
     let asked = grace(object.key.kind, &value, options);
-    let verdict = match (
-        &object.meta.deletion_timestamp,
-        object.meta.deletion_grace_period_seconds,
-    ) {
+    let verdict = match (&object.meta.deletion_timestamp, object.meta.deletion_grace_period_seconds) {
         (Some(at), Some(left)) if left > 0 => {
             // Only a grace that the caller names shortens one that runs; a finished pod needs none.
-            let shorter = options
-                .grace
-                .map(|_| asked)
-                .or((asked == 0).then_some(0))
-                .filter(|g| *g < left);
+            let shorter = options.grace.map(|_| asked).or((asked == 0).then_some(0)).filter(|g| *g < left);
             match shorter {
                 Some(0) if !is_held(&value) => Verdict::Remove,
                 Some(grace) => Verdict::Terminate(terminating(value, start(at, left, now), grace)),
@@ -92,10 +82,7 @@ pub(crate) fn decide(object: &Object, options: &DeleteOptions, holds: &[&str], n
 
 /// Whether a version that was just written has nothing left to wait for: terminating, no grace, no finalizers.
 pub(crate) fn is_finished(value: &Value) -> bool {
-    let grace = value
-        .pointer("/metadata/deletionGracePeriodSeconds")
-        .and_then(Value::as_i64)
-        .unwrap_or(0);
+    let grace = value.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(0);
     value.pointer("/metadata/deletionTimestamp").is_some() && grace == 0 && !is_held(value)
 }
 
@@ -114,9 +101,7 @@ fn grace(kind: &Kind, value: &Value, options: &DeleteOptions) -> i64 {
     if json::text(value, "/spec/nodeName").is_empty() || finished {
         return 0;
     }
-    let own = value
-        .pointer("/spec/terminationGracePeriodSeconds")
-        .and_then(Value::as_i64);
+    let own = value.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64);
     // A negative grace means one second, as in Kubernetes.
     match options.grace.or(own).unwrap_or(DEFAULT_GRACE) {
         negative if negative < 0 => 1,
@@ -146,11 +131,7 @@ fn terminating(mut value: Value, from: Timestamp, grace: i64) -> Value {
 /// Adds finalizers that are not there; answers whether there were any to add.
 fn add_finalizers(value: &mut Value, holds: &[&str]) -> bool {
     let held = json::list(value, "/metadata/finalizers").to_vec();
-    let missing: Vec<Value> = holds
-        .iter()
-        .map(|h| json!(h))
-        .filter(|h| !held.contains(h))
-        .collect();
+    let missing: Vec<Value> = holds.iter().map(|h| json!(h)).filter(|h| !held.contains(h)).collect();
     if missing.is_empty() {
         return false;
     }

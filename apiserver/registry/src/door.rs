@@ -58,10 +58,7 @@ impl<'a, 'tx> Door<'a, 'tx> {
         }
         managed::record(kind, None, &mut value, Part::Main, self.who, self.now);
         let object = self.put(kind, &value)?;
-        Ok(Outcome {
-            warnings,
-            ..Outcome::kept(object)
-        })
+        Ok(Outcome { warnings, ..Outcome::kept(object) })
     }
 
     /// Changes an object by a function of its current value (with `resourceVersion` in it). A write that changes
@@ -76,7 +73,6 @@ impl<'a, 'tx> Door<'a, 'tx> {
         let before = old.value();
         let new = f(old.versioned())?;
         let mut next = change::prepare(key.kind, part, &old, &before, new)?;
-        schema::apply_defaults(key.kind, &mut next);
         if delete::is_finished(&next) {
             self.tx.delete(key);
             return Ok(Outcome::gone(old));
@@ -85,13 +81,11 @@ impl<'a, 'tx> Door<'a, 'tx> {
             return Ok(Outcome::kept(old));
         }
         accept(key, Some(&before), &next)?;
+        admit::expansion(self.tx, key, &before, &next)?;
         let warnings = validate::warnings(Some(&before), &next, key.kind);
         managed::record(key.kind, Some(&before), &mut next, part, self.who, self.now);
         let object = self.put(key.kind, &next)?;
-        Ok(Outcome {
-            warnings,
-            ..Outcome::kept(object)
-        })
+        Ok(Outcome { warnings, ..Outcome::kept(object) })
     }
 
     /// Deletes an object by the rules (finalizers, grace).
@@ -126,9 +120,6 @@ impl<'a, 'tx> Door<'a, 'tx> {
 fn accept(key: &Key, old: Option<&Value>, new: &Value) -> Result<(), Error> {
     match validate::validate(old, new, key.kind) {
         causes if causes.is_empty() => Ok(()),
-        causes => Err(Error::Invalid {
-            key: key.clone(),
-            causes,
-        }),
+        causes => Err(Error::Invalid { key: key.clone(), causes }),
     }
 }

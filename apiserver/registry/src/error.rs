@@ -48,19 +48,13 @@ impl Error {
     pub(crate) fn stale(key: &Key) -> Self {
         let reason =
             "the object has been modified; please apply your changes to the latest version and try again";
-        Self::Conflict {
-            key: key.clone(),
-            reason: reason.to_owned(),
-        }
+        Self::Conflict { key: key.clone(), reason: reason.to_owned() }
     }
 
     /// A uid that the caller expected and the object does not have.
     pub(crate) fn other_uid(key: &Key, wanted: &str, found: &str) -> Self {
         let reason =
             format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}");
-        Self::Conflict {
-            key: key.clone(),
-            reason,
-        }
+        Self::Conflict { key: key.clone(), reason }
     }
 }

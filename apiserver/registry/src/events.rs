@@ -26,21 +26,10 @@ const LONGEST_ABOUT: usize = 253 - 17;
 
 /// Where the Event about `about` lives. Events about cluster-scoped objects live in `default`, as in Kubernetes.
 pub(crate) fn key(about: &Object, note: &Note<'_>) -> Key {
-    let namespace = if about.key.namespace.is_empty() {
-        "default"
-    } else {
-        &about.key.namespace
-    };
+    let namespace = if about.key.namespace.is_empty() { "default" } else { &about.key.namespace };
     let said = format!("{}\0{}\0{}", about.meta.uid, note.reason, note.message);
-    let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, said.as_bytes())
-        .simple()
-        .to_string();
-    let about = about
-        .key
-        .name
-        .get(..LONGEST_ABOUT)
-        .unwrap_or(&about.key.name)
-        .trim_end_matches(['.', '-']);
+    let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, said.as_bytes()).simple().to_string();
+    let about = about.key.name.get(..LONGEST_ABOUT).unwrap_or(&about.key.name).trim_end_matches(['.', '-']);
     Key::new(&kind::EVENT, namespace, format!("{about}.{}", &hash[..16]))
 }
 
@@ -75,12 +64,7 @@ pub(crate) fn again(mut event: Value, now: Timestamp) -> Option<Value> {
 pub(crate) fn is_expired(event: &Object, now: Timestamp) -> bool {
     let old = |time: Timestamp| now.duration_since(time) > KEPT;
     // An Event is not older than its creation: the young ones need no parsing.
-    if event
-        .meta
-        .creation_timestamp
-        .parse()
-        .is_ok_and(|created| !old(created))
-    {
+    if event.meta.creation_timestamp.parse().is_ok_and(|created| !old(created)) {
         return false;
     }
     last_seen(&event.value()).is_none_or(old)
@@ -88,24 +72,16 @@ pub(crate) fn is_expired(event: &Object, now: Timestamp) -> bool {
 
 /// The newest of the times that the two Event APIs keep.
 fn last_seen(event: &Value) -> Option<Timestamp> {
-    [
-        "/lastTimestamp",
-        "/series/lastObservedTime",
-        "/eventTime",
-        "/metadata/creationTimestamp",
-    ]
-    .into_iter()
-    .filter_map(|path| json::text(event, path).parse().ok())
-    .max()
+    ["/lastTimestamp", "/series/lastObservedTime", "/eventTime", "/metadata/creationTimestamp"]
+        .into_iter()
+        .filter_map(|path| json::text(event, path).parse().ok())
+        .max()
 }
 
 fn shortened(message: &str) -> String {
     if message.len() <= LONGEST_MESSAGE {
         return message.to_owned();
     }
-    let end = (0..=LONGEST_MESSAGE - 3)
-        .rev()
-        .find(|n| message.is_char_boundary(*n))
-        .unwrap_or(0);
+    let end = (0..=LONGEST_MESSAGE - 3).rev().find(|n| message.is_char_boundary(*n)).unwrap_or(0);
     format!("{}...", &message[..end])
 }

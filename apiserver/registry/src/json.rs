@@ -10,10 +10,7 @@ pub(crate) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
 
 /// The list at a pointer; empty where there is none.
 pub(crate) fn list<'v>(value: &'v Value, pointer: &str) -> &'v [Value] {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
+    value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// The object under `key`, made where it is absent or no object.

@@ -28,6 +28,9 @@ mod managed;
 mod registry;
 mod request;
 
+#[cfg(test)]
+mod tests;
+
 pub use door::Door;
 pub use error::Error;
 pub use registry::{Clock, Registry};

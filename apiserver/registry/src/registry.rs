@@ -68,10 +68,7 @@ impl Registry {
         let tries = if generated { NAMES_TRIED } else { 1 };
         let mut last = None;
         for _ in 0..tries {
-            match self
-                .one(who, dry_run, |door| door.create(kind, namespace, body.clone()))
-                .await
-            {
+            match self.one(who, dry_run, |door| door.create(kind, namespace, body.clone())).await {
                 Err(taken @ Error::AlreadyExists(_)) => last = Some(taken),
                 other => return other,
             }
@@ -94,8 +91,7 @@ impl Registry {
 
     /// Asks for an object's deletion.
     pub async fn delete(&self, key: &Key, options: &DeleteOptions, who: &Who) -> Result<Outcome, Error> {
-        self.one(who, options.dry_run, |door| door.delete(key, options))
-            .await
+        self.one(who, options.dry_run, |door| door.delete(key, options)).await
     }
 
     /// Puts a pod on a node: what the `binding` subresource does.
@@ -121,11 +117,7 @@ impl Registry {
             let now = door.now();
             match door.get(&key) {
                 None => door
-                    .create(
-                        &kind::EVENT,
-                        &key.namespace,
-                        events::first(&key, about, &event, now),
-                    )
+                    .create(&kind::EVENT, &key.namespace, events::first(&key, about, &event, now))
                     .map(drop),
                 Some(old) => match events::again(old.versioned(), now) {
                     Some(next) => door.change(&key, Part::Main, |_| Ok(next)).map(drop),
@@ -187,11 +179,7 @@ impl Registry {
         let now = self.now();
         let committed = self.store.update(move |tx| {
             let value = f(&mut Door::new(tx, who, now)).map_err(Abort::Refused)?;
-            if dry_run {
-                Err(Abort::Dry(value))
-            } else {
-                Ok(value)
-            }
+            if dry_run { Err(Abort::Dry(value)) } else { Ok(value) }
         });
         match committed.await {
             Ok(committed) => Ok((committed.value, Some(committed.revision))),

@@ -27,10 +27,7 @@ pub struct Who {
 impl Who {
     /// A writer with its field manager.
     pub fn new(user: impl Into<String>, manager: impl Into<String>) -> Self {
-        Self {
-            user: user.into(),
-            manager: manager.into(),
-        }
+        Self { user: user.into(), manager: manager.into() }
     }
 }
 
@@ -64,19 +61,12 @@ pub struct Outcome {
 impl Outcome {
     /// The object is there.
     pub(crate) fn kept(object: Arc<Object>) -> Self {
-        Self {
-            object,
-            gone: false,
-            warnings: Vec::new(),
-        }
+        Self { object, gone: false, warnings: Vec::new() }
     }
 
     /// The object was there.
     pub(crate) fn gone(object: Arc<Object>) -> Self {
-        Self {
-            gone: true,
-            ..Self::kept(object)
-        }
+        Self { gone: true, ..Self::kept(object) }
     }
 }
 

@@ -1,0 +1,96 @@
+//! What a new object gets from those around it.
+
+use orlop_objects::{Key, kind};
+use serde_json::{Value, json};
+
+use super::{Bench, claim, class, pod};
+use crate::{Error, Part};
+
+#[tokio::test]
+async fn a_claim_gets_the_default_class() {
+    let bench = Bench::new().await;
+    bench.create(&kind::STORAGE_CLASS, "", class("plain", false)).await;
+    let none = bench.create(&kind::PERSISTENT_VOLUME_CLAIM, "default", claim("none")).await;
+    assert_eq!(none.value()["spec"].get("storageClassName"), None);
+    bench.create(&kind::STORAGE_CLASS, "", class("loop", true)).await;
+    // name, what it says, what it gets
+    let mut empty = claim("empty");
+    empty["spec"]["storageClassName"] = "".into();
+    let mut own = claim("own");
+    own["spec"]["storageClassName"] = "plain".into();
+    let mut old = claim("old");
+    old["metadata"]["annotations"] = json!({"volume.beta.kubernetes.io/storage-class": "plain"});
+    let rows =
+        [(claim("absent"), json!("loop")), (empty, json!("")), (own, json!("plain")), (old, Value::Null)];
+    for (body, wanted) in rows {
+        let outcome = bench.try_create(&kind::PERSISTENT_VOLUME_CLAIM, "default", body).await.expect("good");
+        assert_eq!(outcome.object.value()["spec"]["storageClassName"], wanted, "{}", outcome.object.key);
+        assert_eq!(outcome.warnings, Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn of_two_default_classes_the_newest_is_taken_with_a_warning() {
+    let bench = Bench::new().await;
+    bench.create(&kind::STORAGE_CLASS, "", class("b-old", true)).await;
+    bench.pass(5);
+    bench.create(&kind::STORAGE_CLASS, "", class("c-new", true)).await;
+    bench.create(&kind::STORAGE_CLASS, "", class("d-new", true)).await;
+    let outcome =
+        bench.try_create(&kind::PERSISTENT_VOLUME_CLAIM, "default", claim("data")).await.expect("good");
+    assert_eq!(outcome.object.value()["spec"]["storageClassName"], "c-new");
+    assert!(outcome.warnings[0].contains("3 StorageClasses are marked as default (c-new, d-new, b-old)"));
+}
+
+#[tokio::test]
+async fn volumes_are_protected() {
+    let bench = Bench::new().await;
+    let volume = json!({"metadata": {"name": "v", "finalizers": ["x.io/y"]}, "spec": {"capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/data"}}});
+    let volume = bench.create(&kind::PERSISTENT_VOLUME, "", volume).await;
+    assert_eq!(volume.meta.finalizers, ["x.io/y", "kubernetes.io/pv-protection"]);
+    assert_eq!(volume.value()["status"]["phase"], "Pending");
+}
+
+#[tokio::test]
+async fn pods_act_as_somebody() {
+    let bench = Bench::new().await;
+    let web = bench.create(&kind::POD, "default", pod("web")).await.value();
+    assert_eq!(web["spec"]["serviceAccountName"], "default");
+    assert_eq!(web["spec"]["serviceAccount"], "default");
+    let mut other = pod("other");
+    other["spec"]["serviceAccountName"] = "robot".into();
+    let missing = bench.try_create(&kind::POD, "default", other.clone()).await;
+    assert!(
+        matches!(missing, Err(Error::Forbidden { reason, .. }) if reason.contains("\"robot\" not found"))
+    );
+    bench.create(&kind::SERVICE_ACCOUNT, "default", json!({"metadata": {"name": "robot"}})).await;
+    let other = bench.create(&kind::POD, "default", other).await.value();
+    assert_eq!(other["spec"]["serviceAccount"], "robot");
+}
+
+#[tokio::test]
+async fn a_claim_grows_only_where_its_class_allows() {
+    let bench = Bench::new().await;
+    let mut grows = class("grows", true);
+    grows["allowVolumeExpansion"] = true.into();
+    bench.create(&kind::STORAGE_CLASS, "", grows).await;
+    bench.create(&kind::STORAGE_CLASS, "", class("stays", false)).await;
+    for (class, allowed) in [("grows", true), ("stays", false), ("gone", false)] {
+        let mut body = claim(class);
+        body["spec"]["storageClassName"] = class.into();
+        let key = bench.create(&kind::PERSISTENT_VOLUME_CLAIM, "default", body).await.key.clone();
+        bench.change(&key, Part::Status, |v| v["status"]["phase"] = "Bound".into()).await;
+        let grown = bench
+            .try_change(&key, Part::Main, |v| v["spec"]["resources"]["requests"]["storage"] = "2Gi".into());
+        match grown.await {
+            Ok(_) => assert!(allowed, "{class}"),
+            Err(Error::Forbidden { reason, .. }) => {
+                assert!(!allowed && reason.contains("must support resize"), "{class}: {reason}");
+            }
+            Err(other) => panic!("{class}: {other}"),
+        }
+    }
+    let same = Key::new(&kind::PERSISTENT_VOLUME_CLAIM, "default", "stays");
+    bench.change(&same, Part::Main, |v| v["metadata"]["labels"] = json!({"a": "b"})).await;
+}
