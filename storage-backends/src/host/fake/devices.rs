@@ -1,0 +1,94 @@
+//! Loop devices of the fake machine.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use nix::errno::Errno;
+
+use super::{
+    super::{FileId, LoopDevice, Result},
+    Machine,
+    files::refuse,
+};
+
+/// Major number of loop devices.
+pub(super) const MAJOR: u32 = 7;
+
+#[derive(Debug, Default)]
+pub(super) struct Devices {
+    loops: BTreeMap<u32, LoopDevice>,
+}
+
+impl Devices {
+    pub(super) fn at(&self, device: &Path) -> Option<&LoopDevice> {
+        self.loops.values().find(|found| found.device == device)
+    }
+
+    /// The inode that a device holds.
+    pub(super) fn backing(&self, device: &Path) -> Option<u64> {
+        self.at(device).map(|found| found.backing.inode)
+    }
+
+    pub(super) fn holds(&self, inode: u64) -> bool {
+        self.loops.values().any(|found| found.backing.inode == inode)
+    }
+}
+
+impl Machine {
+    /// As the kernel does, without a look at whether another device holds the file already.
+    pub(super) fn attach_loop(&mut self, file: &Path, read_only: bool) -> Result<LoopDevice> {
+        let inode = self.find("attach loop device to", file)?;
+        if self.files.inodes[&inode].directory {
+            return Err(refuse("attach loop device to", file, Errno::EISDIR));
+        }
+        let (_, (system, _)) = self.mounts.resolve(file);
+        let number = (0..u32::MAX)
+            .find(|number| !self.devices.loops.contains_key(number))
+            .ok_or_else(|| refuse("attach loop device to", file, Errno::EBUSY))?;
+        let device = LoopDevice {
+            device: format!("/dev/loop{number}").into(),
+            number: (MAJOR, number),
+            backing: FileId { device: system, inode },
+            path: file.to_owned(),
+            offset: 0,
+            size_limit: 0,
+            autoclear: false,
+            direct_io: true,
+            read_only,
+        };
+        self.devices.loops.insert(number, device.clone());
+        Ok(device)
+    }
+
+    pub(super) fn loops(&self) -> Vec<LoopDevice> {
+        self.devices.loops.values().cloned().map(|device| self.as_named_now(device)).collect()
+    }
+
+    /// The kernel reports the file's present name, and says when it has none.
+    fn as_named_now(&self, mut device: LoopDevice) -> LoopDevice {
+        let inode = device.backing.inode;
+        match self.files.names.iter().find(|(_, number)| **number == inode) {
+            Some(((system, path), _)) if *system == super::files::ROOT => device.path.clone_from(path),
+            Some(_) => {}
+            None => device.path = PathBuf::from(format!("{} (deleted)", device.path.display())),
+        }
+        device
+    }
+
+    pub(super) fn detach_loop(&mut self, device: &Path) -> Result<()> {
+        let refused = |errno| Err(refuse("detach", device, errno));
+        let Some(found) = self.devices.at(device) else { return refused(Errno::ENXIO) };
+        let number = found.number;
+        if self.mounts.entries().iter().any(|mount| mount.number == number) {
+            return refused(Errno::EBUSY);
+        }
+        let inode = found.backing.inode;
+        self.devices.loops.remove(&number.1);
+        if !self.devices.holds(inode) && !self.files.inodes.get(&inode).is_some_and(|inode| inode.linked) {
+            self.files.inodes.remove(&inode);
+        }
+        Ok(())
+    }
+}
