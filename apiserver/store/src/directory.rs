@@ -68,10 +68,7 @@ pub(crate) struct Directory {
 impl Directory {
     /// Takes the directory for this process; makes it where there is none.
     pub(crate) fn take(path: &Path) -> Result<Self, Error> {
-        if !path.exists() {
-            fs::create_dir_all(path).map_err(failed("create", path))?;
-            sync_directory(path.parent().unwrap_or(path))?;
-        }
+        create_durably(path)?;
         let lock_path = path.join(LOCK_FILE);
         let options = File::options()
             .read(true)
@@ -243,6 +240,20 @@ fn held(path: &Path, lock: &Path) -> Error {
             path.display()
         ),
     )
+}
+
+/// Makes a directory and those above it, so that their names outlive a power cut.
+fn create_durably(path: &Path) -> Result<(), Error> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = path
+        .parent()
+        .filter(|above| !above.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    create_durably(above)?;
+    fs::create_dir(path).map_err(failed("create", path))?;
+    sync_directory(above)
 }
 
 /// Removes an engine directory: files, and one level of directories that hold nothing but files.
