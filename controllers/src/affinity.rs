@@ -17,11 +17,7 @@ pub(crate) fn selects(selector: &LabelSelector, found: &Labels) -> bool {
     let expressions = selector.match_expressions.as_deref().unwrap_or_default();
     equal.iter().all(|(key, value)| found.get(key) == Some(value))
         && expressions.iter().all(|e| {
-            holds(
-                &e.operator,
-                e.values.as_deref().unwrap_or_default(),
-                found.get(&e.key).map(String::as_str),
-            )
+            holds(&e.operator, e.values.as_deref().unwrap_or_default(), found.get(&e.key).map(String::as_str))
         })
 }
 
@@ -35,24 +31,17 @@ pub(crate) fn reaches(volume: &PersistentVolume, node: &Node) -> bool {
 pub(crate) fn accepts(pod: &Pod, node: &Node) -> bool {
     let Some(spec) = &pod.spec else { return true };
     let found = labels(node.metadata.labels.as_ref());
-    let plain = labels(spec.node_selector.as_ref())
-        .iter()
-        .all(|(key, value)| found.get(key) == Some(value));
+    let plain = labels(spec.node_selector.as_ref()).iter().all(|(key, value)| found.get(key) == Some(value));
     let required = || {
         let affinity = spec.affinity.as_ref()?.node_affinity.as_ref()?;
-        affinity
-            .required_during_scheduling_ignored_during_execution
-            .as_ref()
+        affinity.required_during_scheduling_ignored_during_execution.as_ref()
     };
     plain && required().is_none_or(|selector| matches(selector, node))
 }
 
 /// Terms are alternatives; a selector without terms takes nothing.
 pub(crate) fn matches(selector: &NodeSelector, node: &Node) -> bool {
-    selector
-        .node_selector_terms
-        .iter()
-        .any(|term| term_matches(term, node))
+    selector.node_selector_terms.iter().any(|term| term_matches(term, node))
 }
 
 /// The requirements of a term must all hold; a term without any takes nothing.
@@ -71,11 +60,7 @@ fn term_matches(term: &NodeSelectorTerm, node: &Node) -> bool {
 }
 
 fn requirement_holds(requirement: &NodeSelectorRequirement, found: Option<&str>) -> bool {
-    holds(
-        &requirement.operator,
-        requirement.values.as_deref().unwrap_or_default(),
-        found,
-    )
+    holds(&requirement.operator, requirement.values.as_deref().unwrap_or_default(), found)
 }
 
 /// One requirement, with the operators of label selectors and those of node selectors.
@@ -110,10 +95,7 @@ mod tests {
     fn every_operator_is_known() {
         let node: Node = read(json!({"metadata": {"name": "n1", "labels": {"zone": "a", "disks": "4"}}}));
         let rows = [
-            (
-                json!({"key": "zone", "operator": "In", "values": ["a", "b"]}),
-                true,
-            ),
+            (json!({"key": "zone", "operator": "In", "values": ["a", "b"]}), true),
             (json!({"key": "zone", "operator": "In", "values": ["b"]}), false),
             (json!({"key": "zone", "operator": "NotIn", "values": ["b"]}), true),
             (json!({"key": "rack", "operator": "NotIn", "values": ["b"]}), true),
@@ -136,11 +118,7 @@ mod tests {
     fn terms_are_alternatives_and_an_empty_one_takes_nothing() {
         let node: Node = read(json!({"metadata": {"name": "n1"}}));
         let by_name = json!({"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n1"]}]});
-        let rows = [
-            (json!([]), false),
-            (json!([{}]), false),
-            (json!([{}, by_name]), true),
-        ];
+        let rows = [(json!([]), false), (json!([{}]), false), (json!([{}, by_name]), true)];
         for (terms, wanted) in rows {
             let selector: NodeSelector = read(json!({"nodeSelectorTerms": terms}));
             assert_eq!(matches(&selector, &node), wanted, "{terms}");

@@ -41,11 +41,7 @@ mod tests {
         ];
         for (text, whole, thousandths) in rows {
             let quantity = Written(text.to_owned());
-            assert_eq!(
-                (units(&quantity), millis(&quantity)),
-                (whole, thousandths),
-                "{text}"
-            );
+            assert_eq!((units(&quantity), millis(&quantity)), (whole, thousandths), "{text}");
         }
     }
 }

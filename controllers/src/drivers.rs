@@ -22,21 +22,13 @@ pub struct DriverInfo {
 impl DriverInfo {
     /// The driver that comes with every Orlop: loop files, attached by the node that has them.
     pub fn of_loop_files() -> Self {
-        Self {
-            name: crate::LOOP_DRIVER.to_owned(),
-            node_local: true,
-            attach: Attach::Node,
-        }
+        Self { name: crate::LOOP_DRIVER.to_owned(), node_local: true, attach: Attach::Node }
     }
 
     /// What `driver` says of itself.
     pub fn of(driver: &dyn Driver) -> Self {
         let can = driver.capabilities();
-        Self {
-            name: driver.name().to_owned(),
-            node_local: can.node_local,
-            attach: can.attach,
-        }
+        Self { name: driver.name().to_owned(), node_local: can.node_local, attach: can.attach }
     }
 }
 
@@ -47,12 +39,7 @@ pub(crate) struct Drivers(Arc<BTreeMap<String, DriverInfo>>);
 impl Drivers {
     /// A set of drivers.
     pub(crate) fn new(drivers: impl IntoIterator<Item = DriverInfo>) -> Self {
-        Self(Arc::new(
-            drivers
-                .into_iter()
-                .map(|driver| (driver.name.clone(), driver))
-                .collect(),
-        ))
+        Self(Arc::new(drivers.into_iter().map(|driver| (driver.name.clone(), driver)).collect()))
     }
 
     /// The driver of this name.

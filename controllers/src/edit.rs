@@ -40,19 +40,14 @@ pub(crate) fn drop_annotation(value: &mut Value, name: &str) {
 
 /// Takes a finalizer away.
 pub(crate) fn drop_finalizer(value: &mut Value, name: &str) {
-    if let Some(list) = value
-        .pointer_mut("/metadata/finalizers")
-        .and_then(Value::as_array_mut)
-    {
+    if let Some(list) = value.pointer_mut("/metadata/finalizers").and_then(Value::as_array_mut) {
         list.retain(|finalizer| finalizer != name);
     }
 }
 
 /// Adds a finalizer, once.
 pub(crate) fn add_finalizer(value: &mut Value, name: &str) {
-    let list = section(value, "metadata")
-        .entry("finalizers")
-        .or_insert_with(|| json!([]));
+    let list = section(value, "metadata").entry("finalizers").or_insert_with(|| json!([]));
     if let Some(list) = list.as_array_mut()
         && !list.iter().any(|finalizer| finalizer == name)
     {
@@ -69,9 +64,7 @@ pub(crate) fn set_condition(
     message: &str,
     now: Timestamp,
 ) {
-    let conditions = section(value, "status")
-        .entry("conditions")
-        .or_insert_with(|| json!([]));
+    let conditions = section(value, "status").entry("conditions").or_insert_with(|| json!([]));
     if !conditions.is_array() {
         *conditions = json!([]);
     }

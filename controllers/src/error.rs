@@ -29,11 +29,7 @@ impl Error {
     /// For `map_err`: wraps a refusal of the registry with what was being done to which object.
     pub(crate) fn doing(operation: &'static str, key: &Key) -> impl FnOnce(orlop_registry::Error) -> Self {
         let key = key.clone();
-        move |source| Self::Registry {
-            operation,
-            key,
-            source,
-        }
+        move |source| Self::Registry { operation, key, source }
     }
 
     /// Whether the world merely moved on since the view was taken: look again, there is nothing to report.

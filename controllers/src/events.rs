@@ -31,20 +31,12 @@ pub(crate) struct Said {
 impl Said {
     /// Something that went, or will go, as it should.
     pub(crate) fn normal(reason: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            warning: false,
-            reason,
-            message: message.into(),
-        }
+        Self { warning: false, reason, message: message.into() }
     }
 
     /// Something that somebody should look at.
     pub(crate) fn warning(reason: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            warning: true,
-            reason,
-            message: message.into(),
-        }
+        Self { warning: true, reason, message: message.into() }
     }
 }
 
@@ -59,11 +51,7 @@ pub(crate) struct Teller {
 impl Teller {
     /// A teller that speaks as `source`.
     pub(crate) fn new(registry: Registry, source: &'static str) -> Self {
-        Self {
-            registry,
-            source,
-            told: Arc::default(),
-        }
+        Self { registry, source, told: Arc::default() }
     }
 
     /// Records `said` about `object` in a task of its own: whoever tells goes on.
@@ -73,12 +61,7 @@ impl Teller {
         }
         let (registry, source, object) = (self.registry.clone(), self.source, object.clone());
         tokio::spawn(async move {
-            let note = Note {
-                warning: said.warning,
-                reason: said.reason,
-                message: &said.message,
-                source,
-            };
+            let note = Note { warning: said.warning, reason: said.reason, message: &said.message, source };
             registry.event(&object, note).await;
         });
     }

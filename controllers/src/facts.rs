@@ -28,17 +28,13 @@ pub(crate) const BOUND_BY_CONTROLLER: &str = "pv.kubernetes.io/bound-by-controll
 /// Says which driver made a volume.
 pub(crate) const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 /// Says which driver is to make a claim's volume (the second name is the beta one, which sidecars still read).
-pub(crate) const PROVISIONERS: [&str; 2] = [
-    "volume.kubernetes.io/storage-provisioner",
-    "volume.beta.kubernetes.io/storage-provisioner",
-];
+pub(crate) const PROVISIONERS: [&str; 2] =
+    ["volume.kubernetes.io/storage-provisioner", "volume.beta.kubernetes.io/storage-provisioner"];
 /// Names the class of a claim or a volume where the field does not (Kubernetes' old form).
 const BETA_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
 /// Marks a class as the default one; the second name is the beta one.
-const DEFAULT_CLASS: [&str; 2] = [
-    "storageclass.kubernetes.io/is-default-class",
-    "storageclass.beta.kubernetes.io/is-default-class",
-];
+const DEFAULT_CLASS: [&str; 2] =
+    ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];
 /// Holds a claim while pods use it.
 pub(crate) const CLAIM_PROTECTION: &str = "kubernetes.io/pvc-protection";
 /// Holds a volume while it is bound.
@@ -51,11 +47,7 @@ pub(crate) const NO_PROVISIONER: &str = "kubernetes.io/no-provisioner";
 type Annotations = Option<BTreeMap<String, String>>;
 
 fn annotation<'a>(annotations: &'a Annotations, name: &str) -> Option<&'a str> {
-    annotations
-        .as_ref()?
-        .get(name)
-        .map(String::as_str)
-        .filter(|value| !value.is_empty())
+    annotations.as_ref()?.get(name).map(String::as_str).filter(|value| !value.is_empty())
 }
 
 /// The class that a claim names; `None` where it names none, `Some("")` where it wants none.
@@ -67,33 +59,17 @@ pub(crate) fn claim_class(claim: &PersistentVolumeClaim) -> Option<&str> {
 /// The class of a volume; empty where it has none.
 pub(crate) fn volume_class(volume: &PersistentVolume) -> &str {
     let field = || volume.spec.as_ref()?.storage_class_name.as_deref();
-    annotation(&volume.metadata.annotations, BETA_CLASS)
-        .or_else(field)
-        .unwrap_or_default()
+    annotation(&volume.metadata.annotations, BETA_CLASS).or_else(field).unwrap_or_default()
 }
 
 /// The volume that a claim names: asked for, or bound to.
 pub(crate) fn named_volume(claim: &PersistentVolumeClaim) -> Option<&str> {
-    claim
-        .spec
-        .as_ref()?
-        .volume_name
-        .as_deref()
-        .filter(|name| !name.is_empty())
+    claim.spec.as_ref()?.volume_name.as_deref().filter(|name| !name.is_empty())
 }
 
 /// How much a claim asks for, in bytes.
 pub(crate) fn requested(claim: &PersistentVolumeClaim) -> u128 {
-    let requests = || {
-        claim
-            .spec
-            .as_ref()?
-            .resources
-            .as_ref()?
-            .requests
-            .as_ref()?
-            .get("storage")
-    };
+    let requests = || claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?.get("storage");
     requests().map_or(0, amount::units)
 }
 
@@ -105,54 +81,32 @@ pub(crate) fn capacity(volume: &PersistentVolume) -> u128 {
 
 /// A volume's capacity as it is written.
 pub(crate) fn capacity_map(volume: &PersistentVolume) -> BTreeMap<String, Quantity> {
-    volume
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.capacity.clone())
-        .unwrap_or_default()
+    volume.spec.as_ref().and_then(|spec| spec.capacity.clone()).unwrap_or_default()
 }
 
 /// The access modes that a claim needs.
 pub(crate) fn claim_modes(claim: &PersistentVolumeClaim) -> &[String] {
-    claim
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.access_modes.as_deref())
-        .unwrap_or_default()
+    claim.spec.as_ref().and_then(|spec| spec.access_modes.as_deref()).unwrap_or_default()
 }
 
 /// The access modes that a volume has.
 pub(crate) fn volume_modes(volume: &PersistentVolume) -> &[String] {
-    volume
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.access_modes.as_deref())
-        .unwrap_or_default()
+    volume.spec.as_ref().and_then(|spec| spec.access_modes.as_deref()).unwrap_or_default()
 }
 
 /// Whether a volume may be attached to several nodes at once.
 pub(crate) fn is_shared(volume: &PersistentVolume) -> bool {
-    volume_modes(volume)
-        .iter()
-        .any(|mode| mode == "ReadWriteMany" || mode == "ReadOnlyMany")
+    volume_modes(volume).iter().any(|mode| mode == "ReadWriteMany" || mode == "ReadOnlyMany")
 }
 
 /// `Filesystem` or `Block`.
 pub(crate) fn claim_volume_mode(claim: &PersistentVolumeClaim) -> &str {
-    claim
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.volume_mode.as_deref())
-        .unwrap_or("Filesystem")
+    claim.spec.as_ref().and_then(|spec| spec.volume_mode.as_deref()).unwrap_or("Filesystem")
 }
 
 /// `Filesystem` or `Block`.
 pub(crate) fn volume_mode(volume: &PersistentVolume) -> &str {
-    volume
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.volume_mode.as_deref())
-        .unwrap_or("Filesystem")
+    volume.spec.as_ref().and_then(|spec| spec.volume_mode.as_deref()).unwrap_or("Filesystem")
 }
 
 /// Whom a volume says it is for.
@@ -168,20 +122,12 @@ pub(crate) fn reclaim_policy(volume: &PersistentVolume) -> &str {
 
 /// The phase that a volume's status says.
 pub(crate) fn volume_phase(volume: &PersistentVolume) -> &str {
-    volume
-        .status
-        .as_ref()
-        .and_then(|status| status.phase.as_deref())
-        .unwrap_or("Pending")
+    volume.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Pending")
 }
 
 /// The phase that a claim's status says.
 pub(crate) fn claim_phase(claim: &PersistentVolumeClaim) -> &str {
-    claim
-        .status
-        .as_ref()
-        .and_then(|status| status.phase.as_deref())
-        .unwrap_or("Pending")
+    claim.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Pending")
 }
 
 /// The driver that made a volume, as its annotation says, else the CSI driver that it names.
@@ -252,30 +198,16 @@ pub(crate) fn binds_late(class: &StorageClass) -> bool {
 
 /// Whether the class is marked as the default one.
 pub(crate) fn is_default_class(class: &StorageClass) -> bool {
-    DEFAULT_CLASS
-        .iter()
-        .any(|mark| annotation(&class.metadata.annotations, mark) == Some("true"))
+    DEFAULT_CLASS.iter().any(|mark| annotation(&class.metadata.annotations, mark) == Some("true"))
 }
 
 /// The names of the claims that a pod uses: those that it names, and those made for its ephemeral volumes.
 pub(crate) fn pod_claims(pod: &Pod) -> Vec<String> {
-    let volumes = pod
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.volumes.as_deref())
-        .unwrap_or_default();
+    let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or_default();
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     let claim = |volume: &k8s_openapi::api::core::v1::Volume| {
-        let named = volume
-            .persistent_volume_claim
-            .as_ref()
-            .map(|source| source.claim_name.clone());
-        named.or_else(|| {
-            volume
-                .ephemeral
-                .as_ref()
-                .map(|_| format!("{name}-{}", volume.name))
-        })
+        let named = volume.persistent_volume_claim.as_ref().map(|source| source.claim_name.clone());
+        named.or_else(|| volume.ephemeral.as_ref().map(|_| format!("{name}-{}", volume.name)))
     };
     let mut claims: Vec<String> = volumes.iter().filter_map(claim).collect();
     claims.sort();
@@ -285,11 +217,7 @@ pub(crate) fn pod_claims(pod: &Pod) -> Vec<String> {
 
 /// The node that a pod is on; `None` while it has none.
 pub(crate) fn pod_node(pod: &Pod) -> Option<&str> {
-    pod.spec
-        .as_ref()?
-        .node_name
-        .as_deref()
-        .filter(|name| !name.is_empty())
+    pod.spec.as_ref()?.node_name.as_deref().filter(|name| !name.is_empty())
 }
 
 /// Whether a pod has ended for good and uses nothing any more.
@@ -300,14 +228,8 @@ pub(crate) fn is_finished(pod: &Pod) -> bool {
 
 /// Whether a node says that it takes pods.
 pub(crate) fn is_ready(node: &Node) -> bool {
-    let conditions = node
-        .status
-        .as_ref()
-        .and_then(|status| status.conditions.as_deref())
-        .unwrap_or_default();
-    conditions
-        .iter()
-        .any(|c| c.type_ == "Ready" && c.status == "True")
+    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
 /// The labels of an object's metadata, where it has none an empty set.

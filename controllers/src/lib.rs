@@ -6,16 +6,22 @@
 //! | folder | keeps true |
 //! |---|---|
 //! | `binder` | a claim is bound to the best volume there is, in one transaction |
+//! | `provisioner` | a claim with a class gets a volume, or hears why not |
 //! | `scheduler` | pods land where their volumes can be |
 //! | `attacher` | every volume a node's pods need is attached there, and nowhere else when its mode says so |
 //! | `reclaimer` | a volume whose claim is gone is kept or deleted, as its policy says |
 //! | `protector` | nothing in use goes away |
+//! | `nodes` | a node that has gone silent does not look ready |
+//! | `namespaces` | a deleted namespace takes its content with it |
+//! | `garbage` | what belongs to something gone goes too |
+//! | `serviceaccounts` | every namespace has the service account `default` |
 //!
 //! Must not know: HTTP, mount calls, how a driver does its work.
 
 mod affinity;
 mod amount;
 mod attacher;
+mod attempts;
 mod binder;
 mod bootstrap;
 mod drivers;
@@ -23,9 +29,14 @@ mod edit;
 mod error;
 mod events;
 mod facts;
+mod garbage;
+mod namespaces;
+mod nodes;
 mod protector;
+mod provisioner;
 mod reclaimer;
 mod scheduler;
+mod serviceaccounts;
 mod start;
 mod worker;
 

@@ -10,11 +10,17 @@ use tokio::{
 
 use crate::{
     attacher::Attacher,
+    attempts::Attempts,
     binder::Binder,
     drivers::{DriverInfo, Drivers},
+    garbage::Garbage,
+    namespaces::Namespaces,
+    nodes::Nodes,
     protector::Protector,
+    provisioner::Provisioner,
     reclaimer::Reclaimer,
     scheduler::Scheduler,
+    serviceaccounts::ServiceAccounts,
     worker::{Controller, Worker},
 };
 
@@ -32,10 +38,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            node_grace: Duration::from_secs(40),
-            sweep_every: Duration::from_secs(300),
-        }
+        Self { node_grace: Duration::from_secs(40), sweep_every: Duration::from_secs(300) }
     }
 }
 
@@ -50,19 +53,21 @@ pub fn start(registry: Registry, drivers: Vec<DriverInfo>, settings: Settings) -
     let (stop, stopped) = watch::channel(false);
     let drivers = Drivers::new(drivers);
     let mut tasks = JoinSet::new();
-    let mut run = Runner {
-        registry: &registry,
-        stopped: &stopped,
-        tasks: &mut tasks,
-    };
+    let mut run = Runner { registry: &registry, stopped: &stopped, tasks: &mut tasks };
     run.controller(Binder::new);
-    let known = drivers.clone();
-    run.controller(move |registry| Scheduler::new(registry, known.clone()));
+    let attempts = Attempts::default();
+    let (known, tried) = (drivers.clone(), attempts.clone());
+    run.controller(move |registry| Scheduler::new(registry, known.clone(), tried.clone()));
+    let (known, tried) = (drivers.clone(), attempts);
+    run.controller(move |registry| Provisioner::new(registry, known.clone(), tried.clone()));
     let known = drivers.clone();
     run.controller(move |registry| Attacher::new(registry, known.clone()));
-    let known = drivers.clone();
-    run.controller(move |registry| Reclaimer::new(registry, known.clone()));
+    run.controller(move |registry| Reclaimer::new(registry, drivers.clone()));
     run.controller(Protector::new);
+    run.controller(move |registry| Nodes::new(registry, settings.node_grace));
+    run.controller(Namespaces::new);
+    run.controller(ServiceAccounts::new);
+    run.controller(Garbage::new);
     tasks.spawn(sweep(registry.clone(), settings.sweep_every, stopped.clone()));
     Controllers { stop, tasks }
 }

@@ -9,57 +9,28 @@ use serde_json::json;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_gets_a_volume_pods_come_and_go_and_all_is_taken_down_again() {
     let cluster = Cluster::new(&["n1"]).await;
+    cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, claim("data")).await;
     cluster
-        .create(&kind::PERSISTENT_VOLUME_CLAIM, claim("data"))
-        .await;
-    cluster
-        .until_said(
-            "data",
-            "WaitForFirstConsumer",
-            "waiting for first consumer to be created before binding",
-        )
+        .until_said("data", "WaitForFirstConsumer", "waiting for first consumer to be created before binding")
         .await;
     cluster.create(&kind::POD, pod("writer", "data")).await;
-    cluster
-        .until_is(&pod_key("writer"), "/status/phase", json!("Running"))
-        .await;
+    cluster.until_is(&pod_key("writer"), "/status/phase", json!("Running")).await;
 
     let bound = cluster.get(&claim_key("data"));
     let name = bound["spec"]["volumeName"].as_str().expect("bound").to_owned();
     assert_eq!(bound["status"]["phase"], "Bound");
     assert_eq!(bound["status"]["capacity"]["storage"], "1Gi");
-    assert_eq!(
-        bound["metadata"]["annotations"]["pv.kubernetes.io/bind-completed"],
-        "yes"
-    );
+    assert_eq!(bound["metadata"]["annotations"]["pv.kubernetes.io/bind-completed"], "yes");
     let volume = cluster.get(&volume_key(&name));
     assert_eq!(volume["status"]["phase"], "Bound");
     assert_eq!(volume["spec"]["claimRef"]["uid"], bound["metadata"]["uid"]);
-    cluster
-        .until_said(
-            "writer",
-            "Scheduled",
-            "Successfully assigned default/writer to n1",
-        )
-        .await;
-    cluster
-        .until_said(
-            "writer",
-            "SuccessfulAttachVolume",
-            "AttachVolume.Attach succeeded for volume",
-        )
-        .await;
+    cluster.until_said("writer", "Scheduled", "Successfully assigned default/writer to n1").await;
+    cluster.until_said("writer", "SuccessfulAttachVolume", "AttachVolume.Attach succeeded for volume").await;
 
     cluster.delete(&pod_key("writer")).await;
-    cluster
-        .until("detached", |s| {
-            s.list(&kind::VOLUME_ATTACHMENT, None, None).next().is_none()
-        })
-        .await;
+    cluster.until("detached", |s| s.list(&kind::VOLUME_ATTACHMENT, None, None).next().is_none()).await;
     cluster.create(&kind::POD, pod("reader", "data")).await;
-    cluster
-        .until_is(&pod_key("reader"), "/status/phase", json!("Running"))
-        .await;
+    cluster.until_is(&pod_key("reader"), "/status/phase", json!("Running")).await;
 
     cluster.delete(&claim_key("data")).await;
     cluster.until_said("data", "ClaimInUse", "reader").await;
@@ -73,16 +44,9 @@ async fn a_claim_gets_a_volume_pods_come_and_go_and_all_is_taken_down_again() {
 async fn a_pod_with_a_new_claim_runs_after_at_most_six_commits() {
     let cluster = Cluster::new(&["n1"]).await;
     let before = cluster.registry.snapshot().revision();
-    cluster
-        .create(&kind::PERSISTENT_VOLUME_CLAIM, claim("data"))
-        .await;
+    cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, claim("data")).await;
     cluster.create(&kind::POD, pod("web", "data")).await;
-    cluster
-        .until_is(&pod_key("web"), "/status/phase", json!("Running"))
-        .await;
+    cluster.until_is(&pod_key("web"), "/status/phase", json!("Running")).await;
     let commits = cluster.commits_since(before).await;
-    assert!(
-        commits <= 2 + 6,
-        "{commits} commits, the two that made claim and pod among them"
-    );
+    assert!(commits <= 2 + 6, "{commits} commits, the two that made claim and pod among them");
 }

@@ -52,17 +52,11 @@ pub(crate) enum Action {
 
 /// All verdicts of a pass.
 pub(crate) fn decide(view: &View) -> Vec<(Key, Verdict)> {
-    view.volumes
-        .iter()
-        .map(|facts| (facts.volume.key().clone(), decide_volume(facts)))
-        .collect()
+    view.volumes.iter().map(|facts| (facts.volume.key().clone(), decide_volume(facts))).collect()
 }
 
 fn decide_volume(facts: &VolumeFacts) -> Verdict {
-    let mut verdict = Verdict {
-        actions: Vec::new(),
-        waiting: false,
-    };
+    let mut verdict = Verdict { actions: Vec::new(), waiting: false };
     for attached in &facts.attachments {
         decide_attachment(facts, attached, &mut verdict);
     }
@@ -83,9 +77,7 @@ fn decide_attachment(facts: &VolumeFacts, attached: &Attached, verdict: &mut Ver
     if attachment.is_terminating() {
         verdict.waiting = true;
     } else if !needed && attached.ours {
-        verdict.actions.push(Action::Detach {
-            attachment: attachment.clone(),
-        });
+        verdict.actions.push(Action::Detach { attachment: attachment.clone() });
         verdict.waiting = true;
     } else if needed {
         report(facts, attached, verdict);
@@ -97,9 +89,7 @@ fn report(facts: &VolumeFacts, attached: &Attached, verdict: &mut Verdict) {
     let attachment = &attached.attachment;
     let name = facts.volume.name();
     let status = attachment.status.as_ref();
-    let error = status
-        .and_then(|s| s.attach_error.as_ref())
-        .and_then(|e| e.message.as_deref());
+    let error = status.and_then(|s| s.attach_error.as_ref()).and_then(|e| e.message.as_deref());
     let is_attached = status.is_some_and(|s| s.attached);
     let said = match error {
         Some(error) if !is_attached => Said::warning(
@@ -107,9 +97,7 @@ fn report(facts: &VolumeFacts, attached: &Attached, verdict: &mut Verdict) {
             format!("AttachVolume.Attach failed for volume {name:?} : {error}"),
         ),
         _ if is_attached && !attached.told => {
-            verdict.actions.push(Action::Told {
-                uid: attachment.uid().to_owned(),
-            });
+            verdict.actions.push(Action::Told { uid: attachment.uid().to_owned() });
             let text = format!("AttachVolume.Attach succeeded for volume {name:?}");
             Said::normal("SuccessfulAttachVolume", text)
         }
@@ -119,13 +107,8 @@ fn report(facts: &VolumeFacts, attached: &Attached, verdict: &mut Verdict) {
         }
     };
     verdict.waiting |= !is_attached;
-    let tell = |user: &User| Action::Tell {
-        pod: user.pod.clone(),
-        said: said.clone(),
-    };
-    verdict
-        .actions
-        .extend(users_on(facts, &attachment.spec.node_name).map(tell));
+    let tell = |user: &User| Action::Tell { pod: user.pod.clone(), said: said.clone() };
+    verdict.actions.extend(users_on(facts, &attachment.spec.node_name).map(tell));
 }
 
 /// Asks for the attachments that are missing.
@@ -140,17 +123,13 @@ fn attach(facts: &VolumeFacts, verdict: &mut Verdict) {
         match held.first() {
             Some(holder) if !facts::is_shared(&facts.volume) => {
                 let said = multi_attach(facts, holder);
-                verdict.actions.push(Action::Tell {
-                    pod: user.pod.clone(),
-                    said,
-                });
+                verdict.actions.push(Action::Tell { pod: user.pod.clone(), said });
             }
             _ => {
                 held.push(user.node.clone());
-                verdict.actions.push(Action::Attach {
-                    volume: facts.volume.clone(),
-                    node: user.node.clone(),
-                });
+                verdict
+                    .actions
+                    .push(Action::Attach { volume: facts.volume.clone(), node: user.node.clone() });
             }
         }
         verdict.waiting = true;
@@ -191,10 +170,7 @@ fn exclusive_pod(facts: &VolumeFacts, verdict: &mut Verdict) {
             first.pod.name()
         );
         let said = Said::warning("FailedAttachVolume", text);
-        verdict.actions.push(Action::Tell {
-            pod: user.pod.clone(),
-            said,
-        });
+        verdict.actions.push(Action::Tell { pod: user.pod.clone(), said });
         verdict.waiting = true;
     }
 }

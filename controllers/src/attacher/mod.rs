@@ -55,14 +55,7 @@ impl Attacher {
     pub(crate) fn new(registry: Registry, drivers: Drivers) -> Self {
         let teller = Teller::new(registry.clone(), "attachdetach-controller");
         let started = edit::seconds(registry.now());
-        Self {
-            registry,
-            teller,
-            who: crate::who(Self::NAME),
-            drivers,
-            started,
-            told: Mutex::default(),
-        }
+        Self { registry, teller, who: crate::who(Self::NAME), drivers, started, told: Mutex::default() }
     }
 
     fn is_told(&self, attachment: &Seen<VolumeAttachment>) -> bool {
@@ -85,12 +78,8 @@ impl Controller for Attacher {
 
     const KEYS: &'static [&'static Kind] = &[&kind::PERSISTENT_VOLUME];
     const NAME: &'static str = "attacher";
-    const WATCHES: &'static [&'static Kind] = &[
-        &kind::PERSISTENT_VOLUME,
-        &kind::PERSISTENT_VOLUME_CLAIM,
-        &kind::POD,
-        &kind::VOLUME_ATTACHMENT,
-    ];
+    const WATCHES: &'static [&'static Kind] =
+        &[&kind::PERSISTENT_VOLUME, &kind::PERSISTENT_VOLUME_CLAIM, &kind::POD, &kind::VOLUME_ATTACHMENT];
 
     /// | changed | looked at |
     /// |---|---|
@@ -141,20 +130,11 @@ pub(crate) fn claims_of_pod(object: &Object) -> Vec<Key> {
     let Ok(pod) = Seen::<Pod>::new(Arc::new(object.clone())) else {
         return Vec::new();
     };
-    let claim = |name| {
-        Key::new(
-            &kind::PERSISTENT_VOLUME_CLAIM,
-            object.key.namespace.as_str(),
-            name,
-        )
-    };
+    let claim = |name| Key::new(&kind::PERSISTENT_VOLUME_CLAIM, object.key.namespace.as_str(), name);
     facts::pod_claims(&pod).into_iter().map(claim).collect()
 }
 
 fn volumes_of_pod(object: &Object, snapshot: &Snapshot) -> Vec<Key> {
     let claims = claims_of_pod(object);
-    claims
-        .iter()
-        .filter_map(|claim| volume_of_claim(&*snapshot.get(claim)?))
-        .collect()
+    claims.iter().filter_map(|claim| volume_of_claim(&*snapshot.get(claim)?)).collect()
 }

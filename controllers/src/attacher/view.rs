@@ -58,11 +58,7 @@ pub(crate) fn view(
 ) -> View {
     let mut volumes = Vec::new();
     for Due { key, .. } in keys {
-        volumes.extend(
-            reader
-                .about(key, |r| volume_facts(key, r, drivers, &is_told))
-                .flatten(),
-        );
+        volumes.extend(reader.about(key, |r| volume_facts(key, r, drivers, &is_told)).flatten());
     }
     View { volumes }
 }
@@ -88,12 +84,7 @@ fn volume_facts(
         told: is_told(&attachment),
         attachment: Arc::new(attachment),
     });
-    Ok(Some(VolumeFacts {
-        attaches,
-        users,
-        attachments: attachments.collect(),
-        volume,
-    }))
+    Ok(Some(VolumeFacts { attaches, users, attachments: attachments.collect(), volume }))
 }
 
 /// The attachments of a volume.
@@ -118,10 +109,7 @@ fn users(volume: &Volume, reader: &Reader) -> Result<Vec<User>, DecodeError> {
     pods.sort_by(|a, b| age(a).cmp(&age(b)));
     let user = |pod: Seen<Pod>| {
         let node = facts::pod_node(&pod)?.to_owned();
-        Some(User {
-            pod: Arc::new(pod),
-            node,
-        })
+        Some(User { pod: Arc::new(pod), node })
     };
     Ok(pods.into_iter().filter_map(user).collect())
 }

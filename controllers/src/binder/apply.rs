@@ -32,8 +32,7 @@ pub(super) async fn apply(
         Verdict::Lose { claim, said } => {
             let lost = registry.transact(who, |door| {
                 edit::unchanged(door, &claim)?;
-                door.change(claim.key(), Part::Whole, |value| Ok(with_phase(value, "Lost")))
-                    .map(drop)
+                door.change(claim.key(), Part::Whole, |value| Ok(with_phase(value, "Lost"))).map(drop)
             });
             lost.await.map_err(Error::doing("lose the volume of", key))?;
             teller.tell(&claim.object, said);
@@ -49,9 +48,7 @@ pub(super) async fn apply(
                 };
                 door.change(claim.key(), Part::Whole, assign).map(drop)
             });
-            assigned
-                .await
-                .map_err(Error::doing("assign the default class to", key))?;
+            assigned.await.map_err(Error::doing("assign the default class to", key))?;
             Ok(Next::Settled)
         }
         Verdict::Phase { volume, phase } => {
@@ -62,8 +59,7 @@ pub(super) async fn apply(
         Verdict::Unclaim { volume, keep_name } => {
             let freed = registry.transact(who, |door| {
                 edit::unchanged(door, &volume)?;
-                door.change(volume.key(), Part::Whole, |value| Ok(unclaimed(value, keep_name)))
-                    .map(drop)
+                door.change(volume.key(), Part::Whole, |value| Ok(unclaimed(value, keep_name))).map(drop)
             });
             freed.await.map_err(Error::doing("unclaim", key))?;
             Ok(Next::Settled)
@@ -82,9 +78,7 @@ fn bind(door: &mut Door<'_, '_>, claim: &Claim, volume: &Volume) -> Result<(), R
     edit::unchanged(door, claim)?;
     edit::unchanged(door, volume)?;
     let now = edit::seconds(door.now());
-    door.change(volume.key(), Part::Whole, |value| {
-        Ok(claimed(value, claim, volume, &now))
-    })?;
+    door.change(volume.key(), Part::Whole, |value| Ok(claimed(value, claim, volume, &now)))?;
     door.change(claim.key(), Part::Whole, |value| Ok(bound(value, claim, volume)))?;
     Ok(())
 }

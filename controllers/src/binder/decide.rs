@@ -57,10 +57,7 @@ pub(crate) enum Verdict {
     /// Give the claim the class that has become the default.
     AssignClass { claim: Arc<Claim>, class: String },
     /// Write a volume's phase.
-    Phase {
-        volume: Arc<Volume>,
-        phase: &'static str,
-    },
+    Phase { volume: Arc<Volume>, phase: &'static str },
     /// Take the claim (or only its uid) out of a volume that it does not use.
     Unclaim { volume: Arc<Volume>, keep_name: bool },
     /// Nothing can be done until something changes.
@@ -70,10 +67,8 @@ pub(crate) enum Verdict {
 /// All verdicts of a pass.
 pub(crate) fn decide(view: &View) -> Vec<(Key, Verdict)> {
     let mut taken = HashSet::new();
-    let (naming, searching): (Vec<_>, Vec<_>) = view
-        .claims
-        .iter()
-        .partition(|facts| facts::named_volume(&facts.claim).is_some());
+    let (naming, searching): (Vec<_>, Vec<_>) =
+        view.claims.iter().partition(|facts| facts::named_volume(&facts.claim).is_some());
     let mut verdicts = Vec::new();
     for facts in naming.into_iter().chain(searching) {
         let Some(verdict) = decide_claim(facts, &taken) else {
@@ -111,10 +106,7 @@ fn bound_once(facts: &ClaimFacts) -> Option<Verdict> {
     let claim = &facts.claim;
     let lost = |words: &str| {
         let said = Said::warning("ClaimLost", format!("{words} Data on the volume is lost!"));
-        (facts::claim_phase(claim) != "Lost").then(|| Verdict::Lose {
-            claim: claim.clone(),
-            said,
-        })
+        (facts::claim_phase(claim) != "Lost").then(|| Verdict::Lose { claim: claim.clone(), said })
     };
     let Some(volume) = &facts.named else {
         return match facts::named_volume(claim) {
@@ -126,16 +118,10 @@ fn bound_once(facts: &ClaimFacts) -> Option<Verdict> {
         Holder::Another if facts::claim_phase(claim) == "Lost" => None,
         Holder::Another => {
             let words = "Two claims are bound to the same volume, this one is bound incorrectly.";
-            Some(Verdict::Lose {
-                claim: claim.clone(),
-                said: Said::warning("ClaimMisbound", words),
-            })
+            Some(Verdict::Lose { claim: claim.clone(), said: Said::warning("ClaimMisbound", words) })
         }
         Holder::ThisClaim if is_written(claim, volume) => None,
-        _ => Some(Verdict::Bind {
-            claim: claim.clone(),
-            volume: volume.clone(),
-        }),
+        _ => Some(Verdict::Bind { claim: claim.clone(), volume: volume.clone() }),
     }
 }
 
@@ -155,9 +141,7 @@ fn asks_for(name: &str, facts: &ClaimFacts, taken: &HashSet<String>) -> Verdict 
         ));
     };
     if volume.is_terminating() {
-        return failed(format!(
-            "volume {name:?} is being deleted; make a new claim that names another one"
-        ));
+        return failed(format!("volume {name:?} is being deleted; make a new claim that names another one"));
     }
     let fits = match facts::holder(volume, claim) {
         Holder::Another => Err(None),
@@ -166,14 +150,10 @@ fn asks_for(name: &str, facts: &ClaimFacts, taken: &HashSet<String>) -> Verdict 
         Holder::Reserved | Holder::ThisClaim => matching::content_fits(claim, volume).map_err(Some),
     };
     match fits {
-        Ok(()) => Verdict::Bind {
-            claim: claim.clone(),
-            volume: volume.clone(),
-        },
-        Err(Some(misfit)) => wait(
-            claim,
-            Said::warning("VolumeMismatch", mismatch(name, misfit, claim, volume)),
-        ),
+        Ok(()) => Verdict::Bind { claim: claim.clone(), volume: volume.clone() },
+        Err(Some(misfit)) => {
+            wait(claim, Said::warning("VolumeMismatch", mismatch(name, misfit, claim, volume)))
+        }
         Err(None) => failed(taken_by(name, volume)),
     }
 }
@@ -190,25 +170,17 @@ fn taken_by(name: &str, volume: &Volume) -> String {
 
 fn mismatch(name: &str, misfit: Misfit, claim: &Claim, volume: &Volume) -> String {
     let (asked, offered) = match misfit {
-        Misfit::TooSmall => (
-            format!("{} bytes", facts::requested(claim)),
-            format!("{} bytes", facts::capacity(volume)),
-        ),
+        Misfit::TooSmall => {
+            (format!("{} bytes", facts::requested(claim)), format!("{} bytes", facts::capacity(volume)))
+        }
         Misfit::Class => {
             let class = facts::claim_class(claim).unwrap_or_default();
-            (
-                format!("class {class:?}"),
-                format!("class {:?}", facts::volume_class(volume)),
-            )
+            (format!("class {class:?}"), format!("class {:?}", facts::volume_class(volume)))
         }
-        Misfit::VolumeMode => (
-            facts::claim_volume_mode(claim).to_owned(),
-            facts::volume_mode(volume).to_owned(),
-        ),
-        Misfit::AccessModes => (
-            facts::claim_modes(claim).join(", "),
-            facts::volume_modes(volume).join(", "),
-        ),
+        Misfit::VolumeMode => {
+            (facts::claim_volume_mode(claim).to_owned(), facts::volume_mode(volume).to_owned())
+        }
+        Misfit::AccessModes => (facts::claim_modes(claim).join(", "), facts::volume_modes(volume).join(", ")),
         Misfit::Selector => ("other labels".to_owned(), "its own".to_owned()),
     };
     format!(
@@ -218,32 +190,35 @@ fn mismatch(name: &str, misfit: Misfit, claim: &Claim, volume: &Volume) -> Strin
     )
 }
 
-fn searches(facts: &ClaimFacts, taken: &HashSet<String>) -> Verdict {
-    let claim = &facts.claim;
-    let late = facts.class.as_ref().is_some_and(|class| facts::binds_late(class));
+/// Whether the binder finds a volume for a claim that searches.
+pub(crate) fn finds(facts: &ClaimFacts) -> bool {
+    best(facts, &HashSet::new()).is_some()
+}
+
+fn is_late(facts: &ClaimFacts) -> bool {
+    facts.class.as_ref().is_some_and(|class| facts::binds_late(class))
+}
+
+fn best<'a>(facts: &'a ClaimFacts, taken: &HashSet<String>) -> Option<&'a Arc<Volume>> {
     let reach = match &facts.node {
-        Some(node) if late => Reach::From(node),
-        _ if late => Reach::Kept,
+        Some(node) if is_late(facts) => Reach::From(node),
+        _ if is_late(facts) => Reach::Kept,
         _ => Reach::Anywhere,
     };
-    if let Some(volume) = matching::best(claim, &facts.candidates, reach, taken) {
-        return Verdict::Bind {
-            claim: claim.clone(),
-            volume: volume.clone(),
-        };
+    matching::best(&facts.claim, &facts.candidates, reach, taken)
+}
+
+fn searches(facts: &ClaimFacts, taken: &HashSet<String>) -> Verdict {
+    let claim = &facts.claim;
+    if let Some(volume) = best(facts, taken) {
+        return Verdict::Bind { claim: claim.clone(), volume: volume.clone() };
     }
-    if late && facts::selected_node(claim).is_none() {
+    if is_late(facts) && facts::selected_node(claim).is_none() {
         return wait(claim, first_consumer(facts));
     }
     match (facts::claim_class(claim), &facts.default_class) {
-        (Some(class), _) if !class.is_empty() => Verdict::Wait {
-            claim: claim.clone(),
-            said: None,
-        },
-        (None, Some(class)) => Verdict::AssignClass {
-            claim: claim.clone(),
-            class: class.clone(),
-        },
+        (Some(class), _) if !class.is_empty() => Verdict::Wait { claim: claim.clone(), said: None },
+        (None, Some(class)) => Verdict::AssignClass { claim: claim.clone(), class: class.clone() },
         _ => wait(claim, no_volume()),
     }
 }
@@ -270,30 +245,18 @@ fn no_volume() -> Said {
 }
 
 fn wait(claim: &Arc<Claim>, said: Said) -> Verdict {
-    Verdict::Wait {
-        claim: claim.clone(),
-        said: Some(said),
-    }
+    Verdict::Wait { claim: claim.clone(), said: Some(said) }
 }
 
 fn decide_volume(facts: &VolumeFacts) -> Option<Verdict> {
     let volume = &facts.volume;
-    let uid = facts::claim_ref(volume)
-        .and_then(|r| r.uid.as_deref())
-        .filter(|uid| !uid.is_empty());
+    let uid = facts::claim_ref(volume).and_then(|r| r.uid.as_deref()).filter(|uid| !uid.is_empty());
     let phase = |phase| {
-        (facts::volume_phase(volume) != phase).then(|| Verdict::Phase {
-            volume: volume.clone(),
-            phase,
-        })
+        (facts::volume_phase(volume) != phase).then(|| Verdict::Phase { volume: volume.clone(), phase })
     };
     let Some(uid) = uid else { return phase("Available") };
     let released = || {
-        if facts::volume_phase(volume) == "Failed" {
-            None
-        } else {
-            phase("Released")
-        }
+        if facts::volume_phase(volume) == "Failed" { None } else { phase("Released") }
     };
     let Some(claim) = facts.claim.as_ref().filter(|claim| claim.uid() == uid) else {
         return released();
@@ -304,10 +267,7 @@ fn decide_volume(facts: &VolumeFacts) -> Option<Verdict> {
         Some(_) if facts::is_provisioned(volume) && facts::reclaim_policy(volume) == "Delete" => released(),
         Some(_) => {
             let keep_name = !facts::is_bound_by_controller(volume);
-            Some(Verdict::Unclaim {
-                volume: volume.clone(),
-                keep_name,
-            })
+            Some(Verdict::Unclaim { volume: volume.clone(), keep_name })
         }
     }
 }

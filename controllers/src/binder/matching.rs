@@ -51,10 +51,7 @@ pub(crate) fn content_fits(claim: &Claim, volume: &Volume) -> Result<(), Misfit>
     let offered = facts::volume_modes(volume);
     if facts::claim_volume_mode(claim) != facts::volume_mode(volume) {
         Err(Misfit::VolumeMode)
-    } else if !facts::claim_modes(claim)
-        .iter()
-        .all(|mode| offered.contains(mode))
-    {
+    } else if !facts::claim_modes(claim).iter().all(|mode| offered.contains(mode)) {
         Err(Misfit::AccessModes)
     } else if facts::capacity(volume) < facts::requested(claim) {
         Err(Misfit::TooSmall)
@@ -76,11 +73,7 @@ fn free_fits(claim: &Claim, volume: &Volume) -> Result<(), Misfit> {
     named_fits(claim, volume)?;
     let selector = claim.spec.as_ref().and_then(|spec| spec.selector.as_ref());
     let labels = facts::labels(volume.metadata.labels.as_ref());
-    if selector.is_none_or(|s| affinity::selects(s, labels)) {
-        Ok(())
-    } else {
-        Err(Misfit::Selector)
-    }
+    if selector.is_none_or(|s| affinity::selects(s, labels)) { Ok(()) } else { Err(Misfit::Selector) }
 }
 
 /// Where a claim may look for its volume.
@@ -103,12 +96,8 @@ pub(crate) fn best<'a>(
 ) -> Option<&'a Arc<Volume>> {
     let usable = |v: &&Arc<Volume>| !v.is_terminating() && !taken.contains(v.name());
     let kept = |wanted: Holder| {
-        let held = candidates
-            .iter()
-            .filter(usable)
-            .filter(|v| facts::holder(v, claim) == wanted);
-        held.filter(|v| content_fits(claim, v).is_ok())
-            .min_by_key(|v| order(v))
+        let held = candidates.iter().filter(usable).filter(|v| facts::holder(v, claim) == wanted);
+        held.filter(|v| content_fits(claim, v).is_ok()).min_by_key(|v| order(v))
     };
     let reached = |v: &&Arc<Volume>| match reach {
         Reach::Kept => false,
@@ -116,24 +105,12 @@ pub(crate) fn best<'a>(
         Reach::Anywhere => true,
     };
     let free = || {
-        let unheld = candidates
-            .iter()
-            .filter(usable)
-            .filter(|v| facts::holder(v, claim) == Holder::Nobody);
-        unheld
-            .filter(reached)
-            .filter(|v| free_fits(claim, v).is_ok())
-            .min_by_key(|v| order(v))
+        let unheld = candidates.iter().filter(usable).filter(|v| facts::holder(v, claim) == Holder::Nobody);
+        unheld.filter(reached).filter(|v| free_fits(claim, v).is_ok()).min_by_key(|v| order(v))
     };
-    kept(Holder::ThisClaim)
-        .or_else(|| kept(Holder::Reserved))
-        .or_else(free)
+    kept(Holder::ThisClaim).or_else(|| kept(Holder::Reserved)).or_else(free)
 }
 
 fn order(volume: &Volume) -> (u128, usize, String) {
-    (
-        facts::capacity(volume),
-        facts::volume_modes(volume).len(),
-        volume.name().to_owned(),
-    )
+    (facts::capacity(volume), facts::volume_modes(volume).len(), volume.name().to_owned())
 }

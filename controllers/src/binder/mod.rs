@@ -40,11 +40,7 @@ impl Binder {
     /// A binder that writes through `registry`.
     pub(crate) fn new(registry: Registry) -> Self {
         let teller = Teller::new(registry.clone(), "persistentvolume-controller");
-        Self {
-            registry,
-            teller,
-            who: crate::who(Self::NAME),
-        }
+        Self { registry, teller, who: crate::who(Self::NAME) }
     }
 }
 
@@ -54,11 +50,8 @@ impl Controller for Binder {
 
     const KEYS: &'static [&'static Kind] = &[&kind::PERSISTENT_VOLUME_CLAIM, &kind::PERSISTENT_VOLUME];
     const NAME: &'static str = "binder";
-    const WATCHES: &'static [&'static Kind] = &[
-        &kind::PERSISTENT_VOLUME_CLAIM,
-        &kind::PERSISTENT_VOLUME,
-        &kind::STORAGE_CLASS,
-    ];
+    const WATCHES: &'static [&'static Kind] =
+        &[&kind::PERSISTENT_VOLUME_CLAIM, &kind::PERSISTENT_VOLUME, &kind::STORAGE_CLASS];
 
     /// | changed | looked at |
     /// |---|---|
@@ -89,18 +82,10 @@ impl Controller for Binder {
 /// The volumes that a claim names or that name it.
 fn volumes_of(claim: &Object, snapshot: &Snapshot) -> Vec<Key> {
     let entry = format!("{}\0{}", claim.key.namespace, claim.key.name);
-    let mut keys: Vec<Key> = snapshot
-        .indexed(Index::VolumesByClaim, &entry)
-        .map(|volume| volume.key.clone())
-        .collect();
-    let name = claim
-        .value()
-        .pointer("/spec/volumeName")
-        .and_then(|v| v.as_str().map(str::to_owned));
-    keys.extend(
-        name.filter(|n| !n.is_empty())
-            .map(|n| Key::cluster(&kind::PERSISTENT_VOLUME, n)),
-    );
+    let mut keys: Vec<Key> =
+        snapshot.indexed(Index::VolumesByClaim, &entry).map(|volume| volume.key.clone()).collect();
+    let name = claim.value().pointer("/spec/volumeName").and_then(|v| v.as_str().map(str::to_owned));
+    keys.extend(name.filter(|n| !n.is_empty()).map(|n| Key::cluster(&kind::PERSISTENT_VOLUME, n)));
     keys
 }
 

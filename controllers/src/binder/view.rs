@@ -47,21 +47,19 @@ pub(crate) struct VolumeFacts {
 
 /// Reads each volume, and each set of free volumes, once per pass.
 #[derive(Default)]
-struct Cache {
+pub(crate) struct Finder {
     volumes: HashMap<Key, Arc<Volume>>,
     free: HashMap<String, Vec<Arc<Volume>>>,
 }
 
 /// Gathers the facts.
 pub(crate) fn view(keys: &[Due], reader: &mut Reader) -> View {
-    let (mut view, mut cache) = (View::default(), Cache::default());
+    let (mut view, mut cache) = (View::default(), Finder::default());
     for Due { key, .. } in keys {
         if *key.kind == kind::PERSISTENT_VOLUME {
-            view.volumes
-                .extend(reader.about(key, |r| volume_facts(key, r)).flatten());
+            view.volumes.extend(reader.about(key, |r| volume_facts(key, r)).flatten());
         } else {
-            view.claims
-                .extend(reader.about(key, |r| claim_facts(key, r, &mut cache)).flatten());
+            view.claims.extend(reader.about(key, |r| claim_facts(key, r, &mut cache)).flatten());
         }
     }
     view.claims.sort_by(|a, b| age(&a.claim).cmp(&age(&b.claim)));
@@ -87,14 +85,10 @@ fn volume_facts(key: &Key, reader: &Reader) -> Result<Option<VolumeFacts>, Decod
 /// The claim that a reference names.
 pub(crate) fn claim_key(reference: &k8s_openapi::api::core::v1::ObjectReference) -> Key {
     let part = |text: &Option<String>| text.clone().unwrap_or_default();
-    Key::new(
-        &kind::PERSISTENT_VOLUME_CLAIM,
-        part(&reference.namespace),
-        part(&reference.name),
-    )
+    Key::new(&kind::PERSISTENT_VOLUME_CLAIM, part(&reference.namespace), part(&reference.name))
 }
 
-fn claim_facts(key: &Key, reader: &Reader, cache: &mut Cache) -> Result<Option<ClaimFacts>, DecodeError> {
+fn claim_facts(key: &Key, reader: &Reader, cache: &mut Finder) -> Result<Option<ClaimFacts>, DecodeError> {
     let Some(claim) = reader.get(key)? else {
         return Ok(None);
     };
@@ -119,16 +113,12 @@ fn claim_facts(key: &Key, reader: &Reader, cache: &mut Cache) -> Result<Option<C
     Ok(Some(facts))
 }
 
-fn search(found: &mut ClaimFacts, reader: &Reader, cache: &mut Cache) -> Result<(), DecodeError> {
+fn search(found: &mut ClaimFacts, reader: &Reader, cache: &mut Finder) -> Result<(), DecodeError> {
     let claim = found.claim.clone();
     found.candidates = cache.candidates(&claim, reader)?;
     match facts::claim_class(&claim) {
         Some("") => {}
-        Some(name) => {
-            found.class = reader
-                .get(&Key::cluster(&kind::STORAGE_CLASS, name))?
-                .map(Arc::new)
-        }
+        Some(name) => found.class = reader.get(&Key::cluster(&kind::STORAGE_CLASS, name))?.map(Arc::new),
         None => found.default_class = default_class(reader)?,
     }
     if let Some(node) = facts::selected_node(&claim) {
@@ -143,11 +133,7 @@ fn default_class(reader: &Reader) -> Result<Option<String>, DecodeError> {
     let mut classes: Vec<Class> = reader.all()?;
     classes.retain(|class| facts::is_default_class(class));
     classes.sort_by(|a, b| {
-        let newest = b
-            .object
-            .meta
-            .creation_timestamp
-            .cmp(&a.object.meta.creation_timestamp);
+        let newest = b.object.meta.creation_timestamp.cmp(&a.object.meta.creation_timestamp);
         newest.then_with(|| a.name().cmp(b.name()))
     });
     Ok(classes.first().map(|class| class.name().to_owned()))
@@ -163,19 +149,20 @@ fn waiting_pods(claim: &Claim, reader: &Reader) -> Result<Vec<String>, DecodeErr
             && facts::pod_node(pod).is_none()
             && !facts::is_finished(pod)
     };
-    Ok(pods
-        .iter()
-        .filter(|pod| waits(pod))
-        .map(|pod| pod.name().to_owned())
-        .collect())
+    Ok(pods.iter().filter(|pod| waits(pod)).map(|pod| pod.name().to_owned()).collect())
 }
 
 /// Volumes kept for a claim, and free ones of its class and mode.
 pub(crate) fn candidates(claim: &Claim, reader: &Reader) -> Result<Vec<Arc<Volume>>, DecodeError> {
-    Cache::default().candidates(claim, reader)
+    Finder::default().candidates(claim, reader)
 }
 
-impl Cache {
+impl Finder {
+    /// The facts about one claim.
+    pub(crate) fn claim(&mut self, key: &Key, reader: &Reader) -> Result<Option<ClaimFacts>, DecodeError> {
+        claim_facts(key, reader, self)
+    }
+
     fn volume(&mut self, key: &Key, reader: &Reader) -> Result<Option<Arc<Volume>>, DecodeError> {
         if let Some(known) = self.volumes.get(key) {
             return Ok(Some(known.clone()));
@@ -209,11 +196,7 @@ impl Cache {
         entry: &str,
         reader: &Reader,
     ) -> Result<Vec<Arc<Volume>>, DecodeError> {
-        let keys: Vec<Key> = reader
-            .snapshot
-            .indexed(index, entry)
-            .map(|object| object.key.clone())
-            .collect();
+        let keys: Vec<Key> = reader.snapshot.indexed(index, entry).map(|object| object.key.clone()).collect();
         let mut volumes = Vec::with_capacity(keys.len());
         for key in keys {
             volumes.extend(self.volume(&key, reader)?);

@@ -14,11 +14,7 @@ pub const LOOP_DRIVER: &str = "loop.orlop.dev";
 pub async fn bootstrap(registry: &Registry) -> Result<(), Error> {
     let who = crate::who("bootstrap");
     for (kind, namespace, body) in wanted() {
-        let key = Key::new(
-            kind,
-            namespace,
-            body["metadata"]["name"].as_str().unwrap_or_default(),
-        );
+        let key = Key::new(kind, namespace, body["metadata"]["name"].as_str().unwrap_or_default());
         if registry.snapshot().get(&key).is_some() {
             continue;
         }

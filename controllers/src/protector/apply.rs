@@ -12,10 +12,7 @@ pub(super) async fn apply(protector: &Protector, key: &Key, verdict: Verdict) ->
     match verdict {
         Verdict::LetGo { object, finalizer } => {
             let let_go = protector.registry.transact(&protector.who, |door| {
-                if door
-                    .get(key)
-                    .is_none_or(|current| current.revision != object.revision)
-                {
+                if door.get(key).is_none_or(|current| current.revision != object.revision) {
                     return Err(stale(key));
                 }
                 let change = |mut value: Value| {
@@ -24,9 +21,7 @@ pub(super) async fn apply(protector: &Protector, key: &Key, verdict: Verdict) ->
                 };
                 door.change(key, Part::Main, change).map(drop)
             });
-            let_go
-                .await
-                .map_err(Error::doing("take the protection off", key))?;
+            let_go.await.map_err(Error::doing("take the protection off", key))?;
             Ok(Next::Settled)
         }
         Verdict::Wait { object, said } => {

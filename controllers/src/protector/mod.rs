@@ -35,11 +35,7 @@ impl Protector {
     /// A protector that writes through `registry`.
     pub(crate) fn new(registry: Registry) -> Self {
         let teller = Teller::new(registry.clone(), "protection-controller");
-        Self {
-            registry,
-            teller,
-            who: crate::who(Self::NAME),
-        }
+        Self { registry, teller, who: crate::who(Self::NAME) }
     }
 }
 
@@ -49,11 +45,8 @@ impl Controller for Protector {
 
     const KEYS: &'static [&'static Kind] = &[&kind::PERSISTENT_VOLUME_CLAIM, &kind::PERSISTENT_VOLUME];
     const NAME: &'static str = "protector";
-    const WATCHES: &'static [&'static Kind] = &[
-        &kind::PERSISTENT_VOLUME_CLAIM,
-        &kind::PERSISTENT_VOLUME,
-        &kind::POD,
-    ];
+    const WATCHES: &'static [&'static Kind] =
+        &[&kind::PERSISTENT_VOLUME_CLAIM, &kind::PERSISTENT_VOLUME, &kind::POD];
 
     /// | changed | looked at |
     /// |---|---|

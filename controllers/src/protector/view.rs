@@ -24,19 +24,14 @@ pub(crate) struct View {
 pub(crate) fn view(keys: &[Due], reader: &mut Reader) -> View {
     let mut view = View::default();
     for Due { key, .. } in keys {
-        let terminating = reader
-            .snapshot
-            .get(key)
-            .is_some_and(|object| object.meta.is_terminating());
+        let terminating = reader.snapshot.get(key).is_some_and(|object| object.meta.is_terminating());
         if !terminating {
             continue;
         }
         if *key.kind == kind::PERSISTENT_VOLUME {
-            view.volumes
-                .extend(reader.about(key, |r| volume_facts(key, r)).flatten());
+            view.volumes.extend(reader.about(key, |r| volume_facts(key, r)).flatten());
         } else {
-            view.claims
-                .extend(reader.about(key, |r| claim_facts(key, r)).flatten());
+            view.claims.extend(reader.about(key, |r| claim_facts(key, r)).flatten());
         }
     }
     view
@@ -64,8 +59,6 @@ fn volume_facts(key: &Key, reader: &Reader) -> Result<Option<VolumeFacts>, Decod
         Some(reference) => reader.get(&claim_key(reference))?,
         None => None,
     };
-    let bound = claim
-        .filter(|claim| facts::is_bound(claim, &volume))
-        .map(|claim| claim.key().clone());
+    let bound = claim.filter(|claim| facts::is_bound(claim, &volume)).map(|claim| claim.key().clone());
     Ok(Some((Arc::new(volume), bound)))
 }

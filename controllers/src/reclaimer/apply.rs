@@ -18,10 +18,8 @@ use crate::{
 pub(super) async fn apply(reclaimer: &Reclaimer, key: &Key, verdict: Verdict) -> Result<Next, Error> {
     match verdict {
         Verdict::Hold { volume } => {
-            change(reclaimer, &volume, Part::Main, |value| {
-                edit::add_finalizer(value, PROVISIONER_FINALIZER)
-            })
-            .await?;
+            change(reclaimer, &volume, Part::Main, |value| edit::add_finalizer(value, PROVISIONER_FINALIZER))
+                .await?;
             Ok(Next::Settled)
         }
         Verdict::LetGo { volume } => {
@@ -32,10 +30,7 @@ pub(super) async fn apply(reclaimer: &Reclaimer, key: &Key, verdict: Verdict) ->
             Ok(Next::Settled)
         }
         Verdict::Delete { volume } => {
-            let deleted = reclaimer
-                .registry
-                .transact(&reclaimer.who, |door| delete(door, &volume))
-                .await;
+            let deleted = reclaimer.registry.transact(&reclaimer.who, |door| delete(door, &volume)).await;
             deleted.map_err(Error::doing("delete", key))?;
             Ok(Next::Settled)
         }
@@ -57,10 +52,7 @@ fn delete(door: &mut Door<'_, '_>, volume: &Volume) -> Result<(), orlop_registry
     if let Some(claim) = facts::claim_ref(volume).map(claim_key) {
         door.get(&claim);
     }
-    let options = DeleteOptions {
-        uid: Some(volume.uid().to_owned()),
-        ..DeleteOptions::default()
-    };
+    let options = DeleteOptions { uid: Some(volume.uid().to_owned()), ..DeleteOptions::default() };
     door.delete(volume.key(), &options).map(drop)
 }
 

@@ -49,11 +49,7 @@ pub(crate) fn decide(view: &View) -> Vec<(Key, Verdict)> {
 
 fn decide_volume(facts: &VolumeFacts) -> Option<Verdict> {
     let policy = facts::reclaim_policy(&facts.volume);
-    if facts.volume.is_terminating() {
-        terminating(facts, policy)
-    } else {
-        released(facts, policy)
-    }
+    if facts.volume.is_terminating() { terminating(facts, policy) } else { released(facts, policy) }
 }
 
 fn terminating(facts: &VolumeFacts, policy: &str) -> Option<Verdict> {
@@ -73,10 +69,7 @@ fn terminating(facts: &VolumeFacts, policy: &str) -> Option<Verdict> {
                 "node {node:?}, where the data of this volume is, does not exist; start its agent again, or take the \
                  finalizer {PROVISIONER_FINALIZER} away if the data is gone with the node"
             );
-            Some(Verdict::Wait {
-                volume,
-                said: Said::warning("VolumeFailedDelete", text),
-            })
+            Some(Verdict::Wait { volume, said: Said::warning("VolumeFailedDelete", text) })
         }
         _ => None,
     }
@@ -91,10 +84,7 @@ fn released(facts: &VolumeFacts, policy: &str) -> Option<Verdict> {
         "Recycle" if !failed => {
             let text = "No recycler plugin found for the volume! The policy Recycle is not supported: back up what you \
                         need, then set spec.persistentVolumeReclaimPolicy to Delete or Retain";
-            Some(Verdict::Fail {
-                volume,
-                said: Said::warning("VolumeFailedRecycle", text),
-            })
+            Some(Verdict::Fail { volume, said: Said::warning("VolumeFailedRecycle", text) })
         }
         _ => None,
     }
@@ -114,10 +104,7 @@ fn delete(facts: &VolumeFacts, failed: bool) -> Option<Verdict> {
                  Install it, or set spec.persistentVolumeReclaimPolicy to Retain and delete the volume by hand",
                 facts.installed.join(", ")
             );
-            Some(Verdict::Wait {
-                volume,
-                said: Said::normal("ExternalProvisioning", text),
-            })
+            Some(Verdict::Wait { volume, said: Said::normal("ExternalProvisioning", text) })
         }
         None if failed => None,
         None => {
@@ -127,21 +114,13 @@ fn delete(facts: &VolumeFacts, failed: bool) -> Option<Verdict> {
                  kubectl delete pv {0}",
                 volume.name()
             );
-            Some(Verdict::Fail {
-                volume,
-                said: Said::warning("VolumeFailedDelete", text),
-            })
+            Some(Verdict::Fail { volume, said: Said::warning("VolumeFailedDelete", text) })
         }
     }
 }
 
 fn is_held(volume: &Volume) -> bool {
-    volume
-        .object
-        .meta
-        .finalizers
-        .iter()
-        .any(|finalizer| finalizer == PROVISIONER_FINALIZER)
+    volume.object.meta.finalizers.iter().any(|finalizer| finalizer == PROVISIONER_FINALIZER)
 }
 
 fn still_attached(facts: &VolumeFacts) -> Option<Verdict> {
@@ -150,8 +129,5 @@ fn still_attached(facts: &VolumeFacts) -> Option<Verdict> {
         "persistentvolume {} is still attached to node {node}; it is deleted when that node's agent has detached it",
         facts.volume.name()
     );
-    Some(Verdict::Wait {
-        volume: facts.volume.clone(),
-        said: Said::normal("VolumeFailedDelete", text),
-    })
+    Some(Verdict::Wait { volume: facts.volume.clone(), said: Said::normal("VolumeFailedDelete", text) })
 }

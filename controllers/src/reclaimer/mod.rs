@@ -38,12 +38,7 @@ impl Reclaimer {
     /// A reclaimer for volumes of these drivers.
     pub(crate) fn new(registry: Registry, drivers: Drivers) -> Self {
         let teller = Teller::new(registry.clone(), "persistentvolume-controller");
-        Self {
-            registry,
-            teller,
-            who: crate::who(Self::NAME),
-            drivers,
-        }
+        Self { registry, teller, who: crate::who(Self::NAME), drivers }
     }
 }
 
@@ -53,12 +48,8 @@ impl Controller for Reclaimer {
 
     const KEYS: &'static [&'static Kind] = &[&kind::PERSISTENT_VOLUME];
     const NAME: &'static str = "reclaimer";
-    const WATCHES: &'static [&'static Kind] = &[
-        &kind::PERSISTENT_VOLUME,
-        &kind::PERSISTENT_VOLUME_CLAIM,
-        &kind::VOLUME_ATTACHMENT,
-        &kind::NODE,
-    ];
+    const WATCHES: &'static [&'static Kind] =
+        &[&kind::PERSISTENT_VOLUME, &kind::PERSISTENT_VOLUME_CLAIM, &kind::VOLUME_ATTACHMENT, &kind::NODE];
 
     /// | changed | looked at |
     /// |---|---|

@@ -87,9 +87,7 @@ fn home(volume: &Volume) -> Option<String> {
         return None;
     };
     let expressions = term.match_expressions.as_ref()?;
-    let hostname = expressions
-        .iter()
-        .find(|e| e.key == "kubernetes.io/hostname" && e.operator == "In")?;
+    let hostname = expressions.iter().find(|e| e.key == "kubernetes.io/hostname" && e.operator == "In")?;
     match hostname.values.as_deref() {
         Some([node]) => Some(node.clone()),
         _ => None,

@@ -16,44 +16,36 @@ use crate::{
     error::stale,
     events::Said,
     facts::{Claim, PROVISIONERS, SELECTED_NODE, Volume},
-    worker::{Next, Seen},
+    worker::{Next, Seen, now},
 };
 
 /// Carries out one verdict.
 pub(super) async fn apply(scheduler: &Scheduler, key: &Key, verdict: Verdict) -> Result<Next, Error> {
     match verdict {
-        Verdict::Assign {
-            pod,
-            node,
-            claims,
-            attach,
-        } => {
-            let assigned = scheduler.registry.transact(&scheduler.who, |door| {
-                assign(door, &pod, &node, &claims, attach.as_ref())
-            });
+        Verdict::Assign { pod, node, claims, attach } => {
+            let assigned = scheduler
+                .registry
+                .transact(&scheduler.who, |door| assign(door, &pod, &node, &claims, attach.as_ref()));
             assigned.await.map_err(Error::doing("assign a node to", key))?;
             let text = format!("Successfully assigned {}/{} to {node}", key.namespace, key.name);
-            scheduler
-                .teller
-                .tell(&pod.object, Said::normal("Scheduled", text));
+            scheduler.teller.tell(&pod.object, Said::normal("Scheduled", text));
             Ok(Next::Settled)
         }
         Verdict::Select { node, claims } => {
             try_join_all(
-                claims
-                    .iter()
-                    .map(|(claim, provisioner)| select(scheduler, claim, provisioner, &node)),
+                claims.iter().map(|(claim, provisioner)| select(scheduler, claim, provisioner, &node)),
             )
             .await?;
+            for (claim, _) in &claims {
+                scheduler.attempts.record(claim.uid(), &node, now());
+            }
             Ok(Next::Waiting(None))
         }
         Verdict::Patience { until } => Ok(Next::Waiting(Some(until))),
-        Verdict::Unschedulable { pod, message } => {
+        Verdict::Unschedulable { pod, message, until } => {
             say_unschedulable(scheduler, &pod, &message).await?;
-            scheduler
-                .teller
-                .tell(&pod.object, Said::warning("FailedScheduling", message));
-            Ok(Next::Waiting(None))
+            scheduler.teller.tell(&pod.object, Said::warning("FailedScheduling", message));
+            Ok(Next::Waiting(until))
         }
     }
 }
@@ -90,14 +82,9 @@ pub(crate) async fn select(
 ) -> Result<(), Error> {
     let selected = scheduler.registry.transact(&scheduler.who, |door| {
         edit::unchanged(door, claim)?;
-        door.change(claim.key(), Part::Main, |value| {
-            Ok(selected(value, provisioner, node))
-        })
-        .map(drop)
+        door.change(claim.key(), Part::Main, |value| Ok(selected(value, provisioner, node))).map(drop)
     });
-    selected
-        .await
-        .map_err(Error::doing("choose a node for", claim.key()))
+    selected.await.map_err(Error::doing("choose a node for", claim.key()))
 }
 
 /// The claim with its node and its driver.
@@ -120,6 +107,5 @@ async fn say_unschedulable(scheduler: &Scheduler, pod: &Seen<Pod>, message: &str
         };
         door.change(pod.key(), Part::Status, change).map(drop)
     });
-    said.await
-        .map_err(Error::doing("write the condition of", pod.key()))
+    said.await.map_err(Error::doing("write the condition of", pod.key()))
 }

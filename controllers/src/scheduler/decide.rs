@@ -9,6 +9,7 @@
 //! | no node | one unbound, its class binds at once | | wait a little, then Unschedulable |
 //! | no node | | none can take it | Unschedulable, with all reasons counted |
 //! | no node | late ones without chosen node | some can | Select the least loaded for the claims, and wait |
+//! | no node | a late one, whose node was taken back just now | some can | Unschedulable until the next choice is due |
 //! | no node | late ones, node chosen | that one can | wait for their volumes a little, then Unschedulable |
 //! | no node | all bound, or none | some can | Assign the least loaded, with the pod's first attachment |
 //!
@@ -17,7 +18,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use k8s_openapi::api::core::v1::Pod;
@@ -29,6 +30,7 @@ use super::{
     view::{Bound, ClaimState, NodeFacts, PodFacts, View},
 };
 use crate::{
+    attempts::Attempt,
     facts::{self, Claim, Volume},
     worker::Seen,
 };
@@ -60,7 +62,7 @@ pub(crate) enum Verdict {
     /// Nothing yet, and nothing worth telling before then.
     Patience {
         /// When to look again.
-        until: std::time::Instant,
+        until: Instant,
     },
     /// Nothing can be done until something changes: condition and Event say why.
     Unschedulable {
@@ -68,6 +70,8 @@ pub(crate) enum Verdict {
         pod: Arc<Seen<Pod>>,
         /// Kubernetes' words, then ours.
         message: String,
+        /// When to look again, where time alone changes something.
+        until: Option<Instant>,
     },
 }
 
@@ -96,41 +100,24 @@ fn decide_pod(pod: &PodFacts, view: &View, given: &HashMap<&str, Load>) -> Optio
         return select_for(pod, view.by_name().get(node)?.node.name());
     }
     if let Some(reason) = blocked(pod) {
-        return Some(unschedulable(pod, view, &reason.words, reason.advice));
+        return Some(unschedulable(pod, view, &reason.words, &reason.advice, None));
     }
     if let Some(name) = unbound(pod) {
         let advice =
             format!("Claim {name:?} is not bound yet: kubectl describe pvc {name} says what it waits for");
-        return Some(patience(
-            pod,
-            view,
-            "pod has unbound immediate PersistentVolumeClaims",
-            advice,
-        ));
+        return Some(patience(pod, view, "pod has unbound immediate PersistentVolumeClaims", advice));
     }
-    let used = |node: &NodeFacts| {
-        given
-            .get(node.node.name())
-            .copied()
-            .unwrap_or_default()
-            .plus(node.used)
-    };
-    let refusals: Vec<Vec<String>> = view
-        .nodes
-        .iter()
-        .map(|node| filter::refusals(pod, node, used(node)))
-        .collect();
-    let fit = view
-        .nodes
-        .iter()
-        .zip(&refusals)
-        .filter(|(_, refused)| refused.is_empty());
+    let used = |node: &NodeFacts| given.get(node.node.name()).copied().unwrap_or_default().plus(node.used);
+    let refusals: Vec<Vec<String>> =
+        view.nodes.iter().map(|node| filter::refusals(pod, node, used(node))).collect();
+    let fit = view.nodes.iter().zip(&refusals).filter(|(_, refused)| refused.is_empty());
     let best = fit.map(|(node, _)| node).min_by_key(|node| {
         let used = used(node);
-        (node.room.fullness(used), used.pods, node.node.name().to_owned())
+        let name = node.node.name();
+        (is_repeat(pod, name), node.room.fullness(used), used.pods, name.to_owned())
     });
     match best {
-        Some(node) => Some(place(pod, view, node.node.name())),
+        Some(node) => Some(pause(pod, view).unwrap_or_else(|| place(pod, view, node.node.name()))),
         None => Some(nowhere(pod, view, &refusals)),
     }
 }
@@ -139,10 +126,7 @@ fn decide_pod(pod: &PodFacts, view: &View, given: &HashMap<&str, Load>) -> Optio
 fn is_ours(pod: &Seen<Pod>) -> bool {
     let Some(spec) = &pod.spec else { return false };
     let name = spec.scheduler_name.as_deref().unwrap_or("default-scheduler");
-    let gated = spec
-        .scheduling_gates
-        .as_ref()
-        .is_some_and(|gates| !gates.is_empty());
+    let gated = spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty());
     !pod.is_terminating() && !facts::is_finished(pod) && !gated && name == "default-scheduler"
 }
 
@@ -176,10 +160,31 @@ fn blocked(pod: &PodFacts) -> Option<Blocked> {
 
 fn unbound(pod: &PodFacts) -> Option<&str> {
     let unbound = |state: &ClaimState| matches!(state, ClaimState::Unbound);
-    pod.claims
-        .iter()
-        .find(|claim| unbound(&claim.state))
-        .map(|claim| claim.name.as_str())
+    pod.claims.iter().find(|claim| unbound(&claim.state)).map(|claim| claim.name.as_str())
+}
+
+/// The last choices for late claims whose node was taken back.
+fn failed_attempts(pod: &PodFacts) -> impl Iterator<Item = (&str, &Attempt)> {
+    pod.claims.iter().filter_map(|claim| match &claim.state {
+        ClaimState::Late(late) if facts::selected_node(&late.claim).is_none() => {
+            Some((claim.name.as_str(), late.attempt.as_ref()?))
+        }
+        _ => None,
+    })
+}
+
+fn is_repeat(pod: &PodFacts, node: &str) -> bool {
+    failed_attempts(pod).any(|(_, attempt)| attempt.node == node)
+}
+
+/// A driver that just took a node back would do so again: the next choice waits.
+fn pause(pod: &PodFacts, view: &View) -> Option<Verdict> {
+    let (claim, attempt) = failed_attempts(pod).max_by_key(|(_, attempt)| attempt.next())?;
+    let until = attempt.next();
+    let words = format!("the volume of claim {claim:?} could not be provisioned on node {}", attempt.node);
+    let advice = format!("kubectl describe pvc {claim} says why; it is tried again");
+    let verdict = unschedulable(pod, view, &words, &advice, Some(until));
+    (view.now < until).then_some(verdict)
 }
 
 /// A node that fits was found.
@@ -187,10 +192,7 @@ fn place(pod: &PodFacts, view: &View, node: &str) -> Verdict {
     if let Some(select) = select_for(pod, node) {
         return select;
     }
-    let late = pod
-        .claims
-        .iter()
-        .find(|claim| matches!(claim.state, ClaimState::Late(_)));
+    let late = pod.claims.iter().find(|claim| matches!(claim.state, ClaimState::Late(_)));
     if let Some(claim) = late {
         let words = format!("waiting for the volume of claim {:?} on node {node}", claim.name);
         let advice = format!("kubectl describe pvc {} says how far it is", claim.name);
@@ -201,9 +203,7 @@ fn place(pod: &PodFacts, view: &View, node: &str) -> Verdict {
         pod: pod.pod.clone(),
         node: node.to_owned(),
         claims: bound().map(|bound| bound.claim.clone()).collect(),
-        attach: bound()
-            .find(|bound| may_attach(bound))
-            .map(|bound| bound.volume.clone()),
+        attach: bound().find(|bound| may_attach(bound)).map(|bound| bound.volume.clone()),
     }
 }
 
@@ -227,15 +227,8 @@ fn select_for(pod: &PodFacts, node: &str) -> Option<Verdict> {
         }
         _ => None,
     };
-    let claims: Vec<_> = pod
-        .claims
-        .iter()
-        .filter_map(|claim| unheard(&claim.state))
-        .collect();
-    (!claims.is_empty()).then(|| Verdict::Select {
-        node: node.to_owned(),
-        claims,
-    })
+    let claims: Vec<_> = pod.claims.iter().filter_map(|claim| unheard(&claim.state)).collect();
+    (!claims.is_empty()).then(|| Verdict::Select { node: node.to_owned(), claims })
 }
 
 /// Waits in silence for a while, since most such waits are over in milliseconds; then tells.
@@ -244,40 +237,28 @@ fn patience(pod: &PodFacts, view: &View, words: &str, advice: String) -> Verdict
     if view.now < until {
         Verdict::Patience { until }
     } else {
-        unschedulable(pod, view, words, advice)
+        unschedulable(pod, view, words, &advice, None)
     }
 }
 
-fn unschedulable(pod: &PodFacts, view: &View, words: &str, advice: String) -> Verdict {
+fn unschedulable(pod: &PodFacts, view: &View, words: &str, advice: &str, until: Option<Instant>) -> Verdict {
     let message = format!("0/{} nodes are available: {words}. {advice}.", view.nodes.len());
-    Verdict::Unschedulable {
-        pod: pod.pod.clone(),
-        message,
-    }
+    Verdict::Unschedulable { pod: pod.pod.clone(), message, until }
 }
 
 fn nowhere(pod: &PodFacts, view: &View, refusals: &[Vec<String>]) -> Verdict {
     if refusals.is_empty() {
         let message = "no nodes available to schedule pods. Start an agent: orlop up brings one with it.";
-        return Verdict::Unschedulable {
-            pod: pod.pod.clone(),
-            message: message.to_owned(),
-        };
+        return Verdict::Unschedulable { pod: pod.pod.clone(), message: message.to_owned(), until: None };
     }
     let mut counted: BTreeMap<&str, usize> = BTreeMap::new();
     for words in refusals.iter().flatten() {
         *counted.entry(words).or_default() += 1;
     }
-    let advice = counted
-        .keys()
-        .map(|words| advice(words))
-        .find(|advice| !advice.is_empty())
-        .unwrap_or_default();
-    let reasons: Vec<String> = counted
-        .iter()
-        .map(|(words, count)| format!("{count} {words}"))
-        .collect();
-    unschedulable(pod, view, &reasons.join(", "), advice.to_owned())
+    let advice =
+        counted.keys().map(|words| advice(words)).find(|advice| !advice.is_empty()).unwrap_or_default();
+    let reasons: Vec<String> = counted.iter().map(|(words, count)| format!("{count} {words}")).collect();
+    unschedulable(pod, view, &reasons.join(", "), advice, None)
 }
 
 /// What a person can do about a refusal.
@@ -285,10 +266,7 @@ fn advice(words: &str) -> &'static str {
     let rows = [
         ("not ready", "kubectl describe node says what the node lacks"),
         ("unschedulable", "kubectl uncordon NODE lets it take pods again"),
-        (
-            "untolerated taint",
-            "Give the pod a toleration, or take the taint away with kubectl taint",
-        ),
+        ("untolerated taint", "Give the pod a toleration, or take the taint away with kubectl taint"),
         (
             "affinity/selector",
             "Compare the pod's nodeSelector and affinity with kubectl get nodes --show-labels",
@@ -298,20 +276,9 @@ fn advice(words: &str) -> &'static str {
             "Lower the pod's requests, or delete pods; kubectl describe node shows what is allocated",
         ),
         ("Too many pods", "Delete pods that are not needed, or add a node"),
-        (
-            "affinity conflict",
-            "The volume lives on another node, and the pod must run there",
-        ),
-        (
-            "ReadWriteOncePod",
-            "Delete the other pod that uses the claim; this one then goes on by itself",
-        ),
-        (
-            "persistent volumes to bind",
-            "kubectl describe pvc says what the claim waits for",
-        ),
+        ("affinity conflict", "The volume lives on another node, and the pod must run there"),
+        ("ReadWriteOncePod", "Delete the other pod that uses the claim; this one then goes on by itself"),
+        ("persistent volumes to bind", "kubectl describe pvc says what the claim waits for"),
     ];
-    rows.into_iter()
-        .find(|(part, _)| words.contains(part))
-        .map_or("", |(_, advice)| advice)
+    rows.into_iter().find(|(part, _)| words.contains(part)).map_or("", |(_, advice)| advice)
 }

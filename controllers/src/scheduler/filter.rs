@@ -41,28 +41,18 @@ pub(crate) fn refusals(pod: &PodFacts, node: &NodeFacts, used: Load) -> Vec<Stri
     if !lacking.is_empty() {
         return lacking.into_iter().map(str::to_owned).collect();
     }
-    refused_by_volumes(pod, node)
-        .into_iter()
-        .map(str::to_owned)
-        .collect()
+    refused_by_volumes(pod, node).into_iter().map(str::to_owned).collect()
 }
 
 fn refused_at_all(pod: &Pod, node: &Node) -> Option<String> {
     if !facts::is_ready(node) {
         return Some("node(s) were not ready".to_owned());
     }
-    let tolerations = pod
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.tolerations.as_deref())
-        .unwrap_or_default();
+    let tolerations = pod.spec.as_ref().and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default();
     let tolerated = |taint: &Taint| tolerations.iter().any(|t| tolerates(t, taint));
     let spec = node.spec.as_ref();
-    let unschedulable = Taint {
-        key: UNSCHEDULABLE.to_owned(),
-        effect: "NoSchedule".to_owned(),
-        ..Taint::default()
-    };
+    let unschedulable =
+        Taint { key: UNSCHEDULABLE.to_owned(), effect: "NoSchedule".to_owned(), ..Taint::default() };
     if spec.and_then(|s| s.unschedulable).unwrap_or(false) && !tolerated(&unschedulable) {
         return Some("node(s) were unschedulable".to_owned());
     }
@@ -70,10 +60,7 @@ fn refused_at_all(pod: &Pod, node: &Node) -> Option<String> {
     let forbids = |taint: &&Taint| taint.effect != "PreferNoSchedule" && !tolerated(taint);
     if let Some(taint) = taints.iter().find(forbids) {
         let value = taint.value.as_deref().unwrap_or_default();
-        return Some(format!(
-            "node(s) had untolerated taint {{{}: {value}}}",
-            taint.key
-        ));
+        return Some(format!("node(s) had untolerated taint {{{}: {value}}}", taint.key));
     }
     let accepted = affinity::accepts(pod, node);
     (!accepted).then(|| "node(s) didn't match Pod's node affinity/selector".to_owned())
@@ -90,11 +77,8 @@ fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
         _ => false,
     };
     // An empty key tolerates all keys, but only with Exists.
-    let key = if key.is_empty() {
-        toleration.operator.as_deref() == Some("Exists")
-    } else {
-        key == taint.key
-    };
+    let key =
+        if key.is_empty() { toleration.operator.as_deref() == Some("Exists") } else { key == taint.key };
     key && value && (effect.is_empty() || effect == taint.effect)
 }
 
@@ -141,8 +125,6 @@ pub(crate) fn topology_allows(class: &StorageClass, node: &Node) -> bool {
     terms.is_empty()
         || terms.iter().any(|term| {
             let expressions = term.match_label_expressions.as_deref().unwrap_or_default();
-            expressions
-                .iter()
-                .all(|e| labels.get(&e.key).is_some_and(|value| e.values.contains(value)))
+            expressions.iter().all(|e| labels.get(&e.key).is_some_and(|value| e.values.contains(value)))
         })
 }

@@ -62,22 +62,14 @@ impl Load {
 
     fn of_container(container: &Container) -> Self {
         let none = None;
-        Self::of_amounts(
-            container
-                .resources
-                .as_ref()
-                .map_or(&none, |resources| &resources.requests),
-        )
+        Self::of_amounts(container.resources.as_ref().map_or(&none, |resources| &resources.requests))
     }
 
     /// What a pod asks for: its containers together or its largest init container, whichever is more, and its overhead.
     /// Init containers that go on running (`restartPolicy: Always`) count with the containers.
     pub(crate) fn of_pod(pod: &Pod) -> Self {
         let Some(spec) = &pod.spec else {
-            return Self {
-                pods: 1,
-                ..Self::default()
-            };
+            return Self { pods: 1, ..Self::default() };
         };
         let (mut running, mut starting) = (Self::default(), Self::default());
         for init in spec.init_containers.as_deref().unwrap_or_default() {
@@ -89,26 +81,16 @@ impl Load {
                 starting = starting.most(running.plus(own));
             }
         }
-        let running = spec
-            .containers
-            .iter()
-            .map(Self::of_container)
-            .fold(running, Self::plus);
+        let running = spec.containers.iter().map(Self::of_container).fold(running, Self::plus);
         let overhead = Self::of_amounts(&spec.overhead);
-        Self {
-            pods: 1,
-            ..running.most(starting).plus(overhead)
-        }
+        Self { pods: 1, ..running.most(starting).plus(overhead) }
     }
 }
 
 impl Room {
     /// What a node can give to pods in all.
     pub(crate) fn of_node(node: &Node) -> Self {
-        let allocatable = node
-            .status
-            .as_ref()
-            .and_then(|status| status.allocatable.as_ref());
+        let allocatable = node.status.as_ref().and_then(|status| status.allocatable.as_ref());
         let get = |name: &str| allocatable.and_then(|a| a.get(name));
         Self {
             cpu: get("cpu").map(amount::millis),
@@ -127,9 +109,7 @@ impl Room {
             (over(self.cpu, used.cpu, more.cpu), "Insufficient cpu"),
             (over(self.memory, used.memory, more.memory), "Insufficient memory"),
         ];
-        rows.into_iter()
-            .filter_map(|(over, words)| over.then_some(words))
-            .collect()
+        rows.into_iter().filter_map(|(over, words)| over.then_some(words)).collect()
     }
 
     /// How full `used` makes it, in thousandths: of CPU, memory and places the fullest.
@@ -138,8 +118,6 @@ impl Room {
             Some(room) if room > 0 => used.saturating_mul(1000) / room,
             _ => 0,
         };
-        part(used.cpu, self.cpu)
-            .max(part(used.memory, self.memory))
-            .max(part(used.pods, self.pods))
+        part(used.cpu, self.cpu).max(part(used.memory, self.memory)).max(part(used.pods, self.pods))
     }
 }

@@ -21,9 +21,13 @@ use orlop_objects::{Key, Kind, Object, index::Index, kind};
 use orlop_registry::{Registry, Who};
 use orlop_store::Snapshot;
 
-use self::{decide::Verdict, view::View};
+use self::{
+    decide::Verdict,
+    view::{Known, View},
+};
 use crate::{
     Error, attacher,
+    attempts::Attempts,
     drivers::Drivers,
     events::Teller,
     worker::{Controller, Due, Next, Reader, Related},
@@ -35,18 +39,14 @@ pub(crate) struct Scheduler {
     teller: Teller,
     who: Who,
     drivers: Drivers,
+    attempts: Attempts,
 }
 
 impl Scheduler {
     /// A scheduler that knows these drivers.
-    pub(crate) fn new(registry: Registry, drivers: Drivers) -> Self {
+    pub(crate) fn new(registry: Registry, drivers: Drivers, attempts: Attempts) -> Self {
         let teller = Teller::new(registry.clone(), "default-scheduler");
-        Self {
-            registry,
-            teller,
-            who: crate::who(Self::NAME),
-            drivers,
-        }
+        Self { registry, teller, who: crate::who(Self::NAME), drivers, attempts }
     }
 }
 
@@ -83,7 +83,7 @@ impl Controller for Scheduler {
     }
 
     fn view(&self, keys: &[Due], reader: &mut Reader) -> View {
-        view::view(keys, reader, &self.drivers)
+        view::view(keys, reader, Known { drivers: &self.drivers, attempts: &self.attempts })
     }
 
     fn decide(view: &View) -> Vec<(Key, Verdict)> {
@@ -96,9 +96,7 @@ impl Controller for Scheduler {
 }
 
 fn has_node(pod: &Object) -> bool {
-    pod.value()
-        .pointer("/spec/nodeName")
-        .is_some_and(|node| node != "")
+    pod.value().pointer("/spec/nodeName").is_some_and(|node| node != "")
 }
 
 fn related_to_pod(object: &Object) -> Related {

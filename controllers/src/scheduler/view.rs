@@ -15,6 +15,7 @@ use orlop_objects::{DecodeError, Key, index::Index, kind};
 use super::load::{Load, Room};
 use crate::{
     attacher::{self, request},
+    attempts::{Attempt, Attempts},
     binder,
     drivers::Drivers,
     facts::{self, Claim, Class, Volume},
@@ -77,6 +78,8 @@ pub(crate) struct Late {
     pub(crate) node_local: bool,
     /// Volumes kept for it, and free ones of its class and mode.
     pub(crate) candidates: Vec<Arc<Volume>>,
+    /// The last choice of a node for it.
+    pub(crate) attempt: Option<Attempt>,
 }
 
 /// A claim with its volume.
@@ -105,29 +108,28 @@ pub(crate) struct NodeFacts {
     pub(crate) drivers: BTreeSet<String>,
 }
 
+/// What is known beside the store.
+#[derive(Clone, Copy)]
+pub(crate) struct Known<'a> {
+    /// The drivers carried here.
+    pub(crate) drivers: &'a Drivers,
+    /// The choices of late.
+    pub(crate) attempts: &'a Attempts,
+}
+
 /// Gathers the facts.
-pub(crate) fn view(keys: &[Due], reader: &mut Reader, drivers: &Drivers) -> View {
-    let mut view = View {
-        now: reader.now,
-        pods: Vec::new(),
-        nodes: Vec::new(),
-    };
+pub(crate) fn view(keys: &[Due], reader: &mut Reader, known: Known<'_>) -> View {
+    let mut view = View { now: reader.now, pods: Vec::new(), nodes: Vec::new() };
     for due in keys {
-        view.pods
-            .extend(reader.about(&due.key, |r| pod_facts(due, r, drivers)).flatten());
+        view.pods.extend(reader.about(&due.key, |r| pod_facts(due, r, known)).flatten());
     }
     if view.pods.is_empty() {
         return view;
     }
     view.pods.sort_by(|a, b| age(&a.pod).cmp(&age(&b.pod)));
-    for key in reader
-        .snapshot
-        .list(&kind::NODE, None, None)
-        .map(|node| node.key.clone())
-        .collect::<Vec<_>>()
+    for key in reader.snapshot.list(&kind::NODE, None, None).map(|node| node.key.clone()).collect::<Vec<_>>()
     {
-        view.nodes
-            .extend(reader.about(&key, |r| node_facts(&key, r)).flatten());
+        view.nodes.extend(reader.about(&key, |r| node_facts(&key, r)).flatten());
     }
     view
 }
@@ -144,21 +146,12 @@ fn node_facts(key: &Key, reader: &Reader) -> Result<Option<NodeFacts>, DecodeErr
     let drivers = csi.map(|csi| csi.spec.drivers.iter().map(|d| d.name.clone()).collect());
     let pods: Vec<Seen<Pod>> = reader.indexed(Index::PodsByNode, &key.name)?;
     let there = |pod: &&Seen<Pod>| facts::pod_node(pod) == Some(&key.name) && !facts::is_finished(pod);
-    let used = pods
-        .iter()
-        .filter(there)
-        .map(|pod| Load::of_pod(pod))
-        .fold(Load::default(), Load::plus);
+    let used = pods.iter().filter(there).map(|pod| Load::of_pod(pod)).fold(Load::default(), Load::plus);
     let room = Room::of_node(&node);
-    Ok(Some(NodeFacts {
-        node: Arc::new(node),
-        room,
-        used,
-        drivers: drivers.unwrap_or_default(),
-    }))
+    Ok(Some(NodeFacts { node: Arc::new(node), room, used, drivers: drivers.unwrap_or_default() }))
 }
 
-fn pod_facts(due: &Due, reader: &Reader, drivers: &Drivers) -> Result<Option<PodFacts>, DecodeError> {
+fn pod_facts(due: &Due, reader: &Reader, known: Known<'_>) -> Result<Option<PodFacts>, DecodeError> {
     let Some(pod) = reader.get::<Pod>(&due.key)? else {
         return Ok(None);
     };
@@ -166,23 +159,18 @@ fn pod_facts(due: &Due, reader: &Reader, drivers: &Drivers) -> Result<Option<Pod
     let mut claims = Vec::with_capacity(names.len());
     for name in names {
         let key = Key::new(&kind::PERSISTENT_VOLUME_CLAIM, &*due.key.namespace, &*name);
-        let state = claim_state(&pod, &key, reader, drivers)?;
+        let state = claim_state(&pod, &key, reader, known)?;
         claims.push(ClaimFacts { name, state });
     }
     let load = Load::of_pod(&pod);
-    Ok(Some(PodFacts {
-        pod: Arc::new(pod),
-        waiting_since: due.waiting_since,
-        load,
-        claims,
-    }))
+    Ok(Some(PodFacts { pod: Arc::new(pod), waiting_since: due.waiting_since, load, claims }))
 }
 
 fn claim_state(
     pod: &Seen<Pod>,
     key: &Key,
     reader: &Reader,
-    drivers: &Drivers,
+    known: Known<'_>,
 ) -> Result<ClaimState, DecodeError> {
     let Some(claim) = reader.get(key)? else {
         return Ok(ClaimState::Missing);
@@ -195,8 +183,8 @@ fn claim_state(
         return Ok(ClaimState::Lost);
     }
     match facts::named_volume(&claim) {
-        Some(name) => named(pod, claim.clone(), name, reader, drivers),
-        None => unbound(claim, reader, drivers),
+        Some(name) => named(pod, claim.clone(), name, reader, known),
+        None => unbound(claim, reader, known),
     }
 }
 
@@ -205,30 +193,20 @@ fn named(
     claim: Arc<Claim>,
     name: &str,
     reader: &Reader,
-    drivers: &Drivers,
+    known: Known<'_>,
 ) -> Result<ClaimState, DecodeError> {
     let volume: Option<Volume> = reader.get(&Key::cluster(&kind::PERSISTENT_VOLUME, name))?;
     let Some(volume) = volume.filter(|volume| facts::is_bound(&claim, volume)) else {
-        return Ok(if facts::was_bound(&claim) {
-            ClaimState::Lost
-        } else {
-            ClaimState::Unbound
-        });
+        return Ok(if facts::was_bound(&claim) { ClaimState::Lost } else { ClaimState::Unbound });
     };
     let attaches = match request::csi(&volume) {
-        Some((driver, _)) => drivers.attaches(driver, reader)?,
+        Some((driver, _)) => known.drivers.attaches(driver, reader)?,
         None => false,
     };
     let attachments = attacher::view::attachments(&volume, reader)?;
     let held_by = exclusive_holder(pod, &claim, &volume, reader)?;
     let attached = attachments.iter().map(|a| a.spec.node_name.clone()).collect();
-    Ok(ClaimState::Bound(Bound {
-        claim,
-        volume: Arc::new(volume),
-        attaches,
-        attached,
-        held_by,
-    }))
+    Ok(ClaimState::Bound(Bound { claim, volume: Arc::new(volume), attaches, attached, held_by }))
 }
 
 /// Another pod that has a node and the one volume that only one pod may use.
@@ -238,10 +216,7 @@ fn exclusive_holder(
     volume: &Volume,
     reader: &Reader,
 ) -> Result<Option<String>, DecodeError> {
-    if !facts::volume_modes(volume)
-        .iter()
-        .all(|mode| mode == "ReadWriteOncePod")
-    {
+    if !facts::volume_modes(volume).iter().all(|mode| mode == "ReadWriteOncePod") {
         return Ok(None);
     }
     let users = attacher::view::pods_naming(claim, reader)?;
@@ -249,7 +224,7 @@ fn exclusive_holder(
     Ok(users.iter().find(other).map(|user| user.name().to_owned()))
 }
 
-fn unbound(claim: Arc<Claim>, reader: &Reader, drivers: &Drivers) -> Result<ClaimState, DecodeError> {
+fn unbound(claim: Arc<Claim>, reader: &Reader, known: Known<'_>) -> Result<ClaimState, DecodeError> {
     let class: Option<Class> = match facts::claim_class(&claim) {
         Some(name) if !name.is_empty() => reader.get(&Key::cluster(&kind::STORAGE_CLASS, name))?,
         _ => None,
@@ -257,24 +232,15 @@ fn unbound(claim: Arc<Claim>, reader: &Reader, drivers: &Drivers) -> Result<Clai
     let Some(class) = class.filter(|class| facts::binds_late(class)) else {
         return Ok(ClaimState::Unbound);
     };
-    let node_local = drivers
-        .get(&class.provisioner)
-        .is_some_and(|driver| driver.node_local);
+    let node_local = known.drivers.get(&class.provisioner).is_some_and(|driver| driver.node_local);
     let candidates = binder::view::candidates(&claim, reader)?;
-    Ok(ClaimState::Late(Late {
-        claim,
-        class: Arc::new(class),
-        node_local,
-        candidates,
-    }))
+    let attempt = known.attempts.of(claim.uid());
+    Ok(ClaimState::Late(Late { claim, attempt, class: Arc::new(class), node_local, candidates }))
 }
 
 impl View {
     /// The nodes by name, for looking up.
     pub(crate) fn by_name(&self) -> HashMap<&str, &NodeFacts> {
-        self.nodes
-            .iter()
-            .map(|facts| (facts.node.name(), facts))
-            .collect()
+        self.nodes.iter().map(|facts| (facts.node.name(), facts)).collect()
     }
 }

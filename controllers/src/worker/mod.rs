@@ -57,6 +57,11 @@ pub(crate) trait Controller: Send + Sync + 'static {
 
     /// The table of relations: which keys an object concerns.
     fn related(&self, object: &Object, snapshot: &Snapshot) -> Related;
+    /// The same for an object that is gone: only its key is left. What it was related to when it was last seen is
+    /// looked at anyway.
+    fn gone(&self, _key: &Key) -> Related {
+        Related::default()
+    }
     /// Reads everything that `decide` needs, from one snapshot.
     fn view(&self, keys: &[Due], reader: &mut Reader) -> Self::View;
     /// Pure: same view, same verdicts.
@@ -77,18 +82,12 @@ pub(crate) struct Related {
 impl Related {
     /// These keys alone.
     pub(crate) fn keys(keys: impl IntoIterator<Item = Key>) -> Self {
-        Self {
-            keys: keys.into_iter().collect(),
-            waiting: false,
-        }
+        Self { keys: keys.into_iter().collect(), waiting: false }
     }
 
     /// Whatever waits.
     pub(crate) fn waiting() -> Self {
-        Self {
-            keys: Vec::new(),
-            waiting: true,
-        }
+        Self { keys: Vec::new(), waiting: true }
     }
 
     /// The object itself.
@@ -98,10 +97,7 @@ impl Related {
 
     /// Also whatever waits.
     pub(crate) fn and_waiting(self) -> Self {
-        Self {
-            waiting: true,
-            ..self
-        }
+        Self { waiting: true, ..self }
     }
 
     /// Also these.
@@ -143,13 +139,7 @@ pub(crate) struct Worker<C> {
 impl<C: Controller> Worker<C> {
     /// A worker that has not looked at anything yet.
     pub(crate) fn new(controller: C, registry: Registry) -> Self {
-        Self {
-            controller,
-            registry,
-            queue: Queue::default(),
-            links: HashMap::new(),
-            waiting: HashMap::new(),
-        }
+        Self { controller, registry, queue: Queue::default(), links: HashMap::new(), waiting: HashMap::new() }
     }
 
     /// Runs until `stop` says so; a pass that has begun is ended.
@@ -199,16 +189,19 @@ impl<C: Controller> Worker<C> {
         let (snapshot, now) = (self.registry.snapshot(), now());
         for key in changed {
             let old = self.links.remove(key).unwrap_or_default();
-            let new = snapshot
-                .get(key)
-                .map(|object| self.controller.related(&object, &snapshot));
-            let all = old.keys.iter().chain(new.iter().flat_map(|r| &r.keys));
-            all.for_each(|k| self.queue.add(k.clone(), now));
-            if old.waiting || new.as_ref().is_some_and(|r| r.waiting) {
+            let found = snapshot.get(key);
+            let new = match &found {
+                Some(object) => self.controller.related(object, &snapshot),
+                None => self.controller.gone(key),
+            };
+            for related in old.keys.iter().chain(&new.keys) {
+                self.queue.add(related.clone(), now);
+            }
+            if old.waiting || new.waiting {
                 self.waiting.keys().for_each(|k| self.queue.add(k.clone(), now));
             }
-            if let Some(related) = new {
-                self.link(key.clone(), related);
+            if found.is_some() {
+                self.link(key.clone(), new);
             }
         }
     }
@@ -221,12 +214,7 @@ impl<C: Controller> Worker<C> {
 
     /// One look at what is due, and all that follows from it.
     async fn pass(&mut self) {
-        let due: Vec<Due> = self
-            .queue
-            .take(now(), PASS)
-            .into_iter()
-            .map(|key| self.due(key))
-            .collect();
+        let due: Vec<Due> = self.queue.take(now(), PASS).into_iter().map(|key| self.due(key)).collect();
         if due.is_empty() {
             return;
         }

@@ -90,9 +90,7 @@ impl Queue {
 
 /// The pause after `failures` earlier failures in a row: doubled each time, capped, never overflowing.
 pub(crate) fn pause(failures: u32) -> Duration {
-    FIRST_PAUSE
-        .saturating_mul(1 << failures.min(MOST_DOUBLINGS))
-        .min(LONGEST_PAUSE)
+    FIRST_PAUSE.saturating_mul(1 << failures.min(MOST_DOUBLINGS)).min(LONGEST_PAUSE)
 }
 
 #[cfg(test)]
@@ -152,10 +150,7 @@ mod tests {
             queue.take(now + LONGEST_PAUSE, 1);
         }
         let none = Some(Duration::ZERO);
-        assert_eq!(
-            pauses,
-            [none, none, none, Some(FIRST_PAUSE), Some(FIRST_PAUSE * 2)]
-        );
+        assert_eq!(pauses, [none, none, none, Some(FIRST_PAUSE), Some(FIRST_PAUSE * 2)]);
     }
 
     #[test]

@@ -66,11 +66,7 @@ pub(crate) struct Reader {
 impl Reader {
     /// Reads from `snapshot`.
     pub(crate) fn new(snapshot: Snapshot, now: Instant) -> Self {
-        Self {
-            snapshot,
-            now,
-            failed: HashMap::new(),
-        }
+        Self { snapshot, now, failed: HashMap::new() }
     }
 
     /// One object.
@@ -80,20 +76,12 @@ impl Reader {
 
     /// All objects of a kind, where it is known to be a small set (nodes, classes, drivers).
     pub(crate) fn all<T: Typed>(&self) -> Result<Vec<Seen<T>>, DecodeError> {
-        self.snapshot
-            .list(T::KIND, None, None)
-            .cloned()
-            .map(Seen::new)
-            .collect()
+        self.snapshot.list(T::KIND, None, None).cloned().map(Seen::new).collect()
     }
 
     /// What an index holds under exactly the entry `entry`, or under entries that begin with it and go on with a part.
     pub(crate) fn indexed<T: Typed>(&self, index: Index, entry: &str) -> Result<Vec<Seen<T>>, DecodeError> {
-        self.snapshot
-            .indexed(index, entry)
-            .cloned()
-            .map(Seen::new)
-            .collect()
+        self.snapshot.indexed(index, entry).cloned().map(Seen::new).collect()
     }
 
     /// Gathers the facts about one key; a failure is kept for the worker, which tries that key again later.

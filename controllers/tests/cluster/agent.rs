@@ -22,11 +22,7 @@ impl Agent {
     /// Registers the node and starts working.
     pub(crate) async fn join(registry: &Registry, name: &str) -> Self {
         let who = Who::new(format!("system:node:{name}"), "orlop-agent");
-        let node = Node {
-            registry: registry.clone(),
-            name: name.to_owned(),
-            who,
-        };
+        let node = Node { registry: registry.clone(), name: name.to_owned(), who };
         node.register().await;
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { node.run().await });
@@ -42,22 +38,13 @@ impl Node {
             "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady", "message": ""}]}});
         self.create(&kind::NODE, "", node).await;
         let drivers = json!({"drivers": [{"name": DRIVER, "nodeID": self.name, "topologyKeys": []}]});
-        self.create(
-            &kind::CSI_NODE,
-            "",
-            json!({"metadata": {"name": self.name}, "spec": drivers}),
-        )
-        .await;
+        self.create(&kind::CSI_NODE, "", json!({"metadata": {"name": self.name}, "spec": drivers})).await;
         let lease = json!({"metadata": {"name": self.name}, "spec": {"holderIdentity": self.name}});
         self.create(&kind::LEASE, "kube-node-lease", lease).await;
     }
 
     async fn create(&self, kind: &'static orlop_objects::Kind, namespace: &str, body: Value) {
-        match self
-            .registry
-            .create(kind, namespace, body, &self.who, false)
-            .await
-        {
+        match self.registry.create(kind, namespace, body, &self.who, false).await {
             Ok(_) | Err(Error::AlreadyExists(_)) => {}
             Err(error) => panic!("agent {}: {error}", self.name),
         }
@@ -75,12 +62,8 @@ impl Node {
     }
 
     async fn run(&self) {
-        let kinds = [
-            &kind::PERSISTENT_VOLUME_CLAIM,
-            &kind::PERSISTENT_VOLUME,
-            &kind::VOLUME_ATTACHMENT,
-            &kind::POD,
-        ];
+        let kinds =
+            [&kind::PERSISTENT_VOLUME_CLAIM, &kind::PERSISTENT_VOLUME, &kind::VOLUME_ATTACHMENT, &kind::POD];
         let mut changes = self.registry.store().changes(&kinds);
         loop {
             let snapshot = self.registry.snapshot();
@@ -109,20 +92,12 @@ impl Node {
             return;
         }
         let class = value["spec"]["storageClassName"].as_str().unwrap_or_default();
-        let Some(class) = self
-            .registry
-            .snapshot()
-            .get(&Key::cluster(&kind::STORAGE_CLASS, class))
-        else {
+        let Some(class) = self.registry.snapshot().get(&Key::cluster(&kind::STORAGE_CLASS, class)) else {
             return;
         };
         let class = class.value();
         let name = format!("pvc-{}", claim.meta.uid);
-        let exists = self
-            .registry
-            .snapshot()
-            .get(&Key::cluster(&kind::PERSISTENT_VOLUME, &*name))
-            .is_some();
+        let exists = self.registry.snapshot().get(&Key::cluster(&kind::PERSISTENT_VOLUME, &*name)).is_some();
         if class["provisioner"] != DRIVER || exists {
             return;
         }
@@ -146,8 +121,7 @@ impl Node {
         let attached = self.attachment_of(&volume.key.name).is_some();
         let released = value["status"]["phase"] == "Released";
         if mine && policy && released && !attached && volume.meta.is_terminating() {
-            self.change(&volume.key, Part::Main, |value| drop_finalizer(value, FINALIZER))
-                .await;
+            self.change(&volume.key, Part::Main, |value| drop_finalizer(value, FINALIZER)).await;
         }
     }
 
@@ -156,16 +130,10 @@ impl Node {
             return;
         }
         if attachment.meta.is_terminating() {
-            self.change(&attachment.key, Part::Main, |value| {
-                drop_finalizer(value, ATTACHER)
-            })
-            .await;
+            self.change(&attachment.key, Part::Main, |value| drop_finalizer(value, ATTACHER)).await;
         } else if value["status"]["attached"] != true {
             let status = json!({"attached": true, "attachmentMetadata": {"devicePath": "/dev/loop0"}});
-            self.change(&attachment.key, Part::Status, |value| {
-                value["status"] = status.clone()
-            })
-            .await;
+            self.change(&attachment.key, Part::Status, |value| value["status"] = status.clone()).await;
         }
     }
 
@@ -174,17 +142,11 @@ impl Node {
             return;
         }
         if pod.meta.is_terminating() {
-            let options = DeleteOptions {
-                grace: Some(0),
-                uid: Some(pod.meta.uid.clone()),
-                ..DeleteOptions::default()
-            };
+            let options =
+                DeleteOptions { grace: Some(0), uid: Some(pod.meta.uid.clone()), ..DeleteOptions::default() };
             let _ = self.registry.delete(&pod.key, &options, &self.who).await;
         } else if value["status"]["phase"] == "Pending" && self.volumes_are_here(pod, value) {
-            self.change(&pod.key, Part::Status, |value| {
-                value["status"]["phase"] = "Running".into()
-            })
-            .await;
+            self.change(&pod.key, Part::Status, |value| value["status"]["phase"] = "Running".into()).await;
         }
     }
 
@@ -193,15 +155,8 @@ impl Node {
         let names = claims.filter_map(|volume| volume["persistentVolumeClaim"]["claimName"].as_str());
         names.into_iter().all(|claim| {
             let key = Key::new(&kind::PERSISTENT_VOLUME_CLAIM, &*pod.key.namespace, claim);
-            let claim = self
-                .registry
-                .snapshot()
-                .get(&key)
-                .map(|claim| claim.value())
-                .unwrap_or_default();
-            let attachment = claim["spec"]["volumeName"]
-                .as_str()
-                .and_then(|name| self.attachment_of(name));
+            let claim = self.registry.snapshot().get(&key).map(|claim| claim.value()).unwrap_or_default();
+            let attachment = claim["spec"]["volumeName"].as_str().and_then(|name| self.attachment_of(name));
             attachment.is_some_and(|attachment| attachment["status"]["attached"] == true)
         })
     }
@@ -209,9 +164,7 @@ impl Node {
     fn attachment_of(&self, volume: &str) -> Option<Value> {
         let snapshot = self.registry.snapshot();
         let found = snapshot.indexed(Index::AttachmentsByVolume, volume);
-        found
-            .map(|attachment| attachment.value())
-            .find(|value| value["spec"]["nodeName"] == *self.name)
+        found.map(|attachment| attachment.value()).find(|value| value["spec"]["nodeName"] == *self.name)
     }
 }
 

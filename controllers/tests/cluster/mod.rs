@@ -41,14 +41,8 @@ impl Cluster {
     /// A cluster that nobody has joined.
     pub(crate) async fn without_nodes() -> Self {
         let registry = Registry::new(Store::in_memory());
-        bootstrap(&registry)
-            .await
-            .expect("a new store takes what exists from the start");
-        let mut cluster = Self {
-            registry,
-            controllers: None,
-            agents: Vec::new(),
-        };
+        bootstrap(&registry).await.expect("a new store takes what exists from the start");
+        let mut cluster = Self { registry, controllers: None, agents: Vec::new() };
         cluster.start();
         cluster
     }
@@ -72,11 +66,7 @@ impl Cluster {
     /// Creates an object, in `default` where it is namespaced.
     pub(crate) async fn create(&self, kind: &'static Kind, body: Value) -> Key {
         let namespace = if kind.namespaced { "default" } else { "" };
-        let made = self
-            .registry
-            .create(kind, namespace, body, &who(), false)
-            .await
-            .expect("it is valid");
+        let made = self.registry.create(kind, namespace, body, &who(), false).await.expect("it is valid");
         made.object.key.clone()
     }
 
@@ -86,27 +76,18 @@ impl Cluster {
             f(&mut value);
             Ok(value)
         };
-        self.registry
-            .change(key, part, &who(), false, change)
-            .await
-            .expect("the change is valid");
+        self.registry.change(key, part, &who(), false, change).await.expect("the change is valid");
     }
 
     /// Asks for an object's deletion.
     pub(crate) async fn delete(&self, key: &Key) {
         let options = DeleteOptions::default();
-        self.registry
-            .delete(key, &options, &who())
-            .await
-            .expect("it is there");
+        self.registry.delete(key, &options, &who()).await.expect("it is there");
     }
 
     /// What an object is now; null when there is none.
     pub(crate) fn get(&self, key: &Key) -> Value {
-        self.registry
-            .snapshot()
-            .get(key)
-            .map_or(Value::Null, |object| object.value())
+        self.registry.snapshot().get(key).map_or(Value::Null, |object| object.value())
     }
 
     /// Waits until the world is so.
@@ -125,17 +106,14 @@ impl Cluster {
     /// Waits until the field at `path` is `wanted`.
     pub(crate) async fn until_is(&self, key: &Key, path: &str, wanted: Value) {
         let is = |snapshot: &Snapshot| {
-            snapshot
-                .get(key)
-                .is_some_and(|object| object.value().pointer(path) == Some(&wanted))
+            snapshot.get(key).is_some_and(|object| object.value().pointer(path) == Some(&wanted))
         };
         self.until(&format!("{key} {path} = {wanted}"), is).await;
     }
 
     /// Waits until there is no such object.
     pub(crate) async fn until_gone(&self, key: &Key) {
-        self.until(&format!("{key} gone"), |snapshot| snapshot.get(key).is_none())
-            .await;
+        self.until(&format!("{key} gone"), |snapshot| snapshot.get(key).is_none()).await;
     }
 
     /// Waits until an Event about an object of this name with this reason says `words`.
@@ -145,22 +123,15 @@ impl Cluster {
                 let event = event.value();
                 event["involvedObject"]["name"] == about
                     && event["reason"] == reason
-                    && event["message"]
-                        .as_str()
-                        .is_some_and(|message| message.contains(words))
+                    && event["message"].as_str().is_some_and(|message| message.contains(words))
             })
         };
-        self.until(&format!("{reason} about {about}: {words}"), said)
-            .await;
+        self.until(&format!("{reason} about {about}: {words}"), said).await;
     }
 
     /// The names of all objects of a kind.
     pub(crate) fn names(&self, kind: &'static Kind) -> Vec<String> {
-        self.registry
-            .snapshot()
-            .list(kind, None, None)
-            .map(|object| object.meta.name.clone())
-            .collect()
+        self.registry.snapshot().list(kind, None, None).map(|object| object.meta.name.clone()).collect()
     }
 
     /// The commits after `from`, those of Events not counted.
@@ -169,12 +140,7 @@ impl Cluster {
         for kind in kind::ALL.iter().filter(|kind| ***kind != kind::EVENT) {
             let mut watch = self.registry.store().watch(kind, from).expect("it is recent");
             while let Ok(Some(change)) = tokio::time::timeout(Duration::from_millis(5), watch.next()).await {
-                println!(
-                    "  {} {} by {}",
-                    change.revision,
-                    change.key,
-                    writer(change.new.as_ref())
-                );
+                println!("  {} {} by {}", change.revision, change.key, writer(change.new.as_ref()));
                 revisions.insert(change.revision);
             }
         }
@@ -199,10 +165,8 @@ impl Cluster {
         }
         for event in snapshot.list(&kind::EVENT, None, None).map(|event| event.value()) {
             let about = &event["involvedObject"];
-            text += &format!(
-                "{} {}: {} {}\n",
-                about["kind"], about["name"], event["reason"], event["message"]
-            );
+            text +=
+                &format!("{} {}: {} {}\n", about["kind"], about["name"], event["reason"], event["message"]);
         }
         text
     }
@@ -211,10 +175,7 @@ impl Cluster {
 fn writer(object: Option<&Arc<Object>>) -> String {
     let last = |object: &Arc<Object>| {
         let value = object.value();
-        let fields = value["metadata"]["managedFields"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default();
+        let fields = value["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
         fields
             .iter()
             .map(|entry| entry["manager"].as_str().unwrap_or_default().to_owned())

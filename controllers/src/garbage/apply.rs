@@ -1,0 +1,68 @@
+//! Carries out the garbage collector's verdicts.
+
+use futures::future::try_join_all;
+use orlop_objects::Key;
+use orlop_registry::{DeleteOptions, Error as Refused, Part};
+use serde_json::Value;
+
+use super::{Garbage, decide::Verdict};
+use crate::{
+    Error, edit,
+    error::stale,
+    worker::{Next, now},
+};
+
+/// Carries out one verdict.
+pub(super) async fn apply(garbage: &Garbage, key: &Key, verdict: Verdict) -> Result<Next, Error> {
+    match verdict {
+        Verdict::Delete { uid } => {
+            delete(garbage, key, Some(uid)).await?;
+            Ok(Next::Settled)
+        }
+        Verdict::Wait => Ok(Next::Waiting(None)),
+        Verdict::Empty { keys } => {
+            try_join_all(keys.iter().map(|dependent| delete(garbage, dependent, None))).await?;
+            Ok(Next::Waiting(Some(now())))
+        }
+        Verdict::Orphan { uid, keys } => {
+            try_join_all(keys.iter().map(|dependent| disown(garbage, dependent, &uid))).await?;
+            Ok(Next::Waiting(Some(now())))
+        }
+        Verdict::LetGo { revision, finalizer } => {
+            let let_go = garbage.registry.transact(&garbage.who, |door| {
+                if door.get(key).is_none_or(|current| current.revision != revision) {
+                    return Err(stale(key));
+                }
+                let change = |mut value: Value| {
+                    edit::drop_finalizer(&mut value, finalizer);
+                    Ok(value)
+                };
+                door.change(key, Part::Main, change).map(drop)
+            });
+            let_go.await.map_err(Error::doing("let go", key))?;
+            Ok(Next::Settled)
+        }
+    }
+}
+
+async fn delete(garbage: &Garbage, key: &Key, uid: Option<String>) -> Result<(), Error> {
+    let options =
+        DeleteOptions { uid, propagation: Some("Background".to_owned()), ..DeleteOptions::default() };
+    match garbage.registry.delete(key, &options, &garbage.who).await {
+        Ok(_) | Err(Refused::NotFound(_)) => Ok(()),
+        Err(error) => Err(Error::doing("delete", key)(error)),
+    }
+}
+
+async fn disown(garbage: &Garbage, key: &Key, uid: &str) -> Result<(), Error> {
+    let change = |mut value: Value| {
+        if let Some(owners) = value.pointer_mut("/metadata/ownerReferences").and_then(Value::as_array_mut) {
+            owners.retain(|owner| owner["uid"] != uid);
+        }
+        Ok(value)
+    };
+    match garbage.registry.change(key, Part::Main, &garbage.who, false, change).await {
+        Ok(_) | Err(Refused::NotFound(_)) => Ok(()),
+        Err(error) => Err(Error::doing("orphan", key)(error)),
+    }
+}
