@@ -16,9 +16,11 @@ pub mod meta;
 pub mod names;
 pub mod object;
 pub mod patch;
+pub mod phase;
 pub mod quantity;
 pub mod schema;
 pub mod selector;
+pub mod time;
 pub mod validate;
 
 pub use error::{Cause, FieldError};

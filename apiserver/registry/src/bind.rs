@@ -1,7 +1,7 @@
 //! A pod gets its node: the one way in which `spec.nodeName` comes to be.
 
 use jiff::Timestamp;
-use orlop_objects::Key;
+use orlop_objects::{Key, time};
 use serde_json::{Map, Value, json};
 
 use crate::{Error, json};
@@ -26,7 +26,7 @@ pub(crate) fn bound(key: &Key, mut pod: Value, node: &str, now: Timestamp) -> Re
 
 fn set_scheduled(status: &mut Map<String, Value>, now: Timestamp) {
     let condition = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null,
-        "lastTransitionTime": json::seconds(now)});
+        "lastTransitionTime": time::seconds(now)});
     let others = status.get("conditions").and_then(Value::as_array).cloned().unwrap_or_default();
     let conditions = others.into_iter().filter(|c| c["type"] != "PodScheduled").chain([condition]);
     status.insert("conditions".to_owned(), conditions.collect::<Vec<_>>().into());

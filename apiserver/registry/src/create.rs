@@ -1,7 +1,7 @@
 //! What a new object gets and may not bring: type, address, uid, times, first status.
 
 use jiff::Timestamp;
-use orlop_objects::{Kind, kind};
+use orlop_objects::{Kind, kind, time};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -41,7 +41,7 @@ pub(crate) fn prepare(
         meta.remove(field);
     }
     meta.insert("uid".to_owned(), Uuid::new_v4().to_string().into());
-    meta.insert("creationTimestamp".to_owned(), json::seconds(now).into());
+    meta.insert("creationTimestamp".to_owned(), time::seconds(now).into());
     if counts_generation(kind) {
         meta.insert("generation".to_owned(), 1.into());
     }

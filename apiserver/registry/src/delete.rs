@@ -16,7 +16,7 @@
 //! The rules are those of Kubernetes' generic registry (graceful deletion and finalizers).
 
 use jiff::{SignedDuration, Timestamp};
-use orlop_objects::{Kind, Object, kind};
+use orlop_objects::{Kind, Object, kind, time};
 use serde_json::{Value, json};
 
 use crate::{DeleteOptions, Error, json};
@@ -123,7 +123,7 @@ fn terminating(mut value: Value, from: Timestamp, grace: i64) -> Value {
         json::section(&mut value, "status").insert("phase".to_owned(), json!("Terminating"));
     }
     let meta = json::meta(&mut value);
-    meta.insert("deletionTimestamp".to_owned(), json::seconds(at).into());
+    meta.insert("deletionTimestamp".to_owned(), time::seconds(at).into());
     meta.insert("deletionGracePeriodSeconds".to_owned(), grace.into());
     value
 }

@@ -9,7 +9,7 @@
 //! The name is made of the object's uid, the reason and the message, so that a repeat finds its Event without a search.
 
 use jiff::{SignedDuration, Timestamp};
-use orlop_objects::{Key, Object, kind};
+use orlop_objects::{Key, Object, kind, time};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -41,7 +41,7 @@ pub(crate) fn first(key: &Key, about: &Object, note: &Note<'_>, now: Timestamp) 
     if kind.namespaced {
         involved["namespace"] = about.key.namespace.clone().into();
     }
-    let now = json::seconds(now);
+    let now = time::seconds(now);
     json!({"metadata": {"name": key.name, "namespace": key.namespace}, "involvedObject": involved,
         "reason": note.reason, "message": shortened(note.message),
         "type": if note.warning { "Warning" } else { "Normal" }, "source": {"component": note.source},
@@ -56,7 +56,7 @@ pub(crate) fn again(mut event: Value, now: Timestamp) -> Option<Value> {
     }
     let count = event.get("count").and_then(Value::as_i64).unwrap_or(1);
     event["count"] = count.saturating_add(1).into();
-    event["lastTimestamp"] = json::seconds(now).into();
+    event["lastTimestamp"] = time::seconds(now).into();
     Some(event)
 }
 

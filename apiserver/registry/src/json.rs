@@ -1,6 +1,5 @@
 //! Small steps on JSON values that every rule takes.
 
-use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 /// The text at an RFC 6901 pointer; empty where there is none.
@@ -49,9 +48,4 @@ pub(crate) fn strip_nulls(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(strip_nulls),
         _ => {}
     }
-}
-
-/// RFC 3339, UTC, whole seconds: the form of `metav1.Time`.
-pub(crate) fn seconds(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

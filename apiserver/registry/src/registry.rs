@@ -100,12 +100,12 @@ impl Registry {
     }
 
     /// Several objects, at most one of each kind, in one commit. `f` is pure and may be run again.
-    pub fn transact<T: Send>(
+    pub async fn transact<T: Send>(
         &self,
         who: &Who,
         f: impl Fn(&mut Door<'_, '_>) -> Result<T, Error> + Send,
-    ) -> impl Future<Output = Result<T, Error>> + Send {
-        async move { self.run(who, false, f).await.map(|(value, _)| value) }
+    ) -> Result<T, Error> {
+        self.run(who, false, f).await.map(|(value, _)| value)
     }
 
     /// Records an Event about `about`; repeats count up. Never fails the caller: a failure is logged.

@@ -14,7 +14,7 @@ mod fields;
 mod set;
 
 use jiff::Timestamp;
-use orlop_objects::Kind;
+use orlop_objects::{Kind, time};
 use serde_json::{Value, json};
 
 use crate::{Part, Who, json};
@@ -65,7 +65,7 @@ pub(crate) fn record(
     }
     if !mine.is_empty() {
         let mut entry = json!({"manager": who.manager, "operation": "Update", "apiVersion": kind.api_version(),
-            "time": json::seconds(now), "fieldsType": "FieldsV1", "fieldsV1": mine});
+            "time": time::seconds(now), "fieldsType": "FieldsV1", "fieldsV1": mine});
         if !subresource.is_empty() {
             entry["subresource"] = subresource.into();
         }

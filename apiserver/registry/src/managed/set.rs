@@ -67,8 +67,8 @@ mod tests {
 
     use super::{Set, intersect, subtract, union};
 
-    fn set(value: Value) -> Set {
-        value.as_object().cloned().expect("a map")
+    fn set(value: impl Into<Value>) -> Set {
+        value.into().as_object().cloned().expect("a map")
     }
 
     #[test]

@@ -20,15 +20,9 @@ pub(super) fn check(old: &Value, spec: &At<'_>, errors: &mut Errors) {
 
 fn tolerations(before: &At<'_>, spec: &At<'_>, errors: &mut Errors) {
     let now = spec.get("tolerations");
-    let same = |a: &Value, b: &Value| {
-        ["key", "operator", "value", "effect"]
-            .iter()
-            .all(|f| a[*f] == b[*f])
-    };
-    let lost = before
-        .get("tolerations")
-        .items()
-        .any(|old| !now.items().any(|new| same(old.value, new.value)));
+    let same = |a: &Value, b: &Value| ["key", "operator", "value", "effect"].iter().all(|f| a[*f] == b[*f]);
+    let lost =
+        before.get("tolerations").items().any(|old| !now.items().any(|new| same(old.value, new.value)));
     if lost {
         let detail = "existing toleration can not be modified except its tolerationSeconds";
         errors.push(now.fault(Cause::Forbidden, detail));
@@ -36,29 +30,20 @@ fn tolerations(before: &At<'_>, spec: &At<'_>, errors: &mut Errors) {
 }
 
 fn deadline(before: &At<'_>, spec: &At<'_>, errors: &mut Errors) {
-    let (was, is) = (
-        before.get("activeDeadlineSeconds"),
-        spec.get("activeDeadlineSeconds"),
-    );
+    let (was, is) = (before.get("activeDeadlineSeconds"), spec.get("activeDeadlineSeconds"));
     match (was.number(), is.number()) {
         (Some(was), Some(now)) if now > was => {
             errors.push(is.invalid("must be less than or equal to previous value"));
         }
         (Some(_), None) => {
-            errors.push(is.fault(
-                Cause::Invalid,
-                "must not update from a positive integer to nil value",
-            ));
+            errors.push(is.fault(Cause::Invalid, "must not update from a positive integer to nil value"));
         }
         _ => {}
     }
 }
 
 fn grace(before: &At<'_>, spec: &At<'_>, errors: &mut Errors) {
-    let (was, is) = (
-        before.get("terminationGracePeriodSeconds"),
-        spec.get("terminationGracePeriodSeconds"),
-    );
+    let (was, is) = (before.get("terminationGracePeriodSeconds"), spec.get("terminationGracePeriodSeconds"));
     let rescued = was.number().is_some_and(|n| n < 0) && is.number() == Some(1);
     if was.value != is.value && !rescued {
         let detail =

@@ -89,13 +89,7 @@ fn resources(resources: &At<'_>, errors: &mut Errors) {
         };
         if wanted > most {
             let detail = format!("must be less than or equal to {name} limit of {most}");
-            errors.push(
-                At {
-                    path: requests.path.clone(),
-                    ..request
-                }
-                .invalid(detail),
-            );
+            errors.push(At { path: requests.path.clone(), ..request }.invalid(detail));
         }
     }
 }
@@ -112,10 +106,7 @@ fn security(context: &At<'_>, errors: &mut Errors) {
         );
     }
     let added = context.at(&["capabilities", "add"]);
-    if added
-        .items()
-        .any(|c| matches!(c.text(), "SYS_ADMIN" | "CAP_SYS_ADMIN"))
-    {
+    if added.items().any(|c| matches!(c.text(), "SYS_ADMIN" | "CAP_SYS_ADMIN")) {
         let detail = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` to CAP_SYS_ADMIN";
         errors.push(escalation.invalid(detail));
     }

@@ -20,11 +20,7 @@ const FIELDS: [&str; 9] = [
 
 pub(super) fn check(container: &At<'_>, errors: &mut Errors) {
     for variable in container.get("env").items() {
-        let (name, value, from) = (
-            variable.get("name"),
-            variable.get("value"),
-            variable.get("valueFrom"),
-        );
+        let (name, value, from) = (variable.get("name"), variable.get("value"), variable.get("valueFrom"));
         name.check(variable_name, errors);
         if from.value.is_null() {
             continue;
@@ -38,10 +34,8 @@ pub(super) fn check(container: &At<'_>, errors: &mut Errors) {
                 "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`",
             )),
             1 => field_reference(&from.at(&["fieldRef", "fieldPath"]), errors),
-            _ => errors.push(from.fault(
-                Cause::Invalid,
-                "may not have more than one field specified at a time",
-            )),
+            _ => errors
+                .push(from.fault(Cause::Invalid, "may not have more than one field specified at a time")),
         }
     }
 }
@@ -65,7 +59,7 @@ fn field_reference(path: &At<'_>, errors: &mut Errors) {
         .find_map(|map| text.strip_prefix(map)?.strip_prefix("['")?.strip_suffix("']"));
     match subscript {
         Some(key) => {
-            errors.extend(names::label_key(&key.to_lowercase()).map(|problem| path.invalid(problem)))
+            errors.extend(names::label_key(&key.to_lowercase()).map(|problem| path.invalid(problem)));
         }
         None => {
             let fields = FIELDS.map(|f| format!("{f:?}")).join(", ");

@@ -23,8 +23,7 @@ pub(super) fn check(old: Option<&Value>, pod: &At<'_>, errors: &mut Errors) {
         container::check(&spec, &container, &mounted, errors);
     }
     spec.get("terminationGracePeriodSeconds").not_negative(errors);
-    spec.get("activeDeadlineSeconds")
-        .range(1, i64::from(i32::MAX), errors);
+    spec.get("activeDeadlineSeconds").range(1, i64::from(i32::MAX), errors);
     spec.get("nodeName").check(names::dns_subdomain, errors);
     spec.get("hostname").check(names::dns_label, errors);
     spec.get("subdomain").check(names::dns_label, errors);
@@ -32,7 +31,11 @@ pub(super) fn check(old: Option<&Value>, pod: &At<'_>, errors: &mut Errors) {
     security(&spec.get("securityContext"), errors);
     placement(&spec, errors);
     match old {
-        Some(old) => change::check(old, &spec, errors),
+        Some(old) => {
+            change::check(old, &spec, errors);
+            let known = unbuilt::refusals(old);
+            errors.extend(unbuilt::refusals(pod.value).into_iter().filter(|e| !known.contains(e)));
+        }
         None => errors.extend(unbuilt::refusals(pod.value)),
     }
 }
@@ -53,22 +56,12 @@ fn placement(spec: &At<'_>, errors: &mut Errors) {
         errors.extend(names::label_key(key).map(|problem| selector.invalid(problem)));
         value.check(names::label_value, errors);
     }
-    let terms = spec.at(&[
-        "affinity",
-        "nodeAffinity",
-        "requiredDuringSchedulingIgnoredDuringExecution",
-    ]);
+    let terms = spec.at(&["affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution"]);
     if !terms.value.is_null() {
         let terms = terms.get("nodeSelectorTerms");
         terms.require_with("must have at least one node selector term", errors);
-        for expression in terms
-            .items()
-            .flat_map(|term| term.get("matchExpressions").items())
-        {
-            errors.extend(selector::check_node_requirement(
-                &expression.path,
-                expression.value,
-            ));
+        for expression in terms.items().flat_map(|term| term.get("matchExpressions").items()) {
+            errors.extend(selector::check_node_requirement(&expression.path, expression.value));
         }
     }
     for toleration in spec.get("tolerations").items() {
@@ -89,9 +82,7 @@ fn check_toleration(toleration: &At<'_>, errors: &mut Errors) {
         errors.push(operator.invalid("value must be empty when `operator` is 'Exists'"));
     }
     if !seconds.value.is_null() && effect.text() != "NoExecute" {
-        errors.push(effect.fault(
-            Cause::Invalid,
-            "effect must be 'NoExecute' when `tolerationSeconds` is set",
-        ));
+        errors
+            .push(effect.fault(Cause::Invalid, "effect must be 'NoExecute' when `tolerationSeconds` is set"));
     }
 }

@@ -50,21 +50,11 @@ pub struct Row {
 }
 
 const fn refuse(path: &'static str, when: When, sentence: &'static str) -> Row {
-    Row {
-        path,
-        when,
-        answer: Answer::Refuse,
-        sentence,
-    }
+    Row { path, when, answer: Answer::Refuse, sentence }
 }
 
 const fn warn(path: &'static str, when: When, sentence: &'static str) -> Row {
-    Row {
-        path,
-        when,
-        answer: Answer::Warn,
-        sentence,
-    }
+    Row { path, when, answer: Answer::Warn, sentence }
 }
 
 use When::{False, Is, Not, Test, There, True};
@@ -77,7 +67,7 @@ pub static ROWS: &[Row] = &[
     refuse("containers[].volumeDevices", There, "raw block volumes are not built yet; use volumeMode Filesystem and volumeMounts"),
     refuse("containers[].volumeMounts[].subPath", There, "subPath is not built yet; mount the whole volume and use a directory of it"),
     refuse("containers[].volumeMounts[].subPathExpr", There, "subPathExpr is not built yet; mount the whole volume and use a directory of it"),
-    refuse("containers[].volumeMounts[].mountPropagation", Not(&["None"]), "mounts are not propagated yet; leave it out"),
+    refuse("containers[].volumeMounts[].mountPropagation", Is("Bidirectional"), "mounts of a container do not reach the node yet; use HostToContainer"),
     refuse("containers[].volumeMounts[].recursiveReadOnly", Is("Enabled"), "recursive read-only mounts are not built yet; use readOnly alone, or IfPossible"),
     warn("containers[].volumeMounts[].recursiveReadOnly", Is("IfPossible"), "recursive read-only mounts are not built yet; the mount is read-only, not what is mounted below it"),
 
@@ -110,7 +100,6 @@ pub static ROWS: &[Row] = &[
     warn("containers[].ports", Test(not_in_host_network), "pods have no address yet, only loopback; use hostNetwork: true to be reached"),
     warn("dnsPolicy", Not(&["ClusterFirst", "Default"]), "names are not resolved in pods yet"),
     warn("dnsConfig", There, "names are not resolved in pods yet"),
-    warn("hostAliases", There, "entries of /etc/hosts are not written yet"),
     warn("subdomain", There, "pods have no names in DNS yet"),
     warn("setHostnameAsFQDN", True, "pods have no names in DNS yet; the host name is the short one"),
     refuse("hostnameOverride", There, "is not built yet; use hostname"),
@@ -119,17 +108,15 @@ pub static ROWS: &[Row] = &[
     refuse("securityContext.fsGroup", There, "ownership of volumes by group is not built yet; set runAsUser, and chown the volume's root once"),
     refuse("securityContext.seLinuxOptions", There, "SELinux labels are not built yet; leave them out"),
     refuse("securityContext.appArmorProfile.type", Not(&["Unconfined"]), "AppArmor profiles are not built yet; leave it out"),
-    refuse("securityContext.seccompProfile.type", Not(&["RuntimeDefault"]), "only the default filter is built, which every container has; use RuntimeDefault or leave it out"),
+    refuse("securityContext.seccompProfile.type", Is("Localhost"), "filters from files are not built yet; use RuntimeDefault, or leave it out"),
     refuse("securityContext.sysctls", There, "sysctls are not built yet; leave them out"),
     refuse("securityContext.supplementalGroupsPolicy", Is("Strict"), "groups of the image cannot be kept out yet; leave it out"),
     refuse("securityContext.windowsOptions", There, "nodes run linux; leave it out"),
-    refuse("securityContext.runAsNonRoot", Test(pod_may_be_root), "the user of an image is not checked yet; set runAsUser to the id of a user other than root"),
-    refuse("containers[].securityContext.runAsNonRoot", Test(container_may_be_root), "the user of an image is not checked yet; set runAsUser to the id of a user other than root"),
     refuse("containers[].securityContext.privileged", True, "privileged containers are not built yet; add the capabilities that it needs"),
     refuse("containers[].securityContext.procMount", Not(&["Default"]), "/proc is always masked; leave it out"),
     refuse("containers[].securityContext.seLinuxOptions", There, "SELinux labels are not built yet; leave them out"),
     refuse("containers[].securityContext.appArmorProfile.type", Not(&["Unconfined"]), "AppArmor profiles are not built yet; leave it out"),
-    refuse("containers[].securityContext.seccompProfile.type", Not(&["RuntimeDefault"]), "only the default filter is built, which every container has; use RuntimeDefault or leave it out"),
+    refuse("containers[].securityContext.seccompProfile.type", Is("Localhost"), "filters from files are not built yet; use RuntimeDefault, or leave it out"),
     refuse("containers[].securityContext.windowsOptions", There, "nodes run linux; leave it out"),
     warn("automountServiceAccountToken", True, "tokens of service accounts are not built yet; none is mounted"),
     warn("imagePullSecrets", There, "images are not pulled yet; load them with: orlop image load FILE"),
@@ -151,6 +138,10 @@ pub static ROWS: &[Row] = &[
     warn("containers[].readinessProbe", There, "probes are not built yet; the container is ready when it runs"),
     warn("containers[].startupProbe", There, "probes are not built yet; the container has started when it runs"),
     warn("containers[].lifecycle", There, "lifecycle hooks are not built yet and are not run; handle SIGTERM instead"),
+    warn("containers[].stdin", True, "no input is attached yet; the container reads the end of a file"),
+    warn("containers[].tty", True, "terminals are not built yet; the container has none"),
+    warn("containers[].terminationMessagePath", Not(&["/dev/termination-log"]), "termination messages are not read yet"),
+    warn("containers[].terminationMessagePolicy", Not(&["File"]), "termination messages are not read yet"),
     warn("containers[].resizePolicy", There, "resources cannot be changed while a container runs"),
 ];
 
@@ -158,7 +149,7 @@ pub static ROWS: &[Row] = &[
 pub fn refusals(pod: &Value) -> Errors {
     let mut errors = Vec::new();
     each(pod, Answer::Refuse, |at, row| {
-        errors.push(FieldError::new(at.path.clone(), Cause::Forbidden, row.sentence))
+        errors.push(FieldError::new(at.path.clone(), Cause::Forbidden, row.sentence));
     });
     errors
 }
@@ -167,7 +158,7 @@ pub fn refusals(pod: &Value) -> Errors {
 pub fn warnings(pod: &Value) -> Vec<String> {
     let mut warnings = Vec::new();
     each(pod, Answer::Warn, |at, row| {
-        warnings.push(format!("{}: {}", at.path, row.sentence))
+        warnings.push(format!("{}: {}", at.path, row.sentence));
     });
     warnings
 }
@@ -216,25 +207,13 @@ fn expand<'v>(spec: &At<'v>, path: &str) -> Vec<At<'v>> {
 
 fn fields<'v>(at: &At<'v>) -> Vec<At<'v>> {
     let names = at.value.as_object().into_iter().flatten();
-    names
-        .map(|(name, value)| At {
-            path: format!("{}.{name}", at.path),
-            value,
-        })
-        .collect()
+    names.map(|(name, value)| At { path: format!("{}.{name}", at.path), value }).collect()
 }
 
 fn last(at: &At<'_>) -> String {
     // Resource names may contain dots (`example.com/gpu`), so the part behind the parent's name is meant.
-    let behind = ["limits.", "requests."]
-        .iter()
-        .find_map(|parent| at.path.split_once(parent));
-    behind
-        .map_or_else(
-            || at.path.rsplit('.').next().unwrap_or_default(),
-            |(_, name)| name,
-        )
-        .to_owned()
+    let behind = ["limits.", "requests."].iter().find_map(|parent| at.path.split_once(parent));
+    behind.map_or_else(|| at.path.rsplit('.').next().unwrap_or_default(), |(_, name)| name).to_owned()
 }
 
 fn other_source(at: &At<'_>, _: &At<'_>) -> bool {
@@ -247,28 +226,6 @@ fn other_resource(at: &At<'_>, _: &At<'_>) -> bool {
 
 fn not_in_host_network(at: &At<'_>, spec: &At<'_>) -> bool {
     !at.is_empty() && !spec.get("hostNetwork").is_true()
-}
-
-fn user(context: &At<'_>) -> Option<i64> {
-    context.get("runAsUser").number()
-}
-
-/// `runAsNonRoot` of the pod holds for every container that names no user of its own.
-fn pod_may_be_root(at: &At<'_>, spec: &At<'_>) -> bool {
-    let pods = user(&spec.get("securityContext"));
-    let own = |c: At<'_>| user(&c.get("securityContext")).or(pods);
-    at.is_true() && spec.get("containers").items().any(|c| own(c).unwrap_or(0) == 0)
-}
-
-fn container_may_be_root(at: &At<'_>, spec: &At<'_>) -> bool {
-    let mine = spec
-        .get("containers")
-        .items()
-        .find(|c| at.path.starts_with(&format!("{}.", c.path)));
-    let user = mine
-        .and_then(|c| user(&c.get("securityContext")))
-        .or(user(&spec.get("securityContext")));
-    at.is_true() && user.unwrap_or(0) == 0
 }
 
 #[cfg(test)]

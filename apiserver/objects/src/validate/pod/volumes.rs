@@ -27,15 +27,9 @@ fn source(volume: &At<'_>, errors: &mut Errors) {
         return;
     };
     for (other, _) in sources {
-        errors.push(
-            volume
-                .get(other)
-                .fault(Cause::Forbidden, "may not specify more than 1 volume type"),
-        );
+        errors.push(volume.get(other).fault(Cause::Forbidden, "may not specify more than 1 volume type"));
     }
     if first == "persistentVolumeClaim" {
-        volume
-            .at(&[first, "claimName"])
-            .check(names::dns_subdomain, errors);
+        volume.at(&[first, "claimName"]).check(names::dns_subdomain, errors);
     }
 }

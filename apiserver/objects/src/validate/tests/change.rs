@@ -155,7 +155,7 @@ fn changes_are_refused_or_pass() {
             json!([]),
             "spec.tolerations: Forbidden: existing toleration",
         ),
-        (&kind::POD, &pod, "/spec/activeDeadlineSeconds", json!(5), ""),
+        (&kind::POD, &pod, "/spec/activeDeadlineSeconds", json!(5), "spec.activeDeadlineSeconds: Forbidden: deadlines are not built yet"),
         (
             &kind::POD,
             &pod,
