@@ -1,0 +1,207 @@
+//! Creating: conmon is started with two pipes, put into its cgroup, let go, and says how `runc create` went.
+//!
+//! Protocol (conmon 2.0 to 2.1): it waits for a byte on `_OCI_STARTPIPE` before it forks, and writes one line of JSON to
+//! `_OCI_SYNCPIPE`: `{"data": PID}`, or `{"data": -1, "message": "what runc said"}`. It keeps the second pipe open, so
+//! the line is read and no more. Container's standard input is /dev/null.
+
+use std::{
+    ffi::OsString,
+    fs::File,
+    io::{self, Read, Write},
+    os::{
+        fd::{AsRawFd, OwnedFd, RawFd},
+        unix::process::CommandExt,
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use nix::libc;
+use serde::Deserialize;
+
+use super::{super::failed, RuntimeConfig, about, cgroup, lock, process::readable};
+use crate::host::{Cause, ContainerRequest, Result};
+
+/// Where programs are looked for.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// How long creating may take: all of it is work on this machine.
+const DEADLINE: Duration = Duration::from_secs(60);
+const OPERATION: &str = "create container";
+
+/// What conmon says about `runc create`.
+#[derive(Deserialize)]
+struct Answer {
+    data: i64,
+    #[serde(default)]
+    message: String,
+}
+
+/// The path of a program, or an error that names its package.
+pub(super) fn find(program: &str, package: &str) -> Result<PathBuf> {
+    let found = PATH.split(':').map(|dir| Path::new(dir).join(program)).find(|path| path.is_file());
+    found.ok_or_else(|| {
+        let missing = Cause::Missing { program: program.to_owned(), package: package.to_owned() };
+        about(OPERATION, program, missing)
+    })
+}
+
+/// Creates a container under a monitor.
+pub(super) fn create(config: &RuntimeConfig, request: &ContainerRequest, monitors: &Mutex<()>) -> Result<()> {
+    let context = failed(OPERATION, Path::new(&request.id));
+    let (conmon, runc) = (find("conmon", "conmon")?, find("runc", "runc")?);
+    let (answer, sync) = io::pipe().map_err(&context)?;
+    let (start, go) = io::pipe().map_err(&context)?;
+    let words = config.run_dir.join("monitors").join(format!("{}.log", request.id));
+    let mut child = spawn(&conmon, &arguments(config, request, &runc), sync.into(), start.into(), &words)
+        .map_err(&context)?;
+    let told = {
+        let _guard = lock(monitors);
+        cgroup::join_monitors(&config.instance, child.id()).and_then(|()| {
+            let mut go = go;
+            go.write_all(b"x").map_err(&context)
+        })
+    };
+    let line = told.and_then(|()| read_line(answer.into(), DEADLINE).map_err(&context));
+    // The first conmon has forked and left, or was refused its byte and leaves; else it hangs.
+    if line.is_err() {
+        let _ = child.kill();
+    }
+    let code = child.wait().map_err(&context)?.code();
+    judge(&line?, code, &words).map_err(|cause| about(OPERATION, &request.id, cause))
+}
+
+fn arguments(config: &RuntimeConfig, request: &ContainerRequest, runc: &Path) -> Vec<OsString> {
+    let run = |part: &str| config.run_dir.join(part).into_os_string();
+    let joined = |prefix: &str, path: &Path| {
+        let mut word = OsString::from(prefix);
+        word.push(path);
+        word
+    };
+    let mut all: Vec<OsString> = Vec::new();
+    let mut option = |name: &str, value: OsString| all.extend([OsString::from(name), value]);
+    option("--api-version", "1".into());
+    option("--cid", request.id.clone().into());
+    option("--cuuid", request.id.clone().into());
+    option("--name", request.id.clone().into());
+    option("--runtime", runc.into());
+    option("--bundle", request.bundle.clone().into());
+    option("--conmon-pidfile", joined("", &config.run_dir.join("monitors").join(&request.id)));
+    option("--exit-dir", run("exits"));
+    option("--log-path", joined("k8s-file:", &request.log));
+    option("--log-level", "error".into());
+    option("--runtime-arg", joined("--root=", &config.run_dir.join("runc")));
+    option("--runtime-arg", joined("--log=", &request.bundle.join("runc.log")));
+    // Without it the attach socket's path may be too long for the kernel.
+    all.push("--full-attach".into());
+    all
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "conmon is handed two pipes, which the runner of programs does not do"
+)]
+fn spawn(
+    conmon: &Path,
+    arguments: &[OsString],
+    sync: OwnedFd,
+    start: OwnedFd,
+    words: &Path,
+) -> io::Result<Child> {
+    let mut command = Command::new(conmon);
+    command
+        .args(arguments)
+        .env_clear()
+        .env("PATH", PATH)
+        .env("_OCI_SYNCPIPE", sync.as_raw_fd().to_string())
+        .env("_OCI_STARTPIPE", start.as_raw_fd().to_string())
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(File::create(words)?);
+    hand_over(&mut command, [sync.as_raw_fd(), start.as_raw_fd()]);
+    // Our ends of what the child holds are closed when this returns, so that its death is seen as an end of file.
+    command.spawn()
+}
+
+/// Puts the child into a session of its own and leaves it two descriptors beside its standard ones.
+#[expect(unsafe_code, reason = "session and descriptors can only be changed between fork and exec")]
+fn hand_over(command: &mut Command, keep: [RawFd; 2]) {
+    let prepare = move || {
+        // SAFETY: bare system calls without pointers.
+        unsafe {
+            libc::setsid();
+            libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
+            for fd in keep {
+                libc::fcntl(fd, libc::F_SETFD, 0);
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: the closure only makes system calls; it neither allocates nor takes a lock.
+    unsafe { command.pre_exec(prepare) };
+}
+
+/// Reads up to a line's end, the end of the stream, or the deadline.
+fn read_line(pipe: OwnedFd, deadline: Duration) -> io::Result<Vec<u8>> {
+    let until = Instant::now() + deadline;
+    let mut line = Vec::new();
+    let mut pipe = File::from(pipe);
+    while !line.ends_with(b"\n") {
+        let fd: OwnedFd = pipe.into();
+        if !readable(&fd, until.saturating_duration_since(Instant::now()))? {
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("conmon said nothing within {deadline:?}"),
+            ));
+        }
+        pipe = fd.into();
+        let mut part = [0; 4096];
+        match pipe.read(&mut part)? {
+            0 => break,
+            n => line.extend_from_slice(&part[..n]),
+        }
+    }
+    Ok(line)
+}
+
+/// What conmon's line means.
+fn judge(line: &[u8], code: Option<i32>, words: &Path) -> std::result::Result<(), Cause> {
+    let said = |program: &str, code, stderr: String| Cause::Program { program: program.into(), code, stderr };
+    match serde_json::from_slice::<Answer>(line) {
+        Ok(answer) if answer.data > 0 => {
+            // Nobody reads it any more; conmon's own copy is open until it ends.
+            let _ = std::fs::remove_file(words);
+            Ok(())
+        }
+        Ok(answer) => Err(said("runc create", Some(1), answer.message.trim().to_owned())),
+        Err(_) => {
+            let log = std::fs::read_to_string(words).unwrap_or_default();
+            Err(said("conmon", code, log.trim().to_owned()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conmons_answers_are_understood() {
+        let none = Path::new("/nonexistent");
+        assert!(judge(b"{\"data\": 31825}\n", Some(0), none).is_ok());
+        let refused =
+            judge(b"{\"data\": -1, \"message\": \"invalid rootfs\\n\"}\n", Some(0), none).unwrap_err();
+        assert_eq!(refused.to_string(), "runc create exited with Some(1): invalid rootfs");
+        assert!(
+            matches!(judge(b"", Some(1), none), Err(Cause::Program { program, .. }) if program == "conmon")
+        );
+    }
+
+    #[test]
+    fn a_missing_program_is_named_with_its_package() {
+        let error = find("no-such-runtime", "runc").unwrap_err();
+        assert_eq!(error.source.to_string(), "no-such-runtime is not installed; install the package runc");
+    }
+}
