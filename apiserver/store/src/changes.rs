@@ -50,11 +50,8 @@ pub(crate) struct Subscribers(Mutex<Vec<Weak<Subscriber>>>);
 impl Subscribers {
     /// Adds one, for some kinds.
     pub(crate) fn add(&self, kinds: &[&'static Kind]) -> Changes {
-        let subscriber = Arc::new(Subscriber {
-            kinds: kinds.to_vec(),
-            keys: Mutex::default(),
-            some: Notify::new(),
-        });
+        let subscriber =
+            Arc::new(Subscriber { kinds: kinds.to_vec(), keys: Mutex::default(), some: Notify::new() });
         self.list().push(Arc::downgrade(&subscriber));
         Changes(subscriber)
     }

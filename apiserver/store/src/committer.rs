@@ -48,11 +48,7 @@ pub(crate) struct Committer {
 impl Committer {
     /// Writes into `engine` what `shared` will then show.
     pub(crate) fn new(engine: Box<dyn Engine>, shared: Arc<Shared>, ceiling: Revision) -> Self {
-        Self {
-            engine,
-            shared,
-            ceiling,
-        }
+        Self { engine, shared, ceiling }
     }
 
     /// Works until the last handle to the store is gone.
@@ -78,19 +74,11 @@ impl Committer {
     /// Writes and publishes one batch.
     fn write(&mut self, batch: Vec<Request>) -> Result<Vec<(Answer, Verdict)>, Error> {
         let mut plan = Plan::new(&self.shared.state());
-        let answers = batch
-            .into_iter()
-            .map(|r| (r.answer, plan.admit(r.intent)))
-            .collect();
+        let answers = batch.into_iter().map(|r| (r.answer, plan.admit(r.intent))).collect();
         if plan.ops.is_empty() {
             return Ok(answers);
         }
-        let Plan {
-            state,
-            mut ops,
-            changes,
-            must_flush,
-        } = plan;
+        let Plan { state, mut ops, changes, must_flush } = plan;
         let progress = next_progress(state.revision, self.ceiling, must_flush);
         ops.push(progress.op());
         let flush = must_flush || progress.ceiling != self.ceiling;
@@ -120,11 +108,7 @@ impl Committer {
     fn close(&mut self) {
         if self.shared.health().is_ok() {
             let revision = self.shared.state().revision;
-            let last = Progress {
-                revision,
-                ceiling: revision,
-            }
-            .op();
+            let last = Progress { revision, ceiling: revision }.op();
             if let Err(e) = self.engine(vec![last], true) {
                 warn!(error = %e, "closing the store");
             }
@@ -156,45 +140,15 @@ fn take(first: Request, queue: &Receiver<Request>) -> Vec<Request> {
 fn next_progress(revision: Revision, ceiling: Revision, must_flush: bool) -> Progress {
     let used_up = revision > ceiling;
     let low = must_flush && revision + LAZY_REVISIONS / 2 > ceiling;
-    let ceiling = if used_up || low {
-        revision + LAZY_REVISIONS
-    } else {
-        ceiling
-    };
+    let ceiling = if used_up || low { revision + LAZY_REVISIONS } else { ceiling };
     Progress { revision, ceiling }
 }
 
 /// What a panic said.
 pub(crate) fn words(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("the engine panicked")
-        .to_owned()
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("the engine panicked").to_owned()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{LAZY_REVISIONS, next_progress};
-
-    #[test]
-    fn the_ceiling_rises_with_flushes_that_happen_anyway() {
-        let table = [
-            // (revision, ceiling, must flush) -> ceiling
-            ((1000, 999, true), 1000 + LAZY_REVISIONS),
-            ((1001, 2024, true), 2024),
-            ((1001, 2024, false), 2024),
-            ((1512, 2024, true), 2024),
-            ((1513, 2024, true), 1513 + LAZY_REVISIONS),
-            ((2024, 2024, false), 2024),
-            ((2025, 2024, false), 2025 + LAZY_REVISIONS),
-        ];
-        for ((revision, ceiling, flush), expected) in table {
-            let progress = next_progress(revision, ceiling, flush);
-            assert_eq!(
-                (progress.revision, progress.ceiling),
-                (revision, expected),
-                "{revision} {ceiling} {flush}"
-            );
-        }
-    }
-}
+mod tests;

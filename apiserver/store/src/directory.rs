@@ -70,12 +70,7 @@ impl Directory {
     pub(crate) fn take(path: &Path) -> Result<Self, Error> {
         create_durably(path)?;
         let lock_path = path.join(LOCK_FILE);
-        let options = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&lock_path);
+        let options = File::options().read(true).write(true).create(true).truncate(false).open(&lock_path);
         let mut lock = options.map_err(failed("open", &lock_path))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -83,13 +78,8 @@ impl Directory {
             Err(TryLockError::Error(e)) => return Err(failed("lock", &lock_path)(e)),
         }
         let pid = format!("{}\n", std::process::id());
-        lock.set_len(0)
-            .and_then(|()| lock.write_all(pid.as_bytes()))
-            .map_err(failed("write", &lock_path))?;
-        Ok(Self {
-            path: path.to_owned(),
-            _lock: lock,
-        })
+        lock.set_len(0).and_then(|()| lock.write_all(pid.as_bytes())).map_err(failed("write", &lock_path))?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
     /// What to do with it. Removes what a crash has left.
@@ -125,21 +115,14 @@ impl Directory {
 
     /// A name for an engine directory that is not taken.
     pub(crate) fn new_engine(&self) -> Result<String, Error> {
-        let numbers = self
-            .engines()?
-            .iter()
-            .filter_map(|e| e[ENGINE_PREFIX.len()..].parse::<u64>().ok())
-            .max();
+        let numbers =
+            self.engines()?.iter().filter_map(|e| e[ENGINE_PREFIX.len()..].parse::<u64>().ok()).max();
         Ok(format!("{ENGINE_PREFIX}{}", numbers.unwrap_or(0) + 1))
     }
 
     /// Writes FORMAT so that after a power cut it is the old one or the new one.
     pub(crate) fn write_format(&self, format: &Format) -> Result<(), Error> {
-        let Format {
-            schema,
-            cluster,
-            engine,
-        } = format;
+        let Format { schema, cluster, engine } = format;
         let text =
             json!({"format": FORMAT, "schema": schema, "cluster": cluster.to_string(), "engine": engine});
         let (draft, path) = (self.path.join(FORMAT_DRAFT), self.path.join(FORMAT_FILE));
@@ -193,20 +176,14 @@ impl Directory {
     }
 
     fn engines(&self) -> Result<Vec<String>, Error> {
-        Ok(self
-            .entries()?
-            .into_iter()
-            .filter(|name| name.starts_with(ENGINE_PREFIX))
-            .collect())
+        Ok(self.entries()?.into_iter().filter(|name| name.starts_with(ENGINE_PREFIX)).collect())
     }
 
     fn entries(&self) -> Result<Vec<String>, Error> {
         let entries = fs::read_dir(&self.path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
         let entries = entries.map_err(failed("read", &self.path))?;
         // ext4 and xfs put lost+found at the root of a file system.
-        let names = entries
-            .iter()
-            .map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let names = entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned());
         Ok(names.filter(|name| name != "lost+found").collect())
     }
 
@@ -219,20 +196,12 @@ fn parse_format(value: &Value) -> Option<Format> {
     let text = |name: &str| value[name].as_str().map(str::to_owned);
     let engine =
         text("engine").filter(|engine| engine.starts_with(ENGINE_PREFIX) && !engine.contains('/'))?;
-    Some(Format {
-        schema: text("schema")?,
-        cluster: text("cluster")?.parse().ok()?,
-        engine,
-    })
+    Some(Format { schema: text("schema")?, cluster: text("cluster")?.parse().ok()?, engine })
 }
 
 fn held(path: &Path, lock: &Path) -> Error {
     let pid = fs::read_to_string(lock).unwrap_or_default();
-    let holder = if pid.trim().is_empty() {
-        String::new()
-    } else {
-        format!(" (pid {})", pid.trim())
-    };
+    let holder = if pid.trim().is_empty() { String::new() } else { format!(" (pid {})", pid.trim()) };
     Error::engine(
         "open",
         format!(
@@ -247,10 +216,7 @@ fn create_durably(path: &Path) -> Result<(), Error> {
     if path.is_dir() {
         return Ok(());
     }
-    let above = path
-        .parent()
-        .filter(|above| !above.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
     create_durably(above)?;
     fs::create_dir(path).map_err(failed("create", path))?;
     sync_directory(above)
@@ -274,9 +240,7 @@ fn remove_engine(path: &Path) -> io::Result<()> {
 
 /// Makes the names in a directory outlive a power cut.
 pub(crate) fn sync_directory(path: &Path) -> Result<(), Error> {
-    File::open(path)
-        .and_then(|directory| directory.sync_all())
-        .map_err(failed("sync", path))
+    File::open(path).and_then(|directory| directory.sync_all()).map_err(failed("sync", path))
 }
 
 /// Turns an I/O error into one that names the path it happened at.

@@ -54,10 +54,7 @@ impl Error {
         operation: &'static str,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self::Engine {
-            operation,
-            source: Arc::from(source.into()),
-        }
+        Self::Engine { operation, source: Arc::from(source.into()) }
     }
 }
 

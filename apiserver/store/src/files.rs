@@ -28,10 +28,7 @@ impl Files {
             Verdict::Open(format) => format,
             Verdict::Create => create(&directory, options)?,
         };
-        Ok(Self {
-            directory,
-            format: Mutex::new(format),
-        })
+        Ok(Self { directory, format: Mutex::new(format) })
     }
 
     /// What FORMAT says.
@@ -62,11 +59,7 @@ impl Files {
 fn create(directory: &Directory, options: &Options) -> Result<Format, Error> {
     let engine = directory.new_engine()?;
     Sled::create(&directory.engine_path(&engine))?;
-    let format = Format {
-        schema: options.schema.clone(),
-        cluster: Uuid::new_v4(),
-        engine,
-    };
+    let format = Format { schema: options.schema.clone(), cluster: Uuid::new_v4(), engine };
     directory.write_format(&format)?;
     Ok(format)
 }

@@ -37,22 +37,14 @@ pub(crate) struct History {
 impl History {
     /// Keeps the state that is being replaced by one that frees `bytes`.
     pub(crate) fn replaced(&mut self, state: Arc<State>, bytes: usize, now: Instant) {
-        self.published.push_back(Kept {
-            state,
-            at: now,
-            bytes,
-        });
+        self.published.push_back(Kept { state, at: now, bytes });
         self.trim(now);
     }
 
     /// Keeps a state because a continue token names it.
     pub(crate) fn name(&mut self, state: Arc<State>, now: Instant) {
         self.named.retain(|kept| kept.state.revision != state.revision);
-        self.named.push_back(Kept {
-            state,
-            at: now,
-            bytes: 0,
-        });
+        self.named.push_back(Kept { state, at: now, bytes: 0 });
         self.trim(now);
     }
 
@@ -60,17 +52,12 @@ impl History {
     pub(crate) fn at(&self, revision: Revision, now: Instant) -> Option<Arc<State>> {
         let fresh = |kept: &&Kept| now.duration_since(kept.at) <= KEEP_FOR;
         let mut all = self.named.iter().chain(&self.published).filter(fresh);
-        all.find(|kept| kept.state.revision == revision)
-            .map(|kept| kept.state.clone())
+        all.find(|kept| kept.state.revision == revision).map(|kept| kept.state.clone())
     }
 
     /// The oldest revision that is kept.
     pub(crate) fn oldest(&self) -> Option<Revision> {
-        self.named
-            .iter()
-            .chain(&self.published)
-            .map(|kept| kept.state.revision)
-            .min()
+        self.named.iter().chain(&self.published).map(|kept| kept.state.revision).min()
     }
 
     fn trim(&mut self, now: Instant) {

@@ -14,11 +14,7 @@ pub(crate) const OBJECTS: &str = "o/";
 
 /// The engine's key for an object.
 pub(crate) fn key(key: &Key) -> String {
-    let Key {
-        kind,
-        namespace,
-        name,
-    } = key;
+    let Key { kind, namespace, name } = key;
     [OBJECTS, kind.group, "/", kind.plural, "/", namespace, "/", name].concat()
 }
 
@@ -59,19 +55,13 @@ impl Progress {
     /// The write that records it.
     pub(crate) fn op(self) -> Op {
         let value = [self.revision.to_be_bytes(), self.ceiling.to_be_bytes()].concat();
-        Op {
-            key: REVISION.to_owned(),
-            value: Some(value),
-        }
+        Op { key: REVISION.to_owned(), value: Some(value) }
     }
 
     /// Reads it back.
     pub(crate) fn decode(value: &[u8]) -> Option<Self> {
         let (revision, rest) = value.split_first_chunk()?;
         let ceiling = rest.try_into().ok()?;
-        Some(Self {
-            revision: u64::from_be_bytes(*revision),
-            ceiling: u64::from_be_bytes(ceiling),
-        })
+        Some(Self { revision: u64::from_be_bytes(*revision), ceiling: u64::from_be_bytes(ceiling) })
     }
 }

@@ -47,21 +47,12 @@ pub(crate) struct Plan {
 impl Plan {
     /// An empty plan on top of the published state.
     pub(crate) fn new(published: &State) -> Self {
-        Self {
-            state: published.clone(),
-            ops: Vec::new(),
-            changes: Vec::new(),
-            must_flush: false,
-        }
+        Self { state: published.clone(), ops: Vec::new(), changes: Vec::new(), must_flush: false }
     }
 
     /// Adds one transaction, if it still holds.
     pub(crate) fn admit(&mut self, intent: Intent) -> Verdict {
-        if intent
-            .reads
-            .iter()
-            .any(|(key, revision)| self.state.revision_of(key) != *revision)
-        {
+        if intent.reads.iter().any(|(key, revision)| self.state.revision_of(key) != *revision) {
             return Verdict::Conflict;
         }
         let revision = self.state.revision + 1;
@@ -84,31 +75,18 @@ impl Plan {
         Arc::make_mut(&mut row.object).revision = revision;
         let new = row.object.clone();
         let old = self.state.put(&row);
-        self.ops.push(Op {
-            key: layout::key(&new.key),
-            value: Some(layout::encode(&new)),
-        });
-        self.changes.push(Arc::new(Change {
-            key: new.key.clone(),
-            revision,
-            old,
-            new: Some(new),
-        }));
+        self.ops.push(Op { key: layout::key(&new.key), value: Some(layout::encode(&new)) });
+        self.changes.push(Arc::new(Change { key: new.key.clone(), revision, old, new: Some(new) }));
     }
 
     fn delete(&mut self, key: Key, revision: Revision) {
         let Some(old) = self.state.delete(&key) else {
             return;
         };
-        self.ops.push(Op {
-            key: layout::key(&key),
-            value: None,
-        });
-        self.changes.push(Arc::new(Change {
-            key,
-            revision,
-            old: Some(old),
-            new: None,
-        }));
+        self.ops.push(Op { key: layout::key(&key), value: None });
+        self.changes.push(Arc::new(Change { key, revision, old: Some(old), new: None }));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,12 +51,7 @@ pub struct Change {
 impl Change {
     fn bytes(&self) -> usize {
         let sides = [&self.old, &self.new];
-        OVERHEAD
-            + sides
-                .into_iter()
-                .flatten()
-                .map(|object| object.bytes.len())
-                .sum::<usize>()
+        OVERHEAD + sides.into_iter().flatten().map(|object| object.bytes.len()).sum::<usize>()
     }
 }
 
@@ -162,18 +157,9 @@ impl Rings {
             return Err(Error::Future { asked: from, newest });
         }
         if from < ring.dropped {
-            return Err(Error::Expired {
-                asked: from,
-                oldest: ring.dropped,
-            });
+            return Err(Error::Expired { asked: from, oldest: ring.dropped });
         }
-        ring.watchers.insert(
-            id,
-            Progress {
-                had: ring.appended,
-                closed: false,
-            },
-        );
+        ring.watchers.insert(id, Progress { had: ring.appended, closed: false });
         Ok((id, ring.wake.subscribe()))
     }
 
@@ -192,9 +178,7 @@ impl Rings {
         if cursor < ring.dropped {
             return Found::End;
         }
-        let first = ring
-            .entries
-            .partition_point(|entry| entry.change.revision <= cursor);
+        let first = ring.entries.partition_point(|entry| entry.change.revision <= cursor);
         let taken: Vec<&Entry> = ring.entries.range(first..).take(TAKE_CHANGES).collect();
         match taken.last() {
             Some(last) => {
@@ -214,12 +198,8 @@ impl Rings {
         if cursor < ring.dropped {
             return cursor;
         }
-        let first = ring
-            .entries
-            .partition_point(|entry| entry.change.revision <= cursor);
-        ring.entries
-            .get(first)
-            .map_or(self.published.max(cursor), |entry| entry.change.revision - 1)
+        let first = ring.entries.partition_point(|entry| entry.change.revision <= cursor);
+        ring.entries.get(first).map_or(self.published.max(cursor), |entry| entry.change.revision - 1)
     }
 
     fn ring(&mut self, kind: &'static Kind) -> &mut Ring {
@@ -250,12 +230,7 @@ impl Rings {
 impl Ring {
     fn append(&mut self, change: Arc<Change>, bytes: usize, now: Instant) {
         self.appended += bytes as u64;
-        self.entries.push_back(Entry {
-            change,
-            at: now,
-            bytes,
-            end: self.appended,
-        });
+        self.entries.push_back(Entry { change, at: now, bytes, end: self.appended });
     }
 
     fn close_slow(&mut self) {
@@ -280,3 +255,6 @@ impl Ring {
         entry.bytes
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,11 +58,7 @@ impl Shared {
     pub(crate) fn publish(&self, state: State, changes: &[Arc<Change>]) {
         let now = Instant::now();
         let revision = state.revision;
-        let freed = changes
-            .iter()
-            .filter_map(|c| c.old.as_ref())
-            .map(|old| old.bytes.len())
-            .sum();
+        let freed = changes.iter().filter_map(|c| c.old.as_ref()).map(|old| old.bytes.len()).sum();
         {
             let mut rings = self.rings();
             let before = self.state.swap(Arc::new(state));
@@ -79,10 +75,6 @@ impl Shared {
 
     /// `Err` with the reason once writes have stopped.
     pub(crate) fn health(&self) -> Result<(), Error> {
-        self.stopped.get().map_or(Ok(()), |reason| {
-            Err(Error::Unavailable {
-                reason: reason.clone(),
-            })
-        })
+        self.stopped.get().map_or(Ok(()), |reason| Err(Error::Unavailable { reason: reason.clone() }))
     }
 }

@@ -30,14 +30,8 @@ impl Row {
     /// Computes the index entries, which parses the object: done by the writer's task, not by the committer.
     pub(crate) fn new(object: Arc<Object>) -> Self {
         let entries = index::entries(object.key.kind, &object.value());
-        let entries: Vec<_> = entries
-            .into_iter()
-            .map(|(index, entry)| (index, Arc::from(entry)))
-            .collect();
-        Self {
-            object,
-            entries: (!entries.is_empty()).then(|| entries.into()),
-        }
+        let entries: Vec<_> = entries.into_iter().map(|(index, entry)| (index, Arc::from(entry))).collect();
+        Self { object, entries: (!entries.is_empty()).then(|| entries.into()) }
     }
 
     fn entries(&self) -> &[(Index, Arc<str>)] {
@@ -56,10 +50,7 @@ pub(crate) struct State {
 impl State {
     /// One object.
     pub(crate) fn get(&self, key: &Key) -> Option<&Arc<Object>> {
-        self.tables
-            .get(key.kind)?
-            .get(path(&key.namespace, &key.name).as_str())
-            .map(|row| &row.object)
+        self.tables.get(key.kind)?.get(path(&key.namespace, &key.name).as_str()).map(|row| &row.object)
     }
 
     /// The revision that wrote the object at `key`; 0 when there is none.
@@ -77,18 +68,14 @@ impl State {
             self.unindex(old, &place);
         }
         for (index, entry) in row.entries() {
-            self.index
-                .insert((*index, entry.clone(), place.clone()), row.object.clone());
+            self.index.insert((*index, entry.clone(), place.clone()), row.object.clone());
         }
         old.map(|row| row.object)
     }
 
     /// Takes an object away, and answers it.
     pub(crate) fn delete(&mut self, key: &Key) -> Option<Arc<Object>> {
-        let old = self
-            .tables
-            .get_mut(key.kind)?
-            .remove(path(&key.namespace, &key.name).as_str())?;
+        let old = self.tables.get_mut(key.kind)?.remove(path(&key.namespace, &key.name).as_str())?;
         self.unindex(&old, &place(key));
         Some(old.object)
     }
@@ -140,15 +127,5 @@ fn path(namespace: &str, name: &str) -> String {
 }
 
 fn place(key: &Key) -> Arc<str> {
-    [
-        key.kind.group,
-        "/",
-        key.kind.plural,
-        "\0",
-        &key.namespace,
-        "\0",
-        &key.name,
-    ]
-    .concat()
-    .into()
+    [key.kind.group, "/", key.kind.plural, "\0", &key.namespace, "\0", &key.name].concat().into()
 }

@@ -73,17 +73,17 @@ impl Store {
             .expect("an empty map is readable, and a test can start a thread")
     }
 
+    /// A store on an engine of a test's own.
+    #[cfg(test)]
+    pub(crate) fn on_engine(engine: Box<dyn Engine>) -> Self {
+        Self::on(engine, Origin::Memory(Uuid::nil())).expect("opens")
+    }
+
     /// Opens the store in `dir`, or creates one where there is none. Blocks: it reads everything.
     pub fn open(dir: &Path, options: Options) -> Result<Self, Error> {
         let files = Files::open(dir, &options)?;
         let engine = Box::new(Sled::open(&files.engine_path(), options.sync)?);
-        Self::on(
-            engine,
-            Origin::Disk {
-                files,
-                schema: options.schema,
-            },
-        )
+        Self::on(engine, Origin::Disk { files, schema: options.schema })
     }
 
     /// Which cluster this is: made with the store, the same ever after.
@@ -103,10 +103,9 @@ impl Store {
     /// Records, durably, that all objects follow the schema of [`Options::schema`]. Blocks.
     pub fn adopt_schema(&self) -> Result<(), Error> {
         match &self.0.origin {
-            Origin::Disk { files, schema } if self.schema_changed() => files.change(|format| Format {
-                schema: schema.clone(),
-                ..format
-            }),
+            Origin::Disk { files, schema } if self.schema_changed() => {
+                files.change(|format| Format { schema: schema.clone(), ..format })
+            }
             _ => Ok(()),
         }
     }
@@ -122,12 +121,7 @@ impl Store {
             .spawn(move || committer.run(&requests))
             .map_err(|e| Error::engine("start the committer of", e))?;
         let (queue, committer) = (Some(Mutex::new(queue)), Some(thread));
-        Ok(Self(Arc::new(Handle {
-            shared,
-            queue,
-            committer,
-            origin,
-        })))
+        Ok(Self(Arc::new(Handle { shared, queue, committer, origin })))
     }
 
     /// The newest snapshot. Contains only what is on disk, and lazy transactions.
@@ -144,10 +138,9 @@ impl Store {
         match kept {
             Some(state) => Ok(Snapshot(state)),
             None if newest.revision == revision => Ok(Snapshot(newest)),
-            None if newest.revision < revision => Err(Error::Future {
-                asked: revision,
-                newest: newest.revision,
-            }),
+            None if newest.revision < revision => {
+                Err(Error::Future { asked: revision, newest: newest.revision })
+            }
             None => {
                 // The newest may have been replaced between the two looks.
                 let history = shared.history();
@@ -155,10 +148,7 @@ impl Store {
                 history
                     .at(revision, Instant::now())
                     .map(Snapshot)
-                    .ok_or(Error::Expired {
-                        asked: revision,
-                        oldest,
-                    })
+                    .ok_or(Error::Expired { asked: revision, oldest })
             }
         }
     }
@@ -171,10 +161,7 @@ impl Store {
 
     /// Runs `f` on a snapshot, commits what it wrote if nothing it read by key has changed, reruns it otherwise.
     /// Returns once the commit is on disk and visible. Dropping the future does not take the commit back.
-    #[expect(
-        clippy::manual_async_fn,
-        reason = "that the future is `Send` is part of the contract"
-    )]
+    #[expect(clippy::manual_async_fn, reason = "that the future is `Send` is part of the contract")]
     pub fn update<T: Send, E: Send>(
         &self,
         f: impl Fn(&mut Tx<'_>) -> Result<T, E> + Send,
@@ -192,11 +179,7 @@ impl Store {
                         Verdict::Conflict => continue,
                     },
                 };
-                return Ok(Committed {
-                    revision,
-                    changed,
-                    value,
-                });
+                return Ok(Committed { revision, changed, value });
             }
             Err(UpdateError::Store(Error::Conflict))
         }
@@ -220,9 +203,7 @@ impl Store {
     async fn submit(&self, intent: Intent) -> Result<Verdict, Error> {
         self.health()?;
         let (answer, verdict) = oneshot::channel();
-        let gone = || Error::Unavailable {
-            reason: "the committer is gone".into(),
-        };
+        let gone = || Error::Unavailable { reason: "the committer is gone".into() };
         {
             let queue = self.0.queue.as_ref().ok_or_else(gone)?;
             let queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
@@ -263,10 +244,7 @@ fn load(engine: &mut dyn Engine) -> Result<(State, Revision), Error> {
         }
         Ok(())
     })?;
-    let nothing = Progress {
-        revision: FIRST - 1,
-        ceiling: FIRST - 1,
-    };
+    let nothing = Progress { revision: FIRST - 1, ceiling: FIRST - 1 };
     let Progress { revision, ceiling } = progress.unwrap_or(nothing);
     state.revision = revision.max(ceiling);
     Ok((state, ceiling))

@@ -33,22 +33,13 @@ pub(crate) struct Intent {
 impl Intent {
     /// Bytes that it writes.
     pub(crate) fn bytes(&self) -> usize {
-        self.writes
-            .iter()
-            .filter_map(|(_, row)| row.as_ref())
-            .map(|row| row.object.bytes.len())
-            .sum()
+        self.writes.iter().filter_map(|(_, row)| row.as_ref()).map(|row| row.object.bytes.len()).sum()
     }
 }
 
 impl<'a> Tx<'a> {
     pub(crate) fn new(snapshot: &'a Snapshot) -> Self {
-        Self {
-            snapshot,
-            reads: BTreeMap::new(),
-            writes: BTreeMap::new(),
-            lazy: false,
-        }
+        Self { snapshot, reads: BTreeMap::new(), writes: BTreeMap::new(), lazy: false }
     }
 
     /// Reads one object; the commit will check that it has not changed.
@@ -57,8 +48,7 @@ impl<'a> Tx<'a> {
             return written.clone();
         }
         let found = self.snapshot.get(key);
-        self.reads
-            .insert(key.clone(), found.as_ref().map_or(0, |object| object.revision));
+        self.reads.insert(key.clone(), found.as_ref().map_or(0, |object| object.revision));
         found
     }
 
@@ -85,12 +75,7 @@ impl<'a> Tx<'a> {
     /// What is left to commit; `None` when nothing changes. A write that changes nothing becomes a read: that nothing
     /// changes is true only as long as what was read is.
     pub(crate) fn finish(self) -> Result<Option<Intent>, Error> {
-        let Self {
-            snapshot,
-            mut reads,
-            writes,
-            lazy,
-        } = self;
+        let Self { snapshot, mut reads, writes, lazy } = self;
         let mut kept = Vec::with_capacity(writes.len());
         for (key, object) in writes {
             let old = snapshot.0.get(&key);
@@ -105,15 +90,8 @@ impl<'a> Tx<'a> {
             return Ok(None);
         }
         check_limits(&kept)?;
-        let writes = kept
-            .into_iter()
-            .map(|(key, object)| (key, object.map(Row::new)))
-            .collect();
-        Ok(Some(Intent {
-            reads: reads.into_iter().collect(),
-            writes,
-            lazy,
-        }))
+        let writes = kept.into_iter().map(|(key, object)| (key, object.map(Row::new))).collect();
+        Ok(Some(Intent { reads: reads.into_iter().collect(), writes, lazy }))
     }
 }
 
@@ -125,11 +103,7 @@ fn check_limits(writes: &[(Key, Option<Arc<Object>>)]) -> Result<(), Error> {
             writes.len()
         ));
     }
-    let bytes: usize = writes
-        .iter()
-        .filter_map(|(_, object)| object.as_ref())
-        .map(|o| o.bytes.len())
-        .sum();
+    let bytes: usize = writes.iter().filter_map(|(_, object)| object.as_ref()).map(|o| o.bytes.len()).sum();
     if bytes > MAX_BYTES {
         return refuse(format!(
             "it writes {bytes} bytes, and {MAX_BYTES} is the most; make the object smaller"

@@ -25,14 +25,7 @@ pub struct Watch {
 impl Watch {
     pub(crate) fn new(shared: Arc<Shared>, kind: &'static Kind, from: Revision) -> Result<Self, Error> {
         let (id, wake) = shared.rings().join(kind, from)?;
-        Ok(Self {
-            shared,
-            kind,
-            id,
-            wake,
-            cursor: from,
-            taken: VecDeque::new(),
-        })
+        Ok(Self { shared, kind, id, wake, cursor: from, taken: VecDeque::new() })
     }
 
     /// The next change, in revision order. `None` when the watcher was too slow (1 MiB of backlog) or the store closed.

@@ -15,10 +15,7 @@ fn write(path: &Path, text: &str) {
 fn refused(path: &Path, words: &str) {
     let said = open(path).expect_err("refused");
     assert!(said.contains(words), "{said}");
-    assert!(
-        said.contains(&path.display().to_string()),
-        "names the directory: {said}"
-    );
+    assert!(said.contains(&path.display().to_string()), "names the directory: {said}");
 }
 
 fn format(path: &Path) -> serde_json::Value {
@@ -44,10 +41,7 @@ fn the_table() {
     // Newer, then unreadable.
     let good = fs::read_to_string(path.join("FORMAT")).expect("is there");
     write(&path.join("FORMAT"), r#"{"format": 2}"#);
-    refused(
-        path,
-        "written by a newer Orlop (format 2; this one reads up to 1): start that newer Orlop",
-    );
+    refused(path, "written by a newer Orlop (format 2; this one reads up to 1): start that newer Orlop");
     write(&path.join("FORMAT"), &good[..good.len() / 2]);
     refused(path, "its FORMAT file cannot be read");
 
@@ -60,18 +54,12 @@ fn the_table() {
     fs::rename(dir.path().join("aside"), path.join("sled-1")).expect("renames");
     fs::remove_file(path.join("FORMAT")).expect("removes");
     write(&path.join("sled-1").join("db"), &"x".repeat(100_000));
-    refused(
-        path,
-        "sled-1 holds data, but the FORMAT file beside it is missing",
-    );
+    refused(path, "sled-1 holds data, but the FORMAT file beside it is missing");
 
     // Missing, and foreign files are there.
     let foreign = tempfile::tempdir().expect("a directory");
     write(&foreign.path().join("letter.txt"), "dear");
-    refused(
-        foreign.path(),
-        "it is not empty and not a store (letter.txt is in it)",
-    );
+    refused(foreign.path(), "it is not empty and not a store (letter.txt is in it)");
     assert!(foreign.path().join("letter.txt").exists());
 }
 
@@ -91,11 +79,7 @@ fn a_creation_that_was_cut_off_anywhere_is_begun_again() {
                     continue;
                 }
                 let bytes = fs::read(from).expect("is there");
-                let kept = if torn && n + 1 == cut {
-                    bytes.len() / 2
-                } else {
-                    bytes.len()
-                };
+                let kept = if torn && n + 1 == cut { bytes.len() / 2 } else { bytes.len() };
                 fs::write(&to, &bytes[..kept]).expect("writes");
             }
             open(dir.path()).unwrap_or_else(|e| panic!("{cut} {torn}: {e}"));
@@ -108,10 +92,7 @@ fn a_creation_that_was_cut_off_anywhere_is_begun_again() {
 fn a_directory_in_use_is_refused_with_the_pid() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = open(dir.path()).expect("creates");
-    refused(
-        dir.path(),
-        &format!("another process (pid {}) is using it", std::process::id()),
-    );
+    refused(dir.path(), &format!("another process (pid {}) is using it", std::process::id()));
     drop(store);
     open(dir.path()).expect("free again");
 }
@@ -120,10 +101,7 @@ fn a_directory_in_use_is_refused_with_the_pid() {
 fn another_schema_is_noticed_until_it_is_adopted() {
     let dir = tempfile::tempdir().expect("a directory");
     let open = |schema: &str| {
-        let options = Options {
-            schema: schema.to_owned(),
-            ..Options::default()
-        };
+        let options = Options { schema: schema.to_owned(), ..Options::default() };
         Store::open(dir.path(), options).expect("opens")
     };
     assert!(!open("one").schema_changed());

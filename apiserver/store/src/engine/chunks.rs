@@ -63,11 +63,7 @@ impl Large {
             }
             _ => 0,
         };
-        let before = if pieces == 0 {
-            self.0.remove(&key)
-        } else {
-            self.0.insert(key.clone(), pieces)
-        };
+        let before = if pieces == 0 { self.0.remove(&key) } else { self.0.insert(key.clone(), pieces) };
         out.extend((pieces..before.unwrap_or(0)).map(|n| (piece_key(&key, n), None)));
         let stored = value.map(|value| match pieces {
             0 => [&[WHOLE], &*value].concat(),
@@ -84,13 +80,7 @@ mod tests {
 
     fn write(large: &mut Large, size: Option<usize>) -> Vec<RawOp> {
         let mut out = Vec::new();
-        large.write(
-            Op {
-                key: "o/k".into(),
-                value: size.map(|n| vec![7; n]),
-            },
-            &mut out,
-        );
+        large.write(Op { key: "o/k".into(), value: size.map(|n| vec![7; n]) }, &mut out);
         out
     }
 
@@ -111,20 +101,9 @@ mod tests {
         for (size, written, removed) in table {
             let ops = write(&mut large, size);
             let (last, pieces) = ops.split_last().expect("the key itself");
-            assert_eq!(
-                pieces.iter().filter(|(_, value)| value.is_some()).count(),
-                written,
-                "{size:?}"
-            );
-            assert_eq!(
-                pieces.iter().filter(|(_, value)| value.is_none()).count(),
-                removed,
-                "{size:?}"
-            );
-            assert!(
-                ops.iter()
-                    .all(|(_, value)| value.as_ref().is_none_or(|v| v.len() <= PIECE + 1))
-            );
+            assert_eq!(pieces.iter().filter(|(_, value)| value.is_some()).count(), written, "{size:?}");
+            assert_eq!(pieces.iter().filter(|(_, value)| value.is_none()).count(), removed, "{size:?}");
+            assert!(ops.iter().all(|(_, value)| value.as_ref().is_none_or(|v| v.len() <= PIECE + 1)));
             match (size, &last.1) {
                 (None, None) => {}
                 (Some(_), Some(stored)) if written > 0 => {

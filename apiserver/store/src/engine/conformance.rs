@@ -73,9 +73,7 @@ fn check(steps: Vec<Step>, mut open: impl FnMut() -> Box<dyn Engine>) {
 
 fn open_sled(path: &Path) -> Box<dyn Engine> {
     let sled = Sled::open(path, Sync::Data).expect("opens");
-    let blobs = std::fs::read_dir(path.join("blobs"))
-        .expect("sled makes it")
-        .count();
+    let blobs = std::fs::read_dir(path.join("blobs")).expect("sled makes it").count();
     assert_eq!(blobs, 0, "sled never syncs what it puts into files of their own");
     Box::new(sled)
 }

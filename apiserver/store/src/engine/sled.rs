@@ -53,12 +53,7 @@ impl Sled {
         let tree = open_patiently(&config, path)?;
         let data_path = path.join("db");
         let data = File::open(&data_path).map_err(failed("open", &data_path))?;
-        Ok(Self {
-            tree,
-            data,
-            large: Large::default(),
-            sync,
-        })
+        Ok(Self { tree, data, large: Large::default(), sync })
     }
 
     /// Makes an empty engine that outlives a power cut, the names of its files included.
@@ -67,9 +62,7 @@ impl Sled {
         made.flush()?;
         for entry in std::fs::read_dir(path).map_err(failed("read", path))? {
             let path = entry.map_err(failed("read", path))?.path();
-            File::open(&path)
-                .and_then(|file| file.sync_all())
-                .map_err(failed("sync", &path))?;
+            File::open(&path).and_then(|file| file.sync_all()).map_err(failed("sync", &path))?;
         }
         sync_directory(path)
     }
@@ -113,9 +106,7 @@ impl Engine for Sled {
                 None => batch.remove(key),
             }
         }
-        self.tree
-            .apply_batch(batch)
-            .map_err(|e| Error::engine("write", e))
+        self.tree.apply_batch(batch).map_err(|e| Error::engine("write", e))
     }
 
     fn sync(&mut self) -> Result<(), Error> {
@@ -130,10 +121,7 @@ impl Engine for Sled {
 fn join_pieces(tree: &sled::Db, key: &str, count: u32) -> Result<Option<Vec<u8>>, Error> {
     let mut value = Vec::with_capacity(count as usize * chunks::PIECE);
     for n in 0..count {
-        match tree
-            .get(chunks::piece_key(key, n))
-            .map_err(|e| Error::engine("read", e))?
-        {
+        match tree.get(chunks::piece_key(key, n)).map_err(|e| Error::engine("read", e))? {
             Some(piece) => value.extend_from_slice(&piece),
             None => return Ok(None),
         }
@@ -148,10 +136,7 @@ fn remove_drafts(path: &Path) -> Result<(), Error> {
     };
     for entry in entries {
         let path = entry.map_err(failed("read", path))?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "generating")
-        {
+        if path.extension().is_some_and(|extension| extension == "generating") {
             std::fs::remove_file(&path).map_err(failed("remove", &path))?;
         }
     }
@@ -176,10 +161,8 @@ fn open_patiently(config: &sled::Config, path: &Path) -> Result<sled::Db, Error>
 }
 
 fn damaged(path: &Path, why: &str) -> Error {
-    let why = format!(
-        "{}: {why}: if the disk is sound, restore the store's directory from a copy",
-        path.display()
-    );
+    let why =
+        format!("{}: {why}: if the disk is sound, restore the store's directory from a copy", path.display());
     Error::engine("open", why)
 }
 

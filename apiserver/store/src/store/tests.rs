@@ -8,7 +8,6 @@ use std::{
 use orlop_objects::{Key, Kind, Object, index::Index, kind};
 use serde_json::json;
 
-use super::Origin;
 use crate::{Committed, Error, Options, Store, Tx, UpdateError, engine::memory::Memory};
 
 /// Something that a store can be opened on again and again.
@@ -20,9 +19,7 @@ enum Disk {
 impl Disk {
     fn open(&self) -> Store {
         match self {
-            Self::Memory(memory) => {
-                Store::on(Box::new(memory.clone()), Origin::Memory(uuid::Uuid::nil())).expect("opens")
-            }
+            Self::Memory(memory) => Store::on_engine(Box::new(memory.clone())),
             Self::Sled(dir) => Store::open(&dir.path().join("store"), Options::default()).expect("opens"),
         }
     }
@@ -80,17 +77,11 @@ fn key(name: &str) -> Key {
 }
 
 fn text(object: &Object) -> String {
-    object.value()["data"]["text"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned()
+    object.value()["data"]["text"].as_str().unwrap_or_default().to_owned()
 }
 
 async fn update<T: Send>(store: &Store, f: impl Fn(&mut Tx<'_>) -> T + Send) -> Committed<T> {
-    store
-        .update(move |tx| Ok::<_, Infallible>(f(tx)))
-        .await
-        .expect("no conflict, no limit")
+    store.update(move |tx| Ok::<_, Infallible>(f(tx))).await.expect("no conflict, no limit")
 }
 
 async fn put(store: &Store, name: &str, text: &str) -> u64 {
@@ -114,10 +105,7 @@ async fn a_transaction_reads_its_own_writes_and_the_snapshot_does_not(disk: &Dis
     let store = disk.open();
     let seen = update(&store, |tx| {
         tx.put(map("a", "1"));
-        (
-            tx.get(&key("a")).is_some(),
-            tx.snapshot().get(&key("a")).is_some(),
-        )
+        (tx.get(&key("a")).is_some(), tx.snapshot().get(&key("a")).is_some())
     });
     assert_eq!(seen.await.value, (true, false));
     let deleted = update(&store, |tx| {
@@ -154,10 +142,7 @@ async fn limits_are_refused_in_words(disk: &Disk) {
             Ok::<_, Infallible>(())
         })
         .await;
-    for (result, words) in [
-        (too_large, "1048576 is the most"),
-        (two, "configmaps n/a and configmaps n/b"),
-    ] {
+    for (result, words) in [(too_large, "1048576 is the most"), (two, "configmaps n/a and configmaps n/b")] {
         match result {
             Err(UpdateError::Store(Error::Limits { reason })) => assert!(reason.contains(words), "{reason}"),
             other => panic!("{other:?}"),
@@ -177,9 +162,7 @@ async fn a_transaction_that_always_loses_ends_in_conflict(disk: &Disk) {
         let other = store.clone();
         std::thread::scope(|scope| {
             scope.spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .build()
-                    .expect("a runtime");
+                let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
                 runtime.block_on(put(&other, "a", &format!("other {run}")));
             });
         });
@@ -199,9 +182,7 @@ async fn increments_of_many_tasks_all_count(disk: &Disk) {
             let mut done = 0;
             while done < 25 {
                 let result = store.update(|tx| {
-                    let n: u64 = tx
-                        .get(&key("a"))
-                        .map_or(0, |o| text(&o).parse().expect("a number"));
+                    let n: u64 = tx.get(&key("a")).map_or(0, |o| text(&o).parse().expect("a number"));
                     tx.put(map("a", &(n + 1).to_string()));
                     Ok::<_, Infallible>(())
                 });
@@ -232,9 +213,7 @@ async fn lists_are_in_key_order_and_can_be_continued(disk: &Disk) {
     let snapshot = store.snapshot();
     let list = |namespace, after| -> Vec<String> {
         let found = snapshot.list(&kind::CONFIG_MAP, namespace, after);
-        found
-            .map(|o| format!("{}/{}", o.key.namespace, o.key.name))
-            .collect()
+        found.map(|o| format!("{}/{}", o.key.namespace, o.key.name)).collect()
     };
     assert_eq!(list(None, None), ["a/x", "a/y", "a-b/x", "b/a", "b/x"]);
     assert_eq!(list(None, Some(("a", "x"))), ["a/y", "a-b/x", "b/a", "b/x"]);
@@ -254,21 +233,11 @@ async fn a_past_revision_is_kept_for_a_while(disk: &Disk) {
     for n in 0..100 {
         put(&store, "a", &format!("more {n}")).await;
     }
-    let text_at = |revision| {
-        store
-            .snapshot_at(revision)
-            .map(|s| s.get(&key("a")).map(|o| text(&o)))
-    };
-    assert_eq!(
-        text_at(first).expect("a continue token names it"),
-        Some("1".to_owned())
-    );
+    let text_at = |revision| store.snapshot_at(revision).map(|s| s.get(&key("a")).map(|o| text(&o)));
+    assert_eq!(text_at(first).expect("a continue token names it"), Some("1".to_owned()));
     assert!(matches!(text_at(second), Err(Error::Expired { asked: 1001, .. })));
     let newest = store.snapshot().revision();
-    assert_eq!(
-        text_at(newest - 63).expect("one of the last 64"),
-        Some("more 36".to_owned())
-    );
+    assert_eq!(text_at(newest - 63).expect("one of the last 64"), Some("more 36".to_owned()));
     assert!(matches!(text_at(newest + 1), Err(Error::Future { .. })));
 }
 
@@ -299,34 +268,15 @@ async fn a_watch_sees_every_change_and_bookmarks_move_with_other_kinds(disk: &Di
     update(&store, |tx| tx.delete(&key("a"))).await;
     let change = watch.next().await.expect("open");
     assert_eq!(
-        (
-            change.revision,
-            change.old.map(|o| text(&o)),
-            change.new.map(|o| text(&o))
-        ),
+        (change.revision, change.old.map(|o| text(&o)), change.new.map(|o| text(&o))),
         (1002, Some("1".into()), Some("2".into()))
     );
     assert_eq!(watch.seen(), 1002);
     let change = watch.next().await.expect("open");
-    assert_eq!(
-        (change.revision, change.old.is_some(), change.new.is_some()),
-        (1003, true, false)
-    );
+    assert_eq!((change.revision, change.old.is_some(), change.new.is_some()), (1003, true, false));
     assert_eq!(watch.seen(), 1003);
-    assert!(matches!(
-        store.watch(&kind::CONFIG_MAP, 998),
-        Err(Error::Expired {
-            asked: 998,
-            oldest: 999
-        })
-    ));
-    assert!(matches!(
-        store.watch(&kind::CONFIG_MAP, 1004),
-        Err(Error::Future {
-            asked: 1004,
-            newest: 1003
-        })
-    ));
+    assert!(matches!(store.watch(&kind::CONFIG_MAP, 998), Err(Error::Expired { asked: 998, oldest: 999 })));
+    assert!(matches!(store.watch(&kind::CONFIG_MAP, 1004), Err(Error::Future { asked: 1004, newest: 1003 })));
     drop(store);
     assert!(watch.next().await.is_none());
 }
@@ -376,37 +326,24 @@ async fn revisions_never_go_back(disk: &Disk) {
             newest = revision;
         }
     }
-    assert_eq!(
-        disk.open().snapshot().revision(),
-        newest,
-        "a clean close leaves no gap"
-    );
+    assert_eq!(disk.open().snapshot().revision(), newest, "a clean close leaves no gap");
 }
 
 async fn indexes_follow_owners(disk: &Disk) {
     let owned = |name: &str, owners: &[&str]| {
-        let owners: Vec<_> = owners
-            .iter()
-            .map(|uid| json!({"uid": uid, "kind": "Pod", "name": "p"}))
-            .collect();
+        let owners: Vec<_> =
+            owners.iter().map(|uid| json!({"uid": uid, "kind": "Pod", "name": "p"})).collect();
         let value = json!({"metadata": {"name": name, "namespace": "n", "ownerReferences": owners}});
         Object::from_value(&kind::CONFIG_MAP, &value).expect("has metadata")
     };
     let store = disk.open();
-    for (name, owners) in [
-        ("a", vec!["u1", "u2"]),
-        ("b", vec!["u2"]),
-        ("c", vec![]),
-        ("b", vec!["u1", "u22"]),
-    ] {
+    for (name, owners) in
+        [("a", vec!["u1", "u2"]), ("b", vec!["u2"]), ("c", vec![]), ("b", vec!["u1", "u22"])]
+    {
         update(&store, |tx| tx.put(owned(name, &owners))).await;
     }
     let found = |store: &Store, prefix: &str| -> Vec<String> {
-        store
-            .snapshot()
-            .indexed(Index::ByOwner, prefix)
-            .map(|o| o.key.name.clone())
-            .collect()
+        store.snapshot().indexed(Index::ByOwner, prefix).map(|o| o.key.name.clone()).collect()
     };
     let expected: Vec<(&str, Vec<&str>)> = vec![
         ("u1", vec!["a", "b"]),
@@ -437,10 +374,7 @@ async fn lazy_changes_are_visible_at_once_and_flushed_with_the_next(disk: &Disk)
     assert_eq!(watch.next().await.map(|change| change.revision), Some(1000));
     put(&store, "b", "not lazy").await;
     drop(store);
-    assert_eq!(
-        disk.open().snapshot().list(&kind::CONFIG_MAP, None, None).count(),
-        2
-    );
+    assert_eq!(disk.open().snapshot().list(&kind::CONFIG_MAP, None, None).count(), 2);
 }
 
 async fn batches_keep_the_order_of_revisions(disk: &Disk) {
@@ -465,11 +399,7 @@ async fn batches_keep_the_order_of_revisions(disk: &Disk) {
         task.await.expect("no panic");
     }
     let snapshot = store.snapshot();
-    assert!(
-        snapshot
-            .list(&kind::CONFIG_MAP, None, None)
-            .all(|object| text(object) == "9")
-    );
+    assert!(snapshot.list(&kind::CONFIG_MAP, None, None).all(|object| text(object) == "9"));
 }
 
 async fn a_deleted_object_can_be_made_again(disk: &Disk) {

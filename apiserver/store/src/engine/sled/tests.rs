@@ -15,11 +15,7 @@ fn open(path: &Path) -> Sled {
 }
 
 fn put(sled: &mut Sled, key: usize, size: usize) {
-    sled.apply(vec![Op {
-        key: format!("o/{key:05}"),
-        value: Some(vec![7; size]),
-    }])
-    .expect("writes");
+    sled.apply(vec![Op { key: format!("o/{key:05}"), value: Some(vec![7; size]) }]).expect("writes");
 }
 
 fn blobs(path: &Path) -> usize {
@@ -39,11 +35,7 @@ fn no_page_ever_becomes_a_file_of_its_own() {
         assert_eq!(blobs(dir.path()), 0, "round {round}");
     }
     for key in (0..150).filter(|key| key % 5 != 0) {
-        sled.apply(vec![Op {
-            key: format!("o/{key:05}"),
-            value: None,
-        }])
-        .expect("writes");
+        sled.apply(vec![Op { key: format!("o/{key:05}"), value: None }]).expect("writes");
     }
     put(&mut sled, 1000, 1 << 20);
     put(&mut sled, 3, 500_000);
