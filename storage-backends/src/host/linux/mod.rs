@@ -19,7 +19,10 @@ mod mountinfo;
 mod mounts;
 pub(crate) mod program;
 mod remove;
+mod runtime;
 mod superblock;
+
+pub use runtime::{LinuxRuntime, RuntimeConfig};
 
 /// The machine that this process runs on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,11 +31,7 @@ pub struct Linux;
 /// Says what was being done to which path when the kernel said no.
 fn failed(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> Error {
     let object = path.display().to_string();
-    move |error| Error {
-        operation,
-        object: object.clone(),
-        source: Cause::Os(error),
-    }
+    move |error| Error { operation, object: object.clone(), source: Cause::Os(error) }
 }
 
 impl Host for Linux {
