@@ -10,6 +10,7 @@ use std::{
 };
 
 pub mod fake;
+pub mod faulty;
 pub mod linux;
 pub mod options;
 mod runtime;

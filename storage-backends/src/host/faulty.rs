@@ -1,0 +1,283 @@
+//! Faults as data: [`Faulty`] wraps a machine, counts its effects, and fails or dies where a plan says so.
+//!
+//! ```text
+//! mount: off, error(EBUSY)            the first mount works, the second fails, all others work
+//! unmount: 2*off, 3*error(EIO)
+//! crash before 4                      dies instead of carrying out the 4th effect
+//! crash after 4; mount: error(EIO)    dies after the 4th; rules are joined by semicolons
+//! ```
+//!
+//! Once it has died, every call answers [`Cause::Crashed`] and does nothing, looks included: the layers above unwind
+//! as a dead process would, and the wrapped machine keeps its state for the next one.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use nix::errno::Errno;
+
+use super::{
+    Cause, Container, ContainerRequest, Error, FileInfo, FsType, Host, LoopDevice, MountEntry, MountRequest,
+    Namespace, Probe, Result, Runtime, Space,
+};
+
+mod plan;
+
+pub use plan::{Plan, PlanError};
+
+/// A machine with faults.
+#[derive(Debug)]
+pub struct Faulty<H> {
+    inner: H,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    plan: Plan,
+    effects: Vec<&'static str>,
+    calls: BTreeMap<&'static str, usize>,
+    crashed: bool,
+}
+
+impl<H> Faulty<H> {
+    /// Wraps a machine.
+    pub fn new(inner: H, plan: Plan) -> Self {
+        let state = State { plan, effects: Vec::new(), calls: BTreeMap::new(), crashed: false };
+        Self { inner, state: Mutex::new(state) }
+    }
+
+    /// The wrapped machine.
+    pub fn inner(&self) -> &H {
+        &self.inner
+    }
+
+    /// Names of the effects that were begun, in their order.
+    pub fn effects(&self) -> Vec<&'static str> {
+        self.state().effects.clone()
+    }
+
+    /// Whether the plan has let it die.
+    pub fn crashed(&self) -> bool {
+        self.state().crashed
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look<T>(&self, name: &'static str, object: &Path, look: impl FnOnce(&H) -> Result<T>) -> Result<T> {
+        self.rule(name, object)?;
+        look(&self.inner)
+    }
+
+    /// One effect: dies before or after it, or fails instead of it, when the plan says so.
+    fn effect<T>(
+        &self,
+        name: &'static str,
+        object: &Path,
+        effect: impl FnOnce(&H) -> Result<T>,
+    ) -> Result<T> {
+        let number = {
+            let mut state = self.state();
+            if state.crashed {
+                return Err(crashed(name, object));
+            }
+            state.effects.push(name);
+            state.effects.len()
+        };
+        if self.state().plan.before() == Some(number) {
+            self.state().crashed = true;
+            return Err(crashed(name, object));
+        }
+        self.rule(name, object)?;
+        let answer = effect(&self.inner);
+        if self.state().plan.after() == Some(number) {
+            self.state().crashed = true;
+            return Err(crashed(name, object));
+        }
+        answer
+    }
+
+    fn rule(&self, name: &'static str, object: &Path) -> Result<()> {
+        let mut state = self.state();
+        if state.crashed {
+            return Err(crashed(name, object));
+        }
+        let call = state.calls.entry(name).or_default();
+        let number = *call;
+        *call += 1;
+        match state.plan.at(name, number) {
+            None => Ok(()),
+            Some(errno) => Err(failed(name, object, Cause::Os(Errno::from_raw(errno).into()))),
+        }
+    }
+}
+
+fn failed(operation: &'static str, object: &Path, source: Cause) -> Error {
+    Error { operation, object: object.display().to_string(), source }
+}
+
+fn crashed(operation: &'static str, object: &Path) -> Error {
+    failed(operation, object, Cause::Crashed)
+}
+
+impl<H: Host> Host for Faulty<H> {
+    fn create_sparse(&self, path: &Path, bytes: u64) -> Result<()> {
+        self.effect("create_sparse", path, |inner| inner.create_sparse(path, bytes))
+    }
+
+    fn allocate(&self, path: &Path, bytes: u64) -> Result<()> {
+        self.effect("allocate", path, |inner| inner.allocate(path, bytes))
+    }
+
+    fn sync_file(&self, path: &Path) -> Result<()> {
+        self.effect("sync_file", path, |inner| inner.sync_file(path))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        self.effect("rename", to, |inner| inner.rename(from, to))
+    }
+
+    fn remove_file(&self, path: &Path) -> Result<()> {
+        self.effect("remove_file", path, |inner| inner.remove_file(path))
+    }
+
+    fn create_dir(&self, path: &Path) -> Result<()> {
+        self.effect("create_dir", path, |inner| inner.create_dir(path))
+    }
+
+    fn remove_dir(&self, path: &Path) -> Result<()> {
+        self.effect("remove_dir", path, |inner| inner.remove_dir(path))
+    }
+
+    fn remove_tree(&self, path: &Path) -> Result<()> {
+        self.effect("remove_tree", path, |inner| inner.remove_tree(path))
+    }
+
+    fn file(&self, path: &Path) -> Result<Option<FileInfo>> {
+        self.look("file", path, |inner| inner.file(path))
+    }
+
+    fn canonical(&self, path: &Path) -> Result<Option<PathBuf>> {
+        self.look("canonical", path, |inner| inner.canonical(path))
+    }
+
+    fn list_dir(&self, path: &Path) -> Result<Vec<String>> {
+        self.look("list_dir", path, |inner| inner.list_dir(path))
+    }
+
+    fn space(&self, path: &Path) -> Result<Space> {
+        self.look("space", path, |inner| inner.space(path))
+    }
+
+    fn make_filesystem(&self, path: &Path, fs_type: FsType, uuid: &str) -> Result<()> {
+        self.effect("make_filesystem", path, |inner| inner.make_filesystem(path, fs_type, uuid))
+    }
+
+    fn probe(&self, path: &Path) -> Result<Probe> {
+        self.look("probe", path, |inner| inner.probe(path))
+    }
+
+    fn attach_loop(&self, file: &Path, read_only: bool) -> Result<LoopDevice> {
+        self.effect("attach_loop", file, |inner| inner.attach_loop(file, read_only))
+    }
+
+    fn loops(&self) -> Result<Vec<LoopDevice>> {
+        self.look("loops", Path::new("*"), Host::loops)
+    }
+
+    fn detach_loop(&self, device: &Path) -> Result<()> {
+        self.effect("detach_loop", device, |inner| inner.detach_loop(device))
+    }
+
+    fn mounts(&self) -> Result<Vec<MountEntry>> {
+        self.look("mounts", Path::new("*"), Host::mounts)
+    }
+
+    fn mount(&self, request: &MountRequest) -> Result<()> {
+        let (MountRequest::Device { target, .. }
+        | MountRequest::Bind { target, .. }
+        | MountRequest::Overlay { target, .. }
+        | MountRequest::Tmpfs { target, .. }) = request;
+        self.effect("mount", target, |inner| inner.mount(request))
+    }
+
+    fn unmount(&self, target: &Path) -> Result<()> {
+        self.effect("unmount", target, |inner| inner.unmount(target))
+    }
+}
+
+impl<H: Runtime> Runtime for Faulty<H> {
+    fn pin_namespaces(&self, dir: &Path, namespaces: &[Namespace], hostname: &str) -> Result<()> {
+        self.effect("pin_namespaces", dir, |inner| inner.pin_namespaces(dir, namespaces, hostname))
+    }
+
+    fn unpin_namespaces(&self, dir: &Path) -> Result<()> {
+        self.effect("unpin_namespaces", dir, |inner| inner.unpin_namespaces(dir))
+    }
+
+    fn create(&self, request: &ContainerRequest) -> Result<()> {
+        self.effect("create", Path::new(&request.id), |inner| inner.create(request))
+    }
+
+    fn start(&self, id: &str) -> Result<()> {
+        self.effect("start", Path::new(id), |inner| inner.start(id))
+    }
+
+    fn signal(&self, id: &str, signal: i32) -> Result<()> {
+        self.effect("signal", Path::new(id), |inner| inner.signal(id, signal))
+    }
+
+    fn delete(&self, id: &str) -> Result<()> {
+        self.effect("delete", Path::new(id), |inner| inner.delete(id))
+    }
+
+    fn forget_exit(&self, id: &str) -> Result<()> {
+        self.effect("forget_exit", Path::new(id), |inner| inner.forget_exit(id))
+    }
+
+    fn containers(&self) -> Result<Vec<Container>> {
+        self.look("containers", Path::new("*"), Runtime::containers)
+    }
+
+    fn wait_for_exit(&self, timeout: Duration) -> Result<()> {
+        self.look("wait_for_exit", Path::new("*"), |inner| inner.wait_for_exit(timeout))
+    }
+
+    fn boot_id(&self) -> Result<String> {
+        self.look("boot_id", Path::new("*"), Runtime::boot_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::fake::Fake, *};
+
+    #[test]
+    fn dies_before_or_after_an_effect_and_stays_dead() {
+        for (plan, made) in [("crash before 2", false), ("crash after 2", true)] {
+            let fake = Fake::default();
+            let host = Faulty::new(fake.clone(), plan.parse().unwrap());
+            host.create_dir(Path::new("/a")).unwrap();
+            assert!(!host.crashed());
+            let error = host.create_dir(Path::new("/b")).unwrap_err();
+            assert!(matches!(error.source, Cause::Crashed));
+            assert!(host.crashed());
+            assert_eq!(fake.file(Path::new("/b")).unwrap().is_some(), made);
+            assert!(matches!(host.file(Path::new("/a")).unwrap_err().source, Cause::Crashed));
+            host.create_dir(Path::new("/c")).unwrap_err();
+            assert_eq!(host.effects(), ["create_dir", "create_dir"]);
+        }
+    }
+
+    #[test]
+    fn fails_as_planned() {
+        let host = Faulty::new(Fake::default(), "create_dir: off, 2*error(EIO)".parse().unwrap());
+        let answers: Vec<bool> = (0..4).map(|_| host.create_dir(Path::new("/a")).is_ok()).collect();
+        assert_eq!(answers, [true, false, false, true]);
+    }
+}
