@@ -3,6 +3,9 @@
 //! One document for each group and version: [`paths`] says which requests there are, [`schemas`] what objects look like.
 //! Must not know: requests, stored objects; it is the same in every Orlop of one build.
 
+mod leaves;
+mod operation;
+mod parameters;
 mod paths;
 mod schemas;
 #[cfg(test)]
@@ -16,16 +19,15 @@ use orlop_objects::{kind, schema::table};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
+
 /// Documents by path, each built when it is first asked for.
 static DOCUMENTS: LazyLock<BTreeMap<String, OnceLock<Arc<[u8]>>>> =
     LazyLock::new(|| resources().map(|r| (r.document(), OnceLock::new())).collect());
 
 /// The table and this build decide what the documents say, so their hash stands for the documents'.
 static HASH: LazyLock<String> = LazyLock::new(|| {
-    let digest = Sha256::new()
-        .chain_update(env!("CARGO_PKG_VERSION"))
-        .chain_update(table::text())
-        .finalize();
+    let digest = Sha256::new().chain_update(env!("CARGO_PKG_VERSION")).chain_update(table::text()).finalize();
     digest.iter().fold(String::new(), |mut text, byte| {
         // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02X}");
@@ -36,19 +38,14 @@ static HASH: LazyLock<String> = LazyLock::new(|| {
 /// `/openapi/v3`: the documents there are, with a hash in each address.
 pub fn index() -> Value {
     let address = |path: &String| json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={}", *HASH)});
-    let paths: Map<String, Value> = DOCUMENTS
-        .keys()
-        .map(|path| (path.clone(), address(path)))
-        .collect();
+    let paths: Map<String, Value> = DOCUMENTS.keys().map(|path| (path.clone(), address(path))).collect();
     json!({"paths": paths})
 }
 
 /// One document by its path (`api/v1`, `apis/storage.k8s.io/v1`); built on first use, then kept.
 pub fn document(path: &str) -> Option<Arc<[u8]>> {
     let document = DOCUMENTS.get(path)?;
-    Some(Arc::clone(
-        document.get_or_init(|| build(path).to_string().into_bytes().into()),
-    ))
+    Some(Arc::clone(document.get_or_init(|| build(path).to_string().into_bytes().into())))
 }
 
 fn build(path: &str) -> Value {
@@ -117,22 +114,14 @@ impl Resource {
 
     /// `CoreV1`, `StorageV1`: the group and version within names of operations.
     fn title(&self) -> String {
-        let group = self
-            .group
-            .split('.')
-            .next()
-            .filter(|g| !g.is_empty())
-            .unwrap_or("core");
+        let group = self.group.split('.').next().filter(|g| !g.is_empty()).unwrap_or("core");
         format!("{}{}", capital(group), capital(self.version))
     }
 }
 
 fn capital(word: &str) -> String {
     let mut letters = word.chars();
-    letters
-        .next()
-        .map(|first| first.to_uppercase().chain(letters).collect())
-        .unwrap_or_default()
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 fn reference(name: &str) -> Value {

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 #[cfg(test)]
 use std::collections::BTreeSet;
 
-use orlop_objects::schema::table::{self, Field, Leaf, Shape, Type};
+use orlop_objects::schema::table::{self, Field, Shape, Type};
 use serde_json::{Map, Value, json};
 
-use super::{Resource, reference};
+use super::{META, Resource, leaves, reference};
 
-const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 /// Bodies and answers that every document's operations name.
 const COMMON: [&str; 2] = ["DeleteOptions", "Status"];
 
@@ -22,7 +21,7 @@ pub(super) fn all(resources: &[Resource]) -> Value {
         out.insert(ty.name.to_owned(), object(ty, &gvks));
     }
     out.extend(resources.iter().map(|r| (format!("{}List", r.schema), list(r))));
-    out.extend(leaves().into_iter().map(|(name, schema)| (name.to_owned(), schema)));
+    out.extend(leaves::named().into_iter().map(|(name, schema)| (name.to_owned(), schema)));
     Value::Object(out)
 }
 
@@ -135,64 +134,8 @@ fn shape(shape_: &Shape) -> Value {
         Shape::Object(ty) => reference(ty.get().name),
         Shape::List(item) => json!({"type": "array", "items": shape(item)}),
         Shape::Map(item) => json!({"type": "object", "additionalProperties": shape(item)}),
-        Shape::Leaf(leaf) => leaf_schema(*leaf),
+        Shape::Leaf(leaf) => leaves::inline(*leaf),
     }
-}
-
-fn leaf_schema(leaf: Leaf) -> Value {
-    match leaf {
-        Leaf::String => json!({"type": "string"}),
-        Leaf::Boolean => json!({"type": "boolean"}),
-        Leaf::Int32 => json!({"type": "integer", "format": "int32"}),
-        Leaf::Int64 => json!({"type": "integer", "format": "int64"}),
-        Leaf::Double => json!({"type": "number", "format": "double"}),
-        Leaf::Bytes => json!({"type": "string", "format": "byte"}),
-        Leaf::Quantity => reference("io.k8s.apimachinery.pkg.api.resource.Quantity"),
-        Leaf::Time => reference(&format!("{META}.Time")),
-        Leaf::MicroTime => reference(&format!("{META}.MicroTime")),
-        Leaf::IntOrString => reference("io.k8s.apimachinery.pkg.util.intstr.IntOrString"),
-        Leaf::Raw => reference("io.k8s.apimachinery.pkg.runtime.RawExtension"),
-        Leaf::FieldsV1 => reference(&format!("{META}.FieldsV1")),
-        Leaf::Any => json!({}),
-    }
-}
-
-/// Schemas of the special leaves, which references name.
-fn leaves() -> [(&'static str, Value); 7] {
-    [
-        (
-            "io.k8s.apimachinery.pkg.api.resource.Quantity",
-            json!({"description": "An exact amount: a number with an optional suffix such as k, M, Gi or m.",
-                "oneOf": [{"type": "string"}, {"type": "number"}]}),
-        ),
-        (
-            "io.k8s.apimachinery.pkg.apis.meta.v1.Time",
-            json!({"description": "A moment in the form of RFC 3339, to the second.", "type": "string",
-                "format": "date-time"}),
-        ),
-        (
-            "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime",
-            json!({"description": "A moment in the form of RFC 3339, to the microsecond.", "type": "string",
-                "format": "date-time"}),
-        ),
-        (
-            "io.k8s.apimachinery.pkg.util.intstr.IntOrString",
-            json!({"description": "An integer, or a text such as 25% or a port's name.", "format": "int-or-string",
-                "oneOf": [{"type": "integer"}, {"type": "string"}]}),
-        ),
-        (
-            "io.k8s.apimachinery.pkg.runtime.RawExtension",
-            json!({"description": "An object of any kind, kept as it is.", "type": "object"}),
-        ),
-        (
-            "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1",
-            json!({"description": "A set of field paths, as server-side apply writes them.", "type": "object"}),
-        ),
-        (
-            "io.k8s.apimachinery.pkg.apis.meta.v1.Patch",
-            json!({"description": "A change; its form is that of the content type.", "type": "object"}),
-        ),
-    ]
 }
 
 fn list(r: &Resource) -> Value {
