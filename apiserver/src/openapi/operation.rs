@@ -9,8 +9,8 @@ use super::{META, Resource, parameters::parameter, reference};
 pub(super) struct Operation {
     verb: &'static str,
     action: &'static str,
-    pub(super) kind: &'static str,
-    pub(super) suffix: String,
+    kind: &'static str,
+    suffix: String,
     parameters: Vec<Value>,
     body: Option<Value>,
     answer: Value,
@@ -21,6 +21,16 @@ impl Operation {
         let parameters = parameters.iter().map(|p| parameter(p, "query")).collect();
         let answer = json!({"description": "OK"});
         Self { verb, action, kind: r.kind, suffix: String::new(), parameters, body: None, answer }
+    }
+
+    /// Sets the ending of the operation's name.
+    pub(super) fn ending(self, suffix: impl Into<String>) -> Self {
+        Self { suffix: suffix.into(), ..self }
+    }
+
+    /// Sets the kind that it is about, when that is not the resource's own.
+    pub(super) fn about(self, kind: &'static str) -> Self {
+        Self { kind, ..self }
     }
 
     pub(super) fn takes(self, schema: &str) -> Self {

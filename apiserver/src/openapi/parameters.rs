@@ -15,6 +15,9 @@ pub(super) const LISTING: [&str; 9] = [
     "watch",
 ];
 
+/// What a create or replace takes.
+pub(super) const WRITING: [&str; 3] = ["dryRun", "fieldManager", "fieldValidation"];
+
 /// What reading a log takes.
 pub(super) const LOG: [&str; 8] =
     ["container", "follow", "limitBytes", "previous", "sinceSeconds", "sinceTime", "tailLines", "timestamps"];

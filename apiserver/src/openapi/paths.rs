@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{
     META, Resource, capital,
     operation::Operation,
-    parameters::{LISTING, LOG, parameter},
+    parameters::{LISTING, LOG, WRITING, parameter},
 };
 
 /// All path items of a document.
@@ -29,14 +29,13 @@ pub(super) fn all(resources: &[Resource]) -> Value {
 }
 
 fn collection_item(r: &Resource) -> Value {
-    let write = ["dryRun", "fieldManager", "fieldValidation"];
     let list = format!("{}List", r.schema);
     item(
         r,
         false,
         [
             ("get", Operation::new(r, "list", "list", &LISTING).answers(&list)),
-            ("post", Operation::new(r, "create", "post", &write).takes(r.schema).answers(r.schema)),
+            ("post", Operation::new(r, "create", "post", &WRITING).takes(r.schema).answers(r.schema)),
             (
                 "delete",
                 Operation::new(r, "deletecollection", "deletecollection", &LISTING)
@@ -47,10 +46,9 @@ fn collection_item(r: &Resource) -> Value {
 }
 
 fn everywhere_item(r: &Resource) -> Value {
-    let operation =
-        Operation { suffix: "ForAllNamespaces".to_owned(), ..Operation::new(r, "list", "list", &LISTING) };
-    let operation = operation.answers(&format!("{}List", r.schema)).json(r);
-    json!({"get": operation, "parameters": [parameter("pretty", "query")]})
+    let list = Operation::new(r, "list", "list", &LISTING).ending("ForAllNamespaces");
+    let list = list.answers(&format!("{}List", r.schema)).json(r);
+    json!({"get": list, "parameters": [parameter("pretty", "query")]})
 }
 
 fn object_item(r: &Resource) -> Value {
@@ -63,33 +61,30 @@ fn object_item(r: &Resource) -> Value {
 
 /// get, put and patch: of the object, and of its status.
 fn read_and_write(r: &Resource, suffix: &str, schema: &str) -> [(&'static str, Operation); 3] {
-    let write = ["dryRun", "fieldManager", "fieldValidation"];
     let patch = ["dryRun", "fieldManager", "fieldValidation", "force"];
-    let of = |verb, action, parameters: &[&'static str]| Operation {
-        suffix: suffix.to_owned(),
-        ..Operation::new(r, verb, action, parameters).answers(schema)
+    let of = |verb, action, parameters: &[&str]| {
+        Operation::new(r, verb, action, parameters).ending(suffix).answers(schema)
     };
     [
         ("get", of("read", "get", &[])),
-        ("put", of("replace", "put", &write).takes(schema)),
+        ("put", of("replace", "put", &WRITING).takes(schema)),
         ("patch", of("patch", "patch", &patch).takes_patch()),
     ]
 }
 
 fn subresource_item(r: &Resource, name: &str) -> Value {
     let suffix = capital(name);
-    let named = |operation: Operation| Operation { suffix: suffix.clone(), ..operation };
+    let of = |verb, action, parameters: &[&str]| Operation::new(r, verb, action, parameters).ending(&suffix);
     match name {
         "binding" => {
             let binding = "io.k8s.api.core.v1.Binding";
-            let post = Operation::new(r, "create", "post", &["dryRun", "fieldManager", "fieldValidation"]);
-            let post = Operation { kind: "Binding", ..named(post).takes(binding).answers(binding) };
-            item(r, true, [("post", post)])
+            let post = of("create", "post", &WRITING).about("Binding");
+            item(r, true, [("post", post.takes(binding).answers(binding))])
         }
-        "log" => item(r, true, [("get", named(Operation::new(r, "read", "get", &LOG)).answers_text())]),
+        "log" => item(r, true, [("get", of("read", "get", &LOG).answers_text())]),
         "finalize" => {
-            let put = Operation::new(r, "replace", "put", &["dryRun", "fieldManager", "fieldValidation"]);
-            item(r, true, [("put", named(put).takes(r.schema).answers(r.schema))])
+            let put = of("replace", "put", &WRITING);
+            item(r, true, [("put", put.takes(r.schema).answers(r.schema))])
         }
         _ => item(r, true, read_and_write(r, &suffix, r.schema)),
     }
