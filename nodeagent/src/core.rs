@@ -53,7 +53,10 @@ pub(crate) struct Core {
 /// What is remembered of each key for this life of the agent. Losing it must never be wrong, only slower.
 type Memories<K, M> = Mutex<HashMap<K, Arc<tokio::sync::Mutex<M>>>>;
 
-async fn recall<K: Eq + std::hash::Hash + Clone, M: Default>(all: &Memories<K, M>, key: &K) -> OwnedMutexGuard<M> {
+async fn recall<K: Eq + std::hash::Hash + Clone, M: Default>(
+    all: &Memories<K, M>,
+    key: &K,
+) -> OwnedMutexGuard<M> {
     let memory = all.lock().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default().clone();
     memory.lock_owned().await
 }
@@ -115,7 +118,11 @@ impl Core {
             Subject::Pod(uid) => Work::Pod(uid),
         });
         let known = self.world().all();
-        known.into_iter().chain(journal).chain(here.into_iter().map(Work::Pod)).for_each(|w| self.queue.wake(w));
+        known
+            .into_iter()
+            .chain(journal)
+            .chain(here.into_iter().map(Work::Pod))
+            .for_each(|w| self.queue.wake(w));
         Ok(())
     }
 

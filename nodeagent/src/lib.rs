@@ -26,6 +26,7 @@ mod exits;
 pub mod ids;
 pub mod images;
 pub mod journal;
+mod logs;
 mod machine;
 mod node;
 mod observe;
@@ -35,6 +36,7 @@ pub mod plan;
 mod pods;
 mod quantity;
 mod queue;
+mod teardown;
 pub mod world;
 
 use std::{path::PathBuf, sync::Arc};
@@ -47,6 +49,7 @@ use orlop_client::Client;
 use tokio::{sync::watch, task::JoinSet};
 
 pub use error::Error;
+pub use teardown::{Report, teardown};
 use images::ImageStore;
 
 /// What an agent is made of.
@@ -129,6 +132,7 @@ impl Agent {
         for mirror in core::mirrors(&config.client, &config.node_name) {
             tasks.spawn(core.clone().follow(mirror, synced.clone()));
         }
+        tasks.spawn(logs::serve(core.clone())?);
         tasks.spawn(core.clone().run(all_synced));
         tasks.spawn(node::keep(core.clone(), facts));
         exits::follow(&core);

@@ -78,12 +78,12 @@ pub(super) fn prepare(
         etc,
     };
     let spec = spec::bundle(&setting)?;
-    oci::write_bundle(&bundle, &spec).map_err(config_error)?;
+    oci::write_bundle(&bundle, &spec).map_err(|error| config_error(&error))?;
     Ok(image)
 }
 
-fn config_error(error: oci::Error) -> Error {
-    Error::Container { reason: "CreateContainerConfigError", message: crate::error::chain(&error) }
+fn config_error(error: &oci::Error) -> Error {
+    Error::Container { reason: "CreateContainerConfigError", message: crate::error::chain(error) }
 }
 
 /// The directory of a pod's `/etc/hosts` and its like.
@@ -101,7 +101,7 @@ fn etc_files(machine: &Machine, pod: &PodFacts) -> Result<Vec<oci::Mount>, Error
         host_network: spec::host_network(pod),
         aliases: aliases.into_iter().map(|a| (a.ip, a.hostnames.unwrap_or_default())).collect(),
     };
-    oci::write_etc_files(&dir, &files).map_err(config_error)
+    oci::write_etc_files(&dir, &files).map_err(|error| config_error(&error))
 }
 
 /// A directory of ours with this mode.
@@ -147,7 +147,12 @@ pub(super) fn launch(machine: &Machine, pod: &PodFacts, id: &ContainerId) -> Res
 }
 
 /// Asks a container's process to end, in the way its image prefers, or kills it.
-pub(super) fn signal(machine: &Machine, pod: Option<&PodFacts>, id: &ContainerId, kill: bool) -> Result<(), Error> {
+pub(crate) fn signal(
+    machine: &Machine,
+    pod: Option<&PodFacts>,
+    id: &ContainerId,
+    kill: bool,
+) -> Result<(), Error> {
     let wish = || {
         let image = find_image(machine, pod?, id).ok()?;
         number_of(&image.config.stop_signal)
@@ -190,7 +195,7 @@ pub(crate) fn forget(machine: &Machine, log: Option<&Path>, id: &ContainerId) ->
 }
 
 /// Ensures that a file of the agent's own is gone.
-pub(super) fn ensure_no_file(path: &Path) -> Result<(), Error> {
+pub(crate) fn ensure_no_file(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
         Ok(()) => Ok(()),
         Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound) => Ok(()),
@@ -204,7 +209,14 @@ mod tests {
 
     #[test]
     fn stop_signals_are_names_or_numbers() {
-        let rows = [("SIGQUIT", Some(3)), ("quit", Some(3)), ("9", Some(9)), ("", None), ("99", None), ("SIGX", None)];
+        let rows = [
+            ("SIGQUIT", Some(3)),
+            ("quit", Some(3)),
+            ("9", Some(9)),
+            ("", None),
+            ("99", None),
+            ("SIGX", None),
+        ];
         for (text, number) in rows {
             assert_eq!(number_of(text), number, "{text}");
         }

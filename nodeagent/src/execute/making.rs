@@ -32,7 +32,8 @@ impl Core {
                 Error::Driver(error) => error.message.clone(),
                 error => error.chain(),
             };
-            let message = format!("failed to provision volume with StorageClass \"{}\": {said}", class_name(&class));
+            let message =
+                format!("failed to provision volume with StorageClass \"{}\": {said}", class_name(&class));
             self.events.warning(about(&claim.object), "ProvisioningFailed", message);
             if let Error::Driver(error) = error {
                 self.give_back(&claim, error.code).await;
@@ -73,7 +74,10 @@ impl Core {
         if facts.id.as_ref() == Some(id) && facts.claim.is_some_and(|c| c.uid == claim.uid) {
             return Ok(());
         }
-        Err(Error::Refused(format!("a PersistentVolume {} exists that is for something else; delete it", id.handle)))
+        Err(Error::Refused(format!(
+            "a PersistentVolume {} exists that is for something else; delete it",
+            id.handle
+        )))
     }
 
     /// A failure that this node cannot mend: the scheduler is asked to choose again.
@@ -105,7 +109,10 @@ impl Core {
         let now = VolumeFacts::of(&std::sync::Arc::new(object), &self.node)
             .map_err(|error| Error::Refused(crate::error::chain(&error)))?;
         if !now.to_delete || now.object.meta.uid != volume.object.meta.uid || now.id != volume.id {
-            return Err(Error::Refused(format!("volume {} changed while its removal was planned", volume.name)));
+            return Err(Error::Refused(format!(
+                "volume {} changed while its removal was planned",
+                volume.name
+            )));
         }
         let driver = self.machine.driver(&known.id.driver)?;
         driver.delete(volume_ref(&known.id, &now.attributes)).await?;
@@ -135,10 +142,13 @@ fn request(id: &VolumeId, claim: &ClaimFacts, class: &Class) -> Result<Create, E
     if claim.volume_mode.as_deref() == Some("Block") {
         return Err(refused(format!("volumeMode Block is not offered by {}; ask for Filesystem", id.driver)));
     }
-    let bytes = claim.bytes.ok_or_else(|| refused("spec.resources.requests.storage is no size that fits".to_owned()))?;
+    let bytes = claim
+        .bytes
+        .ok_or_else(|| refused("spec.resources.requests.storage is no size that fits".to_owned()))?;
     // Kubernetes' own keys tell the caller something, not the driver.
     let parameters = class.parameters.clone().unwrap_or_default();
-    let parameters = parameters.into_iter().filter(|(key, _)| !key.starts_with("csi.storage.k8s.io/")).collect();
+    let parameters =
+        parameters.into_iter().filter(|(key, _)| !key.starts_with("csi.storage.k8s.io/")).collect();
     Ok(Create { name: id.handle.clone(), bytes, fs_type: fs_type(class), parameters, deadline: CALL })
 }
 

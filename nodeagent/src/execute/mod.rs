@@ -4,9 +4,11 @@
 //! failed is held back until its retry is due, and told in an Event. No policy: that is the plans'.
 
 pub(crate) mod container;
-pub(crate) mod making;
+mod making;
 pub(crate) mod pod;
-pub(crate) mod pod_steps;
+mod pod_run;
+mod pod_steps;
+mod pod_tell;
 pub(crate) mod volume;
 
 use tokio::time::Instant;

@@ -62,7 +62,12 @@ impl Machine {
     }
 
     /// Ensures that a volume is not shown to the pod. What the journal has forgotten is unmounted all the same.
-    pub(crate) async fn unpublish(&self, pod: &str, name: &str, known: Option<&VolumeIntent>) -> Result<(), Error> {
+    pub(crate) async fn unpublish(
+        &self,
+        pod: &str,
+        name: &str,
+        known: Option<&VolumeIntent>,
+    ) -> Result<(), Error> {
         let target = self.layout.published(pod, name);
         match known {
             Some(intent) => {
@@ -76,7 +81,13 @@ impl Machine {
     }
 
     /// Ensures that a directory of the pod's own is there, for everybody to write to.
-    pub(super) fn make_empty(&self, pod: &str, name: &str, memory: bool, limit: Option<u64>) -> Result<(), Error> {
+    pub(super) fn make_empty(
+        &self,
+        pod: &str,
+        name: &str,
+        memory: bool,
+        limit: Option<u64>,
+    ) -> Result<(), Error> {
         let target = self.layout.empty_dir(pod, name);
         self.host.create_dir(&target)?;
         if memory && !self.mounts()?.has_memory(pod, name) {
@@ -150,7 +161,9 @@ impl Machine {
         let found = self.host.file(path)?;
         match (kind, found) {
             ("DirectoryOrCreate", None) => Ok(self.host.create_dir(path)?),
-            ("Directory" | "DirectoryOrCreate", Some(info)) if !info.directory => refused("is not a directory"),
+            ("Directory" | "DirectoryOrCreate", Some(info)) if !info.directory => {
+                refused("is not a directory")
+            }
             ("File", Some(info)) if info.directory => refused("is a directory, not a file"),
             ("FileOrCreate", None) => Ok(self.host.create_sparse(path, 0)?),
             (_, None) => refused("does not exist on this node; create it or set type: DirectoryOrCreate"),

@@ -61,7 +61,11 @@ impl Known {
 }
 
 impl Core {
-    pub(crate) async fn volume_pass(self: &Arc<Self>, id: &VolumeId, memory: &mut VolumeMemory) -> Option<Instant> {
+    pub(crate) async fn volume_pass(
+        self: &Arc<Self>,
+        id: &VolumeId,
+        memory: &mut VolumeMemory,
+    ) -> Option<Instant> {
         for _ in 0..ROUNDS {
             let known = self.known(id);
             let want = self.want_of(&known);
@@ -88,7 +92,8 @@ impl Core {
         let world = self.world();
         let volume = world.volume(id);
         let journaled = self.machine.journal.volume(id);
-        let name = volume.as_ref().map(|v| v.name.clone()).or_else(|| journaled.as_ref().map(|j| j.name.clone()));
+        let name =
+            volume.as_ref().map(|v| v.name.clone()).or_else(|| journaled.as_ref().map(|j| j.name.clone()));
         let attachment = name.and_then(|name| world.attachment(&name));
         Known { id: id.clone(), volume, attachment, journaled }
     }
@@ -105,7 +110,8 @@ impl Core {
         Want {
             attach: self.machine.driver(&known.id.driver).ok().map(|d| d.capabilities().attach),
             // A volume that the API no longer knows cannot be attached, whatever is left of its attachment.
-            attachment: attachment.filter(|a| known.volume.is_some() || matches!(a, Attachment::Deleted { .. })),
+            attachment: attachment
+                .filter(|a| known.volume.is_some() || matches!(a, Attachment::Deleted { .. })),
             users: known.volume.as_ref().map_or(0, |v| world.users(v).len()),
             making: world.making(&known.id).is_some(),
             exists: known.volume.is_some(),
@@ -114,7 +120,12 @@ impl Core {
     }
 
     /// Runs the steps in order; staging and the report of the attachment at the same time. `Err` says when to come back.
-    async fn carry_out(self: &Arc<Self>, known: &Known, steps: &[Step], memory: &mut VolumeMemory) -> Result<(), Instant> {
+    async fn carry_out(
+        self: &Arc<Self>,
+        known: &Known,
+        steps: &[Step],
+        memory: &mut VolumeMemory,
+    ) -> Result<(), Instant> {
         let mut left = steps;
         while let [step, rest @ ..] = left {
             if let Some((failed, failure)) = &memory.failure
@@ -141,7 +152,12 @@ impl Core {
         Ok(())
     }
 
-    async fn step(self: &Arc<Self>, known: &Known, step: Step, memory: &mut VolumeMemory) -> Result<(), Error> {
+    async fn step(
+        self: &Arc<Self>,
+        known: &Known,
+        step: Step,
+        memory: &mut VolumeMemory,
+    ) -> Result<(), Error> {
         tracing::debug!(volume = %known.id, ?step, "step");
         match step {
             Step::Make => self.make(&known.id).await,
@@ -173,7 +189,9 @@ impl Core {
         self.machine.journal.begin(Intent::Volume(intent)).await?;
         memory.device = Some(match driver.capabilities().attach {
             Attach::Node => driver.attach(volume).await?,
-            Attach::Controller => known.attachment.as_ref().and_then(|a| a.device.as_deref()).map(PathBuf::from),
+            Attach::Controller => {
+                known.attachment.as_ref().and_then(|a| a.device.as_deref()).map(PathBuf::from)
+            }
             Attach::None => None,
         });
         Ok(())
@@ -242,12 +260,14 @@ impl Core {
         memory.failure = Some((step, failure));
         let Some(volume) = &known.volume else { return again };
         let (reason, text) = match step {
-            Step::Attach | Step::Report => {
-                ("FailedAttachVolume", format!("AttachVolume.Attach failed for volume \"{}\" : {message}", volume.name))
-            }
-            Step::Stage => {
-                ("FailedMount", format!("MountVolume.MountDevice failed for volume \"{}\" : {message}", volume.name))
-            }
+            Step::Attach | Step::Report => (
+                "FailedAttachVolume",
+                format!("AttachVolume.Attach failed for volume \"{}\" : {message}", volume.name),
+            ),
+            Step::Stage => (
+                "FailedMount",
+                format!("MountVolume.MountDevice failed for volume \"{}\" : {message}", volume.name),
+            ),
             Step::DeleteData => {
                 self.events.warning(about(&volume.object), "VolumeFailedDelete", message);
                 return again;
@@ -275,7 +295,12 @@ pub(super) fn gone_is_fine(outcome: Result<orlop_objects::Object, orlop_client::
 
 impl crate::machine::Machine {
     /// Ensures that a volume is not at its staging place. Refuses while a pod sees it.
-    pub(crate) async fn unstage(&self, id: &VolumeId, name: &str, attributes: BTreeMap<String, String>) -> Result<(), Error> {
+    pub(crate) async fn unstage(
+        &self,
+        id: &VolumeId,
+        name: &str,
+        attributes: BTreeMap<String, String>,
+    ) -> Result<(), Error> {
         let driver = self.driver(&id.driver)?;
         let _apart = self.lock(id).await;
         let (target, name) = (self.layout.staged(id), name.to_owned());
@@ -291,7 +316,11 @@ impl crate::machine::Machine {
     }
 
     /// Ensures that a volume is not attached.
-    pub(crate) async fn detach(&self, id: &VolumeId, attributes: BTreeMap<String, String>) -> Result<(), Error> {
+    pub(crate) async fn detach(
+        &self,
+        id: &VolumeId,
+        attributes: BTreeMap<String, String>,
+    ) -> Result<(), Error> {
         let driver = self.driver(&id.driver)?;
         if driver.capabilities().attach == Attach::Node {
             driver.detach(volume_ref(id, &attributes)).await?;

@@ -79,7 +79,10 @@ mod tests {
 
     #[test]
     fn files_of_the_system_are_understood() {
-        assert_eq!(os_image("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n"), "Debian GNU/Linux 12 (bookworm)");
+        assert_eq!(
+            os_image("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n"),
+            "Debian GNU/Linux 12 (bookworm)"
+        );
         assert_eq!(os_image(""), "Linux");
         assert_eq!(memory_kib("MemTotal:        8025532 kB\nMemFree: 1 kB\n"), 8_025_532);
     }

@@ -41,7 +41,9 @@ pub(crate) async fn keep(core: Arc<Core>, facts: Facts) {
         if reported.elapsed() >= REPORT {
             match report(&core, &facts).await {
                 Ok(()) => reported = Instant::now(),
-                Err(error) => tracing::warn!(error = crate::error::chain(&error), "report the node's condition"),
+                Err(error) => {
+                    tracing::warn!(error = crate::error::chain(&error), "report the node's condition")
+                }
             }
         }
     }

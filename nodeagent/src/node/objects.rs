@@ -55,7 +55,12 @@ fn conditions(now: Timestamp) -> Value {
             "lastHeartbeatTime": now, "lastTransitionTime": now})
     };
     json!([
-        one("MemoryPressure", "False", "KubeletHasSufficientMemory", "the node agent has sufficient memory available"),
+        one(
+            "MemoryPressure",
+            "False",
+            "KubeletHasSufficientMemory",
+            "the node agent has sufficient memory available"
+        ),
         one("DiskPressure", "False", "KubeletHasNoDiskPressure", "the node agent has no disk pressure"),
         one("PIDPressure", "False", "KubeletHasSufficientPID", "the node agent has sufficient PID available"),
         one("Ready", "True", "KubeletReady", "the node agent is ready to run pods"),
@@ -75,7 +80,9 @@ pub(super) fn keep_transitions(new: &mut Value, old: &Value) {
 
 /// The drivers of this node.
 pub(super) fn csi_node<'a>(name: &str, drivers: impl Iterator<Item = &'a str>) -> Value {
-    let drivers: Vec<Value> = drivers.map(|d| json!({"name": d, "nodeID": name, "topologyKeys": ["kubernetes.io/hostname"]})).collect();
+    let drivers: Vec<Value> = drivers
+        .map(|d| json!({"name": d, "nodeID": name, "topologyKeys": ["kubernetes.io/hostname"]}))
+        .collect();
     json!({
         "apiVersion": "storage.k8s.io/v1", "kind": "CSINode",
         "metadata": {"name": name}, "spec": {"drivers": drivers},

@@ -87,7 +87,9 @@ impl State {
     pub fn attempt(&self) -> u32 {
         match self {
             Self::New => 0,
-            Self::Prepared { attempt, .. } | Self::Running { attempt, .. } | Self::Ended { attempt, .. } => *attempt,
+            Self::Prepared { attempt, .. } | Self::Running { attempt, .. } | Self::Ended { attempt, .. } => {
+                *attempt
+            }
         }
     }
 
@@ -198,7 +200,10 @@ mod tests {
     fn back_off_doubles_to_five_minutes_and_is_forgiven_after_a_long_run() {
         let short = Exit { code: Some(1), started: Some(at(0)), at: Some(at(1)) };
         let seconds = |streak| back_off(&short, streak).as_secs();
-        assert_eq!([0, 1, 2, 3, 4, 5, 6, 7, 64, u32::MAX].map(seconds), [0, 10, 20, 40, 80, 160, 300, 300, 300, 300]);
+        assert_eq!(
+            [0, 1, 2, 3, 4, 5, 6, 7, 64, u32::MAX].map(seconds),
+            [0, 10, 20, 40, 80, 160, 300, 300, 300, 300]
+        );
         let long = Exit { at: Some(at(600)), ..short };
         assert_eq!(back_off(&long, 9).as_secs(), 0);
     }

@@ -150,7 +150,9 @@ impl Attempt {
     }
 
     fn needs_cleaning(&self) -> bool {
-        self.mounted || self.dir || matches!(self.status, Some(ContainerStatus::Created | ContainerStatus::Running))
+        self.mounted
+            || self.dir
+            || matches!(self.status, Some(ContainerStatus::Created | ContainerStatus::Running))
     }
 }
 
@@ -318,7 +320,8 @@ fn may_run(want: &Want, container: &Container) -> bool {
 }
 
 fn stop(seen: &Seen, deadline: Timestamp, now: Timestamp) -> Plan {
-    let alive: Vec<&ContainerId> = seen.attempts.iter().filter(|(_, a)| a.is_alive()).map(|(id, _)| id).collect();
+    let alive: Vec<&ContainerId> =
+        seen.attempts.iter().filter(|(_, a)| a.is_alive()).map(|(id, _)| id).collect();
     if alive.is_empty() {
         let mut plan = rest(seen, true);
         plan.gone = plan.is_idle();
@@ -338,7 +341,8 @@ fn stop(seen: &Seen, deadline: Timestamp, now: Timestamp) -> Plan {
 /// Removes everything; `records` too when nobody needs them any more.
 fn rest(seen: &Seen, records: bool) -> Plan {
     let mut plan = Plan::default();
-    let cleaned = seen.attempts.iter().filter(|(_, a)| a.needs_cleaning()).map(|(id, _)| Step::Clean(id.clone()));
+    let cleaned =
+        seen.attempts.iter().filter(|(_, a)| a.needs_cleaning()).map(|(id, _)| Step::Clean(id.clone()));
     plan.push(cleaned.collect());
     let volumes = seen.published.iter().cloned().map(Step::Unpublish);
     plan.push(volumes.chain(seen.empty.iter().cloned().map(Step::RemoveEmpty)).collect());

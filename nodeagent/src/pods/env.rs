@@ -15,10 +15,17 @@ pub(crate) struct Place<'a> {
 }
 
 /// The variables that the container's spec defines, in order.
-pub(crate) fn variables(pod: &PodFacts, container: &core::Container, place: Place<'_>) -> Result<Vec<(String, String)>, Error> {
+pub(crate) fn variables(
+    pod: &PodFacts,
+    container: &core::Container,
+    place: Place<'_>,
+) -> Result<Vec<(String, String)>, Error> {
     if let Some(from) = container.env_from.as_ref().and_then(|all| all.first()) {
         let kind = if from.secret_ref.is_some() { "secretRef" } else { "configMapRef" };
-        return Err(refused(container, &format!("envFrom: {kind} is not built yet; write the variables in env")));
+        return Err(refused(
+            container,
+            &format!("envFrom: {kind} is not built yet; write the variables in env"),
+        ));
     }
     let mut known: Vec<(String, String)> = Vec::new();
     for variable in container.env.iter().flatten() {
@@ -40,8 +47,9 @@ fn referenced(
 ) -> Result<String, Error> {
     if let Some(field) = &from.field_ref {
         let path = &field.field_path;
-        return field_value(pod, path, place)
-            .ok_or_else(|| refused(container, &format!("env: fieldRef {path} is not a field that is offered")));
+        return field_value(pod, path, place).ok_or_else(|| {
+            refused(container, &format!("env: fieldRef {path} is not a field that is offered"))
+        });
     }
     if from.config_map_key_ref.as_ref().and_then(|r| r.optional) == Some(true)
         || from.secret_key_ref.as_ref().and_then(|r| r.optional) == Some(true)
@@ -52,7 +60,10 @@ fn referenced(
 }
 
 fn refused(container: &core::Container, what: &str) -> Error {
-    Error::Container { reason: "CreateContainerConfigError", message: format!("container {}: {what}", container.name) }
+    Error::Container {
+        reason: "CreateContainerConfigError",
+        message: format!("container {}: {what}", container.name),
+    }
 }
 
 /// The value of a field that `fieldRef` may name; `None` for others.

@@ -83,7 +83,10 @@ pub(crate) fn bundle(setting: &Setting<'_>) -> Result<ContainerSpec, Error> {
 }
 
 fn refused(container: &core::Container, what: &str) -> Error {
-    Error::Container { reason: "CreateContainerConfigError", message: format!("container {}: {what}", container.name) }
+    Error::Container {
+        reason: "CreateContainerConfigError",
+        message: format!("container {}: {what}", container.name),
+    }
 }
 
 fn mounts(setting: &Setting<'_>, container: &core::Container) -> Result<Vec<Mount>, Error> {
@@ -101,7 +104,11 @@ fn mounts(setting: &Setting<'_>, container: &core::Container) -> Result<Vec<Moun
     Ok([etc, own].concat())
 }
 
-fn volume_mount(setting: &Setting<'_>, container: &core::Container, mount: &core::VolumeMount) -> Result<Mount, Error> {
+fn volume_mount(
+    setting: &Setting<'_>,
+    container: &core::Container,
+    mount: &core::VolumeMount,
+) -> Result<Mount, Error> {
     if mount.sub_path.as_ref().or(mount.sub_path_expr.as_ref()).is_some_and(|p| !p.is_empty()) {
         return Err(refused(container, "volumeMounts.subPath is not built yet; mount the whole volume"));
     }
@@ -109,11 +116,17 @@ fn volume_mount(setting: &Setting<'_>, container: &core::Container, mount: &core
         None | Some("None") => Propagation::Private,
         Some("HostToContainer") => Propagation::Slave,
         Some(other) => {
-            return Err(refused(container, &format!("volumeMounts.mountPropagation {other} is not offered; use HostToContainer")));
+            return Err(refused(
+                container,
+                &format!("volumeMounts.mountPropagation {other} is not offered; use HostToContainer"),
+            ));
         }
     };
     let volume = setting.volumes.iter().find(|v| v.name == mount.name).ok_or_else(|| {
-        refused(container, &format!("volumeMounts names volume {}, which spec.volumes does not have", mount.name))
+        refused(
+            container,
+            &format!("volumeMounts names volume {}, which spec.volumes does not have", mount.name),
+        )
     })?;
     let (source, read_only) = source_of(setting, volume)?;
     Ok(Mount {
@@ -127,7 +140,9 @@ fn volume_mount(setting: &Setting<'_>, container: &core::Container, mount: &core
 fn source_of(setting: &Setting<'_>, volume: &Resolved) -> Result<(PathBuf, bool), Error> {
     let uid = &setting.pod.uid;
     match &volume.source {
-        Source::Volume { volume: pv, read_only, .. } => Ok((setting.layout.published(uid, &pv.name), *read_only)),
+        Source::Volume { volume: pv, read_only, .. } => {
+            Ok((setting.layout.published(uid, &pv.name), *read_only))
+        }
         Source::Empty { .. } => Ok((setting.layout.empty_dir(uid, &volume.name), false)),
         Source::HostPath { path, .. } => Ok((path.clone(), false)),
         // Known by name but not to be had yet: where it will be does not depend on that.
@@ -137,7 +152,10 @@ fn source_of(setting: &Setting<'_>, volume: &Resolved) -> Result<(PathBuf, bool)
 
 fn id_of(value: Option<i64>, container: &core::Container, field: &str) -> Result<Option<u32>, Error> {
     value
-        .map(|v| u32::try_from(v).map_err(|_| refused(container, &format!("{field} {v} is no id; use 0 to 4294967295"))))
+        .map(|v| {
+            u32::try_from(v)
+                .map_err(|_| refused(container, &format!("{field} {v} is no id; use 0 to 4294967295")))
+        })
         .transpose()
 }
 
@@ -145,7 +163,8 @@ fn user(pod: &PodFacts, container: &core::Container, image: &str) -> Result<User
     let of_pod = pod.spec().and_then(|s| s.security_context.clone()).unwrap_or_default();
     let own = container.security_context.clone().unwrap_or_default();
     let extra = of_pod.supplemental_groups.clone().unwrap_or_default().into_iter().chain(of_pod.fs_group);
-    let groups = extra.map(|g| id_of(Some(g), container, "supplementalGroups")).collect::<Result<Vec<_>, _>>()?;
+    let groups =
+        extra.map(|g| id_of(Some(g), container, "supplementalGroups")).collect::<Result<Vec<_>, _>>()?;
     Ok(UserRequest {
         image: image.to_owned(),
         uid: id_of(own.run_as_user.or(of_pod.run_as_user), container, "runAsUser")?,
@@ -164,7 +183,10 @@ fn security(pod: &PodFacts, container: &core::Container) -> Result<Security, Err
         None | Some("RuntimeDefault") => Seccomp::Default,
         Some("Unconfined") => Seccomp::Unconfined,
         Some(other) => {
-            return Err(refused(container, &format!("seccompProfile.type {other} is not offered; use RuntimeDefault")));
+            return Err(refused(
+                container,
+                &format!("seccompProfile.type {other} is not offered; use RuntimeDefault"),
+            ));
         }
     };
     if own.proc_mount.as_deref().is_some_and(|p| p != "Default") {
@@ -183,9 +205,10 @@ fn security(pod: &PodFacts, container: &core::Container) -> Result<Security, Err
 fn resources(container: &core::Container) -> Resources {
     let all = container.resources.clone().unwrap_or_default();
     let (limits, requests) = (all.limits.unwrap_or_default(), all.requests.unwrap_or_default());
-    let millis = |of: &std::collections::BTreeMap<_, k8s_openapi::apimachinery::pkg::api::resource::Quantity>| {
-        of.get("cpu").and_then(|q| quantity::millis(&q.0))
-    };
+    let millis = |of: &std::collections::BTreeMap<
+        _,
+        k8s_openapi::apimachinery::pkg::api::resource::Quantity,
+    >| { of.get("cpu").and_then(|q| quantity::millis(&q.0)) };
     let limit = millis(&limits);
     Resources {
         memory: limits.get("memory").and_then(|q| quantity::whole(&q.0)),

@@ -46,9 +46,8 @@ pub(crate) fn reported(status: &core::ContainerStatus) -> Vec<Reported> {
 }
 
 fn of_state(state: &core::ContainerState, status: &core::ContainerStatus) -> Option<Reported> {
-    let attempt = |uri: Option<&String>| {
-        uri?.strip_prefix("runc://")?.parse::<ContainerId>().ok().map(|id| id.attempt)
-    };
+    let attempt =
+        |uri: Option<&String>| uri?.strip_prefix("runc://")?.parse::<ContainerId>().ok().map(|id| id.attempt);
     if let Some(running) = &state.running {
         let started = running.started_at.as_ref().map(|t| t.0);
         return Some(Reported { attempt: attempt(status.container_id.as_ref())?, started, exit: None });
@@ -69,7 +68,7 @@ pub(crate) fn state_of(
     started: &BTreeMap<ContainerId, Timestamp>,
 ) -> State {
     let known = status.map(reported).unwrap_or_default();
-    let latest = attempts.iter().filter(|(id, _)| id.pod == pod && id.container == name).next_back();
+    let latest = attempts.iter().rfind(|(id, _)| id.pod == pod && id.container == name);
     let told = known.first();
     match (latest, told) {
         (Some((id, attempt)), told) if told.is_none_or(|t| t.attempt <= id.attempt) => {
@@ -150,7 +149,11 @@ mod tests {
         let none = BTreeMap::new();
         let rows = [
             (seen(3, None), Some(&running), State::Prepared { attempt: 3, created: false }),
-            (seen(2, Some(ContainerStatus::Created)), Some(&running), State::Prepared { attempt: 2, created: true }),
+            (
+                seen(2, Some(ContainerStatus::Created)),
+                Some(&running),
+                State::Prepared { attempt: 2, created: true },
+            ),
             (seen(2, Some(ContainerStatus::Running)), Some(&running), State::Running { attempt: 2, since }),
             (
                 seen(2, exited),

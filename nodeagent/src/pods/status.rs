@@ -120,7 +120,8 @@ fn container(input: &Input<'_>, container: &crate::plan::pod::Container) -> Valu
         status["imageID"] = image.as_str().into();
     }
     let told = || old.and_then(|o| o.container_id.clone());
-    if let Some(id) = id.filter(|_| !matches!(state, State::Prepared { .. })).map(|id| id.uri()).or_else(told) {
+    if let Some(id) = id.filter(|_| !matches!(state, State::Prepared { .. })).map(|id| id.uri()).or_else(told)
+    {
         status["containerID"] = id.into();
     }
     status
@@ -191,7 +192,8 @@ fn waiting(input: &Input<'_>, container: &crate::plan::pod::Container) -> Value 
         let message = back_off_message(input.pod, &container.name, exit, container.streak);
         return json!({"waiting": {"reason": "CrashLoopBackOff", "message": message}});
     }
-    let initializing = !container.init && input.want.containers.iter().any(|c| c.init && !c.state.succeeded());
+    let initializing =
+        !container.init && input.want.containers.iter().any(|c| c.init && !c.state.succeeded());
     let reason = if initializing { "PodInitializing" } else { "ContainerCreating" };
     if input.waits.is_empty() {
         return json!({"waiting": {"reason": reason}});
@@ -231,7 +233,10 @@ fn conditions(input: &Input<'_>, phase: &str, old: &Value) -> Value {
     let initialized = if uninit.is_empty() || main.iter().any(|c| c.state.was_started()) {
         Ok(())
     } else {
-        Err(("ContainersNotInitialized", format!("containers with incomplete status: [{}]", uninit.join(" "))))
+        Err((
+            "ContainersNotInitialized",
+            format!("containers with incomplete status: [{}]", uninit.join(" ")),
+        ))
     };
     let pinned = if input.seen.pinned { Ok(()) } else { Err(("", input.waits.join("; "))) };
     let ours = [

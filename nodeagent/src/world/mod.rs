@@ -166,7 +166,8 @@ impl World {
     }
 
     fn work_of_claim(&self, name: &(String, String)) -> BTreeSet<Work> {
-        let mut work: BTreeSet<Work> = self.pods_of_claim(name).map(|pod| Work::Pod(pod.uid.clone())).collect();
+        let mut work: BTreeSet<Work> =
+            self.pods_of_claim(name).map(|pod| Work::Pod(pod.uid.clone())).collect();
         let made = self.making.iter().filter(|(_, claim)| *claim == name);
         work.extend(made.map(|(id, _)| Work::Volume(id.clone())));
         let claim = self.claims.get(name);
@@ -193,6 +194,11 @@ impl World {
     /// The pod with this uid.
     pub fn pod(&self, uid: &str) -> Option<Arc<PodFacts>> {
         self.pods.get(uid).cloned()
+    }
+
+    /// The pod of this name.
+    pub fn pod_named(&self, namespace: &str, name: &str) -> Option<Arc<PodFacts>> {
+        self.pods.values().find(|pod| pod.key.namespace == namespace && pod.key.name == name).cloned()
     }
 
     /// The PersistentVolume of a volume.
@@ -245,7 +251,9 @@ impl World {
         let wait = |reason: String| Source::Waiting(reason);
         let name = (pod.key.namespace.clone(), claim.clone());
         let Some(facts) = self.claims.get(&name) else {
-            return wait(format!("persistentvolumeclaim \"{claim}\" not found; create it, the pod goes on by itself"));
+            return wait(format!(
+                "persistentvolumeclaim \"{claim}\" not found; create it, the pod goes on by itself"
+            ));
         };
         let Some(volume) = facts.volume.as_deref().and_then(|v| self.volumes.get(v)) else {
             return wait(format!("persistentvolumeclaim \"{claim}\" is not bound to a volume yet"));
@@ -257,17 +265,23 @@ impl World {
             ));
         }
         match &volume.id {
-            Some(id) => {
-                Source::Volume { id: id.clone(), volume: volume.clone(), read_only: read_only || volume.read_only }
+            Some(id) => Source::Volume {
+                id: id.clone(),
+                volume: volume.clone(),
+                read_only: read_only || volume.read_only,
+            },
+            None => {
+                wait(format!("volume \"{}\" has no CSI source, which this node cannot mount", volume.name))
             }
-            None => wait(format!("volume \"{}\" has no CSI source, which this node cannot mount", volume.name)),
         }
     }
 }
 
 /// An object that cannot be read is left out and logged: the registry let it in, so it is a fault of ours.
 fn parsed<T>(outcome: Result<T, orlop_objects::DecodeError>) -> Option<T> {
-    outcome.inspect_err(|error| tracing::error!(error = crate::error::chain(error), "left out an object")).ok()
+    outcome
+        .inspect_err(|error| tracing::error!(error = crate::error::chain(error), "left out an object"))
+        .ok()
 }
 
 /// A quantity's value in whole units, rounded up; `None` when it is not a number that fits.

@@ -93,7 +93,7 @@ fn only_a_released_volume_of_this_node_with_policy_delete_loses_its_data() {
             "status": {"phase": phase}});
         VolumeFacts::of(&object(&kind::PERSISTENT_VOLUME, &value), "here").unwrap().to_delete
     };
-    let ours = volume::PROVISIONER_FINALIZER;
+    let ours = PROVISIONER_FINALIZER;
     assert!(row("Released", "Delete", "here", ours, true));
     assert!(!row("Bound", "Delete", "here", ours, true));
     assert!(!row("Released", "Retain", "here", ours, true));

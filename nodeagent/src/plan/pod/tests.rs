@@ -41,7 +41,13 @@ fn with(status: ContainerStatus) -> Attempt {
 }
 
 fn seen(attempts: Vec<(ContainerId, Attempt)>) -> Seen {
-    Seen { pinned: true, place: true, logs: true, attempts: attempts.into_iter().collect(), ..Seen::default() }
+    Seen {
+        pinned: true,
+        place: true,
+        logs: true,
+        attempts: attempts.into_iter().collect(),
+        ..Seen::default()
+    }
 }
 
 fn groups(want: &Want, seen: &Seen) -> Vec<Vec<Step>> {
@@ -88,7 +94,8 @@ fn only_what_is_missing_is_built() {
     assert_eq!(groups(&want, &here), [vec![Launch(id("c", 0))]]);
     here.pinned = false;
     assert_eq!(groups(&want, &here), [vec![Pin], vec![Launch(id("c", 0))]]);
-    let memory = run_want(State::Running { attempt: 0, since: None }, vec![("m", Source::Empty { memory: true })]);
+    let memory =
+        run_want(State::Running { attempt: 0, since: None }, vec![("m", Source::Empty { memory: true })]);
     let mut here = seen(vec![(id("c", 0), with(ContainerStatus::Running))]);
     here.empty.insert("m".into());
     assert_eq!(groups(&memory, &here), [vec![MakeEmpty("m".into())]]);
@@ -99,7 +106,10 @@ fn only_what_is_missing_is_built() {
 #[test]
 fn a_running_pod_is_left_alone() {
     let want = run_want(State::Running { attempt: 2, since: None }, Vec::new());
-    let here = seen(vec![(id("c", 1), Attempt { status: Some(EXITED), ..Attempt::default() }), (id("c", 2), with(ContainerStatus::Running))]);
+    let here = seen(vec![
+        (id("c", 1), Attempt { status: Some(EXITED), ..Attempt::default() }),
+        (id("c", 2), with(ContainerStatus::Running)),
+    ]);
     assert!(groups(&want, &here).is_empty());
 }
 
@@ -118,7 +128,11 @@ fn an_ended_container_is_cleaned_and_restarted_after_its_back_off() {
 #[test]
 fn one_earlier_attempt_stays_on_record() {
     let record = || Attempt { status: Some(EXITED), ..Attempt::default() };
-    let here = seen(vec![(id("c", 0), record()), (id("c", 1), record()), (id("c", 2), with(ContainerStatus::Running))]);
+    let here = seen(vec![
+        (id("c", 0), record()),
+        (id("c", 1), record()),
+        (id("c", 2), with(ContainerStatus::Running)),
+    ]);
     let want = run_want(State::Running { attempt: 2, since: None }, Vec::new());
     assert_eq!(groups(&want, &here), [vec![Forget { id: id("c", 0), log: true }]]);
 }
@@ -126,7 +140,11 @@ fn one_earlier_attempt_stays_on_record() {
 #[test]
 fn init_containers_run_one_after_another_before_the_others() {
     let three = |first, second| {
-        let all = vec![container("i", true, first), container("j", true, second), container("c", false, State::New)];
+        let all = vec![
+            container("i", true, first),
+            container("j", true, second),
+            container("c", false, State::New),
+        ];
         groups(&want(Goal::Run, RestartPolicy::Always, all, Vec::new()), &seen(Vec::new()))
     };
     let start = |name| [vec![Prepare(id(name, 0))], vec![Launch(id(name, 0))]];
@@ -153,13 +171,22 @@ fn a_pod_whose_containers_are_done_rests() {
     assert!(all_done(&want(Goal::Run, RestartPolicy::Never, failed, Vec::new())));
     let mut here = seen(vec![(id("c", 0), with(EXITED))]);
     here.published.insert("pv".into());
-    let want = want(Goal::Run, RestartPolicy::Never, vec![container("c", false, ended(0, 1))], vec![("data", ready())]);
-    assert_eq!(groups(&want, &here), [vec![Clean(id("c", 0))], vec![Unpublish("pv".into())], vec![Unpin, RemovePlace]]);
+    let want = want(
+        Goal::Run,
+        RestartPolicy::Never,
+        vec![container("c", false, ended(0, 1))],
+        vec![("data", ready())],
+    );
+    assert_eq!(
+        groups(&want, &here),
+        [vec![Clean(id("c", 0))], vec![Unpublish("pv".into())], vec![Unpin, RemovePlace]]
+    );
 }
 
 #[test]
 fn stopping_asks_once_waits_and_kills_at_the_deadline() {
-    let stop = |deadline| want(Goal::Stop { deadline: at(deadline) }, RestartPolicy::Always, Vec::new(), Vec::new());
+    let stop =
+        |deadline| want(Goal::Stop { deadline: at(deadline) }, RestartPolicy::Always, Vec::new(), Vec::new());
     let mut here = seen(vec![(id("c", 0), with(ContainerStatus::Running)), (id("d", 0), with(EXITED))]);
     let signal = |kill| vec![vec![Signal { id: id("c", 0), kill }]];
     assert_eq!(groups(&stop(130), &here), signal(false));

@@ -1,9 +1,20 @@
 //! The table of the module, row for row.
 
-use super::{Attachment::*, Step::*, *};
+use orlop_backends::driver::Attach as Where;
 
-const NODE: Option<Attach> = Some(Attach::Node);
-const NOWHERE: Option<Attach> = Some(Attach::None);
+use super::{
+    Attachment,
+    Attachment::{Deleted, Wanted},
+    Look, Seen, Step,
+    Step::{
+        Attach, DeleteData, Detach, Forget, ForgetMaking, Make, ReleaseAttachment, ReleaseVolume, Report,
+        Stage, Unmake, Unstage,
+    },
+    Want, plan,
+};
+
+const NODE: Option<Where> = Some(Where::Node);
+const NOWHERE: Option<Where> = Some(Where::None);
 
 fn want(attachment: Option<Attachment>, users: usize) -> Want {
     Want { attach: NODE, attachment, users, exists: true, ..Want::default() }
@@ -54,7 +65,11 @@ fn without_users_it_is_unstaged_once_it_is_published_to_nobody() {
 
 #[test]
 fn an_unwanted_volume_goes_once_it_is_published_to_nobody() {
-    let rows = [(None, None), (Some(Deleted { held: true }), Some(ReleaseAttachment)), (Some(Deleted { held: false }), None)];
+    let rows = [
+        (None, None),
+        (Some(Deleted { held: true }), Some(ReleaseAttachment)),
+        (Some(Deleted { held: false }), None),
+    ];
     for (attachment, last) in rows {
         assert!(waits(&want(attachment, 0), seen(true, true, 1)));
         let mut all = vec![Unstage, Detach, Forget];
@@ -91,7 +106,10 @@ fn making_and_removing() {
     assert_eq!(steps(&row(false, true, false), begun), [ForgetMaking]);
     assert_eq!(steps(&row(true, true, false), none.clone()), []);
     assert_eq!(steps(&row(false, true, true), none.clone()), [DeleteData, ReleaseVolume]);
-    assert_eq!(steps(&row(false, true, true), seen(true, true, 0)), [Unstage, Detach, Forget, DeleteData, ReleaseVolume]);
+    assert_eq!(
+        steps(&row(false, true, true), seen(true, true, 0)),
+        [Unstage, Detach, Forget, DeleteData, ReleaseVolume]
+    );
     assert!(waits(&row(false, true, true), seen(true, true, 1)));
     assert_eq!(steps(&row(false, false, false), none), []);
 }

@@ -1,0 +1,238 @@
+//! `orlop down`: everything of this instance leaves the machine, from journal and kernel alone; the data stays.
+//!
+//! Containers are stopped with their pods' grace, volumes unpublished, unstaged, detached. What a pod that is still wanted
+//! needs again stays: its directories on disk, its logs, the record of how its containers ended.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+
+use crate::{
+    Parts, clock,
+    error::Error,
+    ids::{ContainerId, VolumeId},
+    journal::{PodIntent, Subject},
+    machine::Machine,
+    plan::{
+        Look,
+        container::RestartPolicy,
+        pod::{Goal, Step, Want, plan},
+    },
+};
+
+/// Grace of a pod whose record is lost.
+const GRACE: i64 = 30;
+/// How long killed containers may take to be gone.
+const AFTER_KILL: Duration = Duration::from_secs(10);
+/// How often one thing is tried.
+const TRIES: usize = 3;
+
+/// What taking everything down did, and what it could not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Pods that had anything here.
+    pub pods: usize,
+    /// Volumes that may have been attached.
+    pub volumes: usize,
+    /// What is still here, in words, each with the reason where it is known.
+    pub left: Vec<String>,
+}
+
+impl Report {
+    /// Whether nothing of this instance is left on the machine.
+    pub fn is_clean(&self) -> bool {
+        self.left.is_empty()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let many = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+        write!(f, "took down {} and {}; data stays", many(self.pods, "pod"), many(self.volumes, "volume"))?;
+        self.left.iter().try_for_each(|left| write!(f, "\nstill here: {left}"))
+    }
+}
+
+/// Takes everything of this instance off the machine. No agent of the instance may run meanwhile.
+pub async fn teardown(parts: Parts) -> Result<Report, Error> {
+    let machine = crate::open(parts).await?;
+    let pods = machine.blocking(Machine::pods_here).await?;
+    let mut report = Report { pods: pods.len(), ..Report::default() };
+    let stops = pods.iter().map(|uid| stop_pod(&machine, uid));
+    for (uid, outcome) in pods.iter().zip(futures::future::join_all(stops).await) {
+        if let Err(error) = outcome {
+            report.left.push(format!("pod {uid}: {}", error.chain()));
+        }
+    }
+    for subject in machine.journal.subjects() {
+        let Subject::Volume(id) = subject else { continue };
+        report.volumes += 1;
+        if let Err(error) = take_down_volume(&machine, &id).await {
+            report.left.push(format!("volume {id}: {}", error.chain()));
+        }
+    }
+    let found = machine.blocking(sweep).await?;
+    report.left.extend(found);
+    Ok(report)
+}
+
+async fn stop_pod(machine: &Machine, uid: &str) -> Result<(), Error> {
+    let intent = machine.journal.pod(uid);
+    let grace = intent.as_ref().map_or(GRACE, |i| i.grace);
+    let mut stop = Stop {
+        deadline: clock::now() + Duration::from_secs(u64::try_from(grace).unwrap_or_default()),
+        asked: BTreeMap::new(),
+        killed: None,
+    };
+    let mut tries = 0;
+    loop {
+        let name = uid.to_owned();
+        let mut look = machine.blocking(move |m| m.look_at_pod(&name, None)).await?;
+        let alive = look.seen.attempts.values().any(crate::plan::pod::Attempt::is_alive);
+        if alive {
+            stop.round(machine, uid, &mut look.seen).await?;
+            continue;
+        }
+        // What is on disk may be wanted again.
+        let memory = look.seen.memory.clone();
+        look.seen.empty.retain(|name| memory.contains(name));
+        look.seen.place = false;
+        let rest = want(uid, Goal::Rest);
+        let steps: Vec<Step> =
+            plan(&rest, &Look::Seen(look.seen), clock::now()).groups.into_iter().flatten().collect();
+        if steps.is_empty() {
+            return Ok(());
+        }
+        tries += 1;
+        for step in steps {
+            let outcome = take_down_step(machine, uid, intent.as_ref(), step).await;
+            if tries >= TRIES {
+                outcome?;
+            }
+        }
+    }
+}
+
+struct Stop {
+    deadline: Timestamp,
+    asked: BTreeMap<ContainerId, bool>,
+    killed: Option<Instant>,
+}
+
+impl Stop {
+    /// Signals what is due and waits for ends.
+    async fn round(
+        &mut self,
+        machine: &Machine,
+        uid: &str,
+        seen: &mut crate::plan::pod::Seen,
+    ) -> Result<(), Error> {
+        if self.killed.is_some_and(|at| at.elapsed() > AFTER_KILL) {
+            return Err(Error::Refused("its containers do not end, not even when killed".to_owned()));
+        }
+        seen.asked = self.asked.clone();
+        let want = want(uid, Goal::Stop { deadline: self.deadline });
+        let now = clock::now();
+        let plan = plan(&want, &Look::Seen(seen.clone()), now);
+        for step in plan.groups.into_iter().flatten() {
+            let Step::Signal { id, kill } = step else { continue };
+            let signalled = id.clone();
+            machine.blocking(move |m| crate::execute::container::signal(m, None, &signalled, kill)).await?;
+            self.asked.insert(id, kill);
+            if kill {
+                self.killed.get_or_insert_with(Instant::now);
+            }
+        }
+        let left = self.deadline.duration_since(now);
+        let left = Duration::try_from(left)
+            .unwrap_or_default()
+            .clamp(Duration::from_millis(20), Duration::from_secs(1));
+        machine.blocking(move |m| Ok(m.runtime.wait_for_exit(left)?)).await
+    }
+}
+
+fn want(uid: &str, goal: Goal) -> Want {
+    Want {
+        uid: uid.to_owned(),
+        goal,
+        policy: RestartPolicy::Never,
+        containers: Vec::new(),
+        volumes: Vec::new(),
+    }
+}
+
+async fn take_down_step(
+    machine: &Machine,
+    uid: &str,
+    intent: Option<&PodIntent>,
+    step: Step,
+) -> Result<(), Error> {
+    if let Step::Unpublish(name) = &step {
+        let known = intent.and_then(|i| i.volumes.iter().find(|v| v.name == *name));
+        return machine.unpublish(uid, name, known).await;
+    }
+    let uid = uid.to_owned();
+    machine.blocking(move |m| m.tear_down_step(&uid, None, &step)).await
+}
+
+async fn take_down_volume(machine: &Machine, id: &VolumeId) -> Result<(), Error> {
+    let Some(intent) = machine.journal.volume(id) else { return Ok(()) };
+    machine.unstage(id, &intent.name, intent.attributes.clone()).await?;
+    machine.detach(id, intent.attributes).await?;
+    machine.journal.end(&Subject::Volume(id.clone()));
+    Ok(())
+}
+
+/// What the journal knows nothing of goes by its path, deepest mount first; answers what stays nevertheless.
+fn sweep(machine: &Machine) -> Result<Vec<String>, Error> {
+    let ours = |path: &std::path::Path| {
+        path.starts_with(machine.layout.data()) || path.starts_with(machine.layout.run())
+    };
+    let mounts = machine.host.mounts()?;
+    for mount in mounts.iter().rev().filter(|m| machine.layout.place(&m.target).is_some()) {
+        report_failure("unmount", machine.host.unmount(&mount.target));
+    }
+    let pool = machine.layout.data().join("pool");
+    for device in machine.host.loops()?.into_iter().filter(|l| l.path.starts_with(&pool)) {
+        report_failure("detach", machine.host.detach_loop(&device.device));
+    }
+    let mut left: Vec<String> = machine
+        .host
+        .mounts()?
+        .iter()
+        .map(|m| &m.target)
+        .filter(|t| ours(t))
+        .map(|t| format!("mount {}", t.display()))
+        .collect();
+    let devices = machine.host.loops()?.into_iter().filter(|l| l.path.starts_with(&pool));
+    left.extend(
+        devices
+            .map(|l| format!("loop device {} of {}", l.device.display(), PathBuf::from(&l.path).display())),
+    );
+    Ok(left)
+}
+
+fn report_failure(operation: &str, outcome: orlop_backends::host::Result<()>) {
+    if let Err(error) = outcome {
+        tracing::warn!(operation, error = Error::from(error).chain(), "take down");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_says_what_is_left() {
+        let clean = Report { pods: 1, volumes: 2, left: Vec::new() };
+        assert_eq!(clean.to_string(), "took down 1 pod and 2 volumes; data stays");
+        let left = Report { left: vec!["mount /x".to_owned()], ..clean };
+        assert!(!left.is_clean());
+        assert!(left.to_string().ends_with("\nstill here: mount /x"));
+    }
+}
