@@ -4,6 +4,7 @@
 //! pass, and [`host`], the only place that runs a program, a mount call or an ioctl.
 //! Must not know: the store, HTTP.
 
+pub mod conformance;
 pub mod driver;
 pub mod drivers;
 pub mod host;

@@ -74,16 +74,8 @@ const EXT4: [&str; 18] = [
     "i_version",
     "auto_da_alloc",
 ];
-const XFS: [&str; 8] = [
-    "discard",
-    "nodiscard",
-    "inode64",
-    "inode32",
-    "largeio",
-    "nolargeio",
-    "swalloc",
-    "noquota",
-];
+const XFS: [&str; 8] =
+    ["discard", "nodiscard", "inode64", "inode32", "largeio", "nolargeio", "swalloc", "noquota"];
 /// Options with a number.
 const EXT4_NUMBERS: [&str; 2] = ["commit=", "init_itable="];
 const XFS_NUMBERS: [&str; 2] = ["allocsize=", "logbufs="];
@@ -115,10 +107,7 @@ fn is_known(fs_type: FsType, option: &str) -> bool {
     };
     let is_number =
         |value: &str| (1..=6).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_digit());
-    plain.contains(&option)
-        || numbers
-            .iter()
-            .any(|name| option.strip_prefix(name).is_some_and(is_number))
+    plain.contains(&option) || numbers.iter().any(|name| option.strip_prefix(name).is_some_and(is_number))
 }
 
 fn refusal(fs_type: FsType, option: &str) -> String {
@@ -128,11 +117,7 @@ fn refusal(fs_type: FsType, option: &str) -> String {
         FsType::Xfs => (&XFS, &XFS_NUMBERS),
     };
     let numbers = numbers.iter().map(|name| format!("{name}N"));
-    let known: Vec<String> = flags
-        .chain(plain.iter().copied())
-        .map(str::to_owned)
-        .chain(numbers)
-        .collect();
+    let known: Vec<String> = flags.chain(plain.iter().copied()).map(str::to_owned).chain(numbers).collect();
     format!(
         "mount option {option:?} is not allowed for {fs_type}; take it out of mountOptions, or use one of {}",
         known.join(" ")
@@ -149,22 +134,14 @@ mod tests {
 
     #[test]
     fn flags_and_data_are_told_apart() {
-        let parsed = parse(
-            FsType::Ext4,
-            &list(&["noatime,discard", "defaults", "data=ordered", "commit=30"]),
-        )
-        .unwrap();
+        let parsed =
+            parse(FsType::Ext4, &list(&["noatime,discard", "defaults", "data=ordered", "commit=30"]))
+                .unwrap();
         assert_eq!(
             parsed,
-            Options {
-                flags: vec![Flag::NoAtime],
-                data: "discard,data=ordered,commit=30".into()
-            }
+            Options { flags: vec![Flag::NoAtime], data: "discard,data=ordered,commit=30".into() }
         );
-        assert_eq!(
-            parse(FsType::Xfs, &list(&["rw", ""])).unwrap(),
-            Options::default()
-        );
+        assert_eq!(parse(FsType::Xfs, &list(&["rw", ""])).unwrap(), Options::default());
     }
 
     #[test]
@@ -186,10 +163,7 @@ mod tests {
             (FsType::Xfs, "loop"),
         ] {
             let error = parse(fs_type, &list(&["noatime", option])).unwrap_err();
-            assert!(
-                error.contains(option) && error.contains("mountOptions"),
-                "{error}"
-            );
+            assert!(error.contains(option) && error.contains("mountOptions"), "{error}");
         }
     }
 }

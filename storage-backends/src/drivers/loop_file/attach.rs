@@ -38,30 +38,18 @@ fn one(mut found: Vec<LoopDevice>) -> Result<Option<LoopDevice>, String> {
     };
     if !found.is_empty() {
         found.push(device);
-        let names: Vec<String> = found
-            .iter()
-            .map(|device| device.device.display().to_string())
-            .collect();
-        return Err(format!(
-            "it is attached several times, as {}; detach all but one",
-            names.join(" and ")
-        ));
+        let names: Vec<String> = found.iter().map(|device| device.device.display().to_string()).collect();
+        return Err(format!("it is attached several times, as {}; detach all but one", names.join(" and ")));
     }
     let name = device.device.display();
     if device.offset != 0 || device.size_limit != 0 {
-        return Err(format!(
-            "{name} shows only a part of it; it was not attached by Orlop: detach it"
-        ));
+        return Err(format!("{name} shows only a part of it; it was not attached by Orlop: detach it"));
     }
     if device.read_only {
-        return Err(format!(
-            "{name} holds it read-only; it was not attached by Orlop: detach it"
-        ));
+        return Err(format!("{name} holds it read-only; it was not attached by Orlop: detach it"));
     }
     if device.autoclear {
-        return Err(format!(
-            "{name} goes away with its last user; it was not attached by Orlop: detach it"
-        ));
+        return Err(format!("{name} goes away with its last user; it was not attached by Orlop: detach it"));
     }
     Ok(Some(device))
 }
@@ -74,26 +62,15 @@ pub(super) fn find(inner: &Inner, context: &Context, handle: &Handle) -> Result<
 
 pub(super) fn attach(inner: &Inner, context: &Context, handle: &Handle) -> Result<LoopDevice, Error> {
     let path = inner.path(handle);
-    if inner
-        .host
-        .file(&path)
-        .map_err(|error| context.host(error))?
-        .is_none()
-    {
+    if inner.host.file(&path).map_err(|error| context.host(error))?.is_none() {
         return Err(context.fail(Code::NotFound, format!("{} does not exist", path.display())));
     }
     if let Some(device) = find(inner, context, handle)? {
         return Ok(device);
     }
-    inner
-        .host
-        .attach_loop(&path, false)
-        .map_err(|error| context.host(error))?;
+    inner.host.attach_loop(&path, false).map_err(|error| context.host(error))?;
     let device = find(inner, context, handle)?.ok_or_else(|| {
-        context.fail(
-            Code::Internal,
-            "the kernel attached it and does not show a device for it",
-        )
+        context.fail(Code::Internal, "the kernel attached it and does not show a device for it")
     })?;
     tracing::info!(volume = %handle, device = %device.device.display(), "volume attached");
     Ok(device)
@@ -103,27 +80,18 @@ pub(super) fn detach(inner: &Inner, context: &Context, handle: &Handle) -> Resul
     let found = devices(inner, handle).map_err(|error| context.host(error))?;
     let places = mounted::places(inner, &found).map_err(|error| context.host(error))?;
     if let Some(place) = places.first() {
-        let why = format!(
-            "it is mounted at {}; unmount it there first",
-            place.target.display()
-        );
+        let why = format!("it is mounted at {}; unmount it there first", place.target.display());
         return Err(context.fail(Code::FailedPrecondition, why));
     }
     for device in &found {
-        inner
-            .host
-            .detach_loop(&device.device)
-            .map_err(|error| context.host(error))?;
+        inner.host.detach_loop(&device.device).map_err(|error| context.host(error))?;
         tracing::info!(volume = %handle, device = %device.device.display(), "volume detached");
     }
     let left = devices(inner, handle).map_err(|error| context.host(error))?;
     match left.first() {
         None => Ok(()),
         Some(device) => {
-            let why = format!(
-                "{} still holds it; another program uses the device",
-                device.device.display()
-            );
+            let why = format!("{} still holds it; another program uses the device", device.device.display());
             Err(context.fail(Code::FailedPrecondition, why))
         }
     }
@@ -154,34 +122,10 @@ mod tests {
         assert_eq!(one(vec![]), Ok(None));
         assert_eq!(one(vec![device(3)]), Ok(Some(device(3))));
         for (odd, word) in [
-            (
-                LoopDevice {
-                    offset: 512,
-                    ..device(3)
-                },
-                "a part",
-            ),
-            (
-                LoopDevice {
-                    size_limit: 512,
-                    ..device(3)
-                },
-                "a part",
-            ),
-            (
-                LoopDevice {
-                    read_only: true,
-                    ..device(3)
-                },
-                "read-only",
-            ),
-            (
-                LoopDevice {
-                    autoclear: true,
-                    ..device(3)
-                },
-                "last user",
-            ),
+            (LoopDevice { offset: 512, ..device(3) }, "a part"),
+            (LoopDevice { size_limit: 512, ..device(3) }, "a part"),
+            (LoopDevice { read_only: true, ..device(3) }, "read-only"),
+            (LoopDevice { autoclear: true, ..device(3) }, "last user"),
         ] {
             let why = one(vec![odd]).unwrap_err();
             assert!(why.contains(word) && why.contains("/dev/loop3"), "{why}");

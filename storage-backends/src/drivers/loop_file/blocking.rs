@@ -29,25 +29,16 @@ impl Busy {
     pub(super) fn claim(&self, context: &Context) -> Result<Mine, Error> {
         let mut volumes = self.volumes.lock().unwrap_or_else(PoisonError::into_inner);
         if volumes.insert(context.volume.clone()) {
-            Ok(Mine {
-                volumes: Arc::clone(&self.volumes),
-                volume: context.volume.clone(),
-            })
+            Ok(Mine { volumes: Arc::clone(&self.volumes), volume: context.volume.clone() })
         } else {
-            Err(context.fail(
-                Code::Aborted,
-                "another call for this volume is under way; it is tried again",
-            ))
+            Err(context.fail(Code::Aborted, "another call for this volume is under way; it is tried again"))
         }
     }
 }
 
 impl Drop for Mine {
     fn drop(&mut self) {
-        self.volumes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.volume);
+        self.volumes.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.volume);
     }
 }
 
@@ -75,10 +66,9 @@ pub(super) async fn within<T>(
 ) -> Result<T, Error> {
     match tokio::time::timeout(deadline, work(context.clone())).await {
         Ok(answer) => answer,
-        Err(_) => Err(context.fail(
-            Code::Internal,
-            format!("no answer within {deadline:?}; it is tried again"),
-        )),
+        Err(_) => {
+            Err(context.fail(Code::Internal, format!("no answer within {deadline:?}; it is tried again")))
+        }
     }
 }
 

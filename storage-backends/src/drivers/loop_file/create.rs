@@ -43,19 +43,12 @@ fn make(inner: &Inner, spec: &Spec, making: &Path, complete: &Path) -> host::Res
 }
 
 fn remove_left_over(inner: &Inner, making: &Path) -> host::Result<()> {
-    if inner.host.file(making)?.is_some() {
-        inner.host.remove_file(making)
-    } else {
-        Ok(())
-    }
+    if inner.host.file(making)?.is_some() { inner.host.remove_file(making) } else { Ok(()) }
 }
 
 /// A complete file holds the file system that is asked for, or it is not the volume that is asked for.
 fn check_same(inner: &Inner, context: &Context, spec: &Spec) -> Result<(), Error> {
-    let found = inner
-        .host
-        .probe(&inner.path(&spec.handle))
-        .map_err(|error| context.host(error))?;
+    let found = inner.host.probe(&inner.path(&spec.handle)).map_err(|error| context.host(error))?;
     match judge(&found, &spec.handle) {
         Ok(kind) if kind == spec.fs_type.to_string() => Ok(()),
         Ok(kind) => {
@@ -71,18 +64,15 @@ fn check_same(inner: &Inner, context: &Context, spec: &Spec) -> Result<(), Error
 pub(super) fn judge<'a>(found: &'a Probe, handle: &Handle) -> Result<&'a str, String> {
     let lost = "it is not touched; restore it from a backup, or delete the claim";
     match found {
-        Probe::FileSystem {
-            kind,
-            uuid: Some(uuid),
-        } if *uuid == handle.uuid() => Ok(kind),
+        Probe::FileSystem { kind, uuid: Some(uuid) } if *uuid == handle.uuid() => Ok(kind),
         Probe::FileSystem { kind, uuid } => Err(format!(
             "it is damaged or another volume's: it holds {kind} with UUID {} instead of {}; {lost}",
             uuid.as_deref().unwrap_or("none"),
             handle.uuid()
         )),
-        Probe::Blank => Err(format!(
-            "it is damaged: it was formatted when it was made and is blank now; {lost}"
-        )),
+        Probe::Blank => {
+            Err(format!("it is damaged: it was formatted when it was made and is blank now; {lost}"))
+        }
         Probe::Other(what) => Err(format!("it is damaged: it holds {what}; {lost}")),
     }
 }

@@ -18,10 +18,7 @@ pub(super) fn delete(inner: &Inner, context: &Context, handle: &Handle) -> Resul
     if let Some(device) = devices.first() {
         let places = mounted::places(inner, &devices).map_err(|error| context.host(error))?;
         let why = match places.first() {
-            Some(place) => format!(
-                "it is mounted at {}; unmount it there first",
-                place.target.display()
-            ),
+            Some(place) => format!("it is mounted at {}; unmount it there first", place.target.display()),
             None => format!("it is attached as {}; detach it first", device.device.display()),
         };
         return Err(context.fail(Code::FailedPrecondition, why));

@@ -16,10 +16,7 @@ pub(super) struct Context {
 
 impl Context {
     pub(super) fn new(operation: &'static str, volume: &str) -> Self {
-        Self {
-            operation,
-            volume: volume.to_owned(),
-        }
+        Self { operation, volume: volume.to_owned() }
     }
 
     /// An error of our own judgement.
@@ -35,10 +32,7 @@ impl Context {
 
     /// An error of the machine. Its words are in the message as well, since an Event shows nothing else.
     pub(super) fn host(&self, error: host::Error) -> Error {
-        let why = error
-            .source()
-            .map(|cause| format!(": {cause}"))
-            .unwrap_or_default();
+        let why = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
         Error {
             operation: self.operation,
             volume: self.volume.clone(),

@@ -64,9 +64,7 @@ struct Inner {
 
 impl fmt::Debug for LoopDriver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoopDriver")
-            .field("pool", &self.inner.pool)
-            .finish_non_exhaustive()
+        f.debug_struct("LoopDriver").field("pool", &self.inner.pool).finish_non_exhaustive()
     }
 }
 
@@ -143,11 +141,7 @@ impl Driver for LoopDriver {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            attach: Attach::Node,
-            node_local: true,
-            expand: false,
-        }
+        Capabilities { attach: Attach::Node, node_local: true, expand: false }
     }
 
     fn create(&self, request: Create) -> BoxFuture<'_, Result<Volume, Error>> {
@@ -155,9 +149,9 @@ impl Driver for LoopDriver {
     }
 
     fn delete(&self, volume: VolumeRef) -> BoxFuture<'_, Result<(), Error>> {
-        Box::pin(self.call("delete", volume, |inner, context, handle, _| {
-            delete::delete(inner, context, handle)
-        }))
+        Box::pin(
+            self.call("delete", volume, |inner, context, handle, _| delete::delete(inner, context, handle)),
+        )
     }
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<Volume>, Error>> {
@@ -177,9 +171,9 @@ impl Driver for LoopDriver {
     }
 
     fn detach(&self, volume: VolumeRef) -> BoxFuture<'_, Result<(), Error>> {
-        Box::pin(self.call("detach", volume, |inner, context, handle, _| {
-            attach::detach(inner, context, handle)
-        }))
+        Box::pin(
+            self.call("detach", volume, |inner, context, handle, _| attach::detach(inner, context, handle)),
+        )
     }
 
     fn stage(&self, request: Stage) -> BoxFuture<'_, Result<(), Error>> {
@@ -213,3 +207,6 @@ impl Driver for LoopDriver {
 fn ensure_pool(host: &dyn Host, pool: &Path) -> crate::host::Result<()> {
     host.create_dir(pool)
 }
+
+#[cfg(test)]
+mod tests;

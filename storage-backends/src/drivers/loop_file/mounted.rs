@@ -33,12 +33,8 @@ pub(super) fn canonical(inner: &Inner, context: &Context, target: &Path) -> Resu
 
 /// A target that must be there.
 pub(super) fn existing(inner: &Inner, context: &Context, target: &Path) -> Result<PathBuf, Error> {
-    canonical(inner, context, target)?.ok_or_else(|| {
-        context.fail(
-            Code::FailedPrecondition,
-            format!("{} does not exist", target.display()),
-        )
-    })
+    canonical(inner, context, target)?
+        .ok_or_else(|| context.fail(Code::FailedPrecondition, format!("{} does not exist", target.display())))
 }
 
 /// Unmounts all that these devices have at `target`; refuses when something else lies on top.
@@ -65,8 +61,5 @@ pub(super) fn clear(
         }
         inner.host.unmount(&target).map_err(|error| context.host(error))?;
     }
-    Err(context.fail(
-        Code::Internal,
-        format!("{} is mounted on again and again", target.display()),
-    ))
+    Err(context.fail(Code::Internal, format!("{} is mounted on again and again", target.display())))
 }

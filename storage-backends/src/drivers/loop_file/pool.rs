@@ -107,12 +107,7 @@ pub(super) fn promise<'a>(
     let mut state = inner.accounts.lock();
     let found = survey(inner, &mut state).map_err(|error| context.host(error))?;
     let own = found.volumes.get(&spec.handle).map(|file| file.length);
-    let view = View {
-        own,
-        volumes: found.volumes.len(),
-        promised: found.promised,
-        total: found.total,
-    };
+    let view = View { own, volumes: found.volumes.len(), promised: found.promised, total: found.total };
     match decide(&view, spec.bytes, spec.overcommit) {
         Verdict::Exists => Ok(None),
         Verdict::OtherSize(length) => Err(context.fail(
@@ -121,10 +116,7 @@ pub(super) fn promise<'a>(
         )),
         Verdict::Promise => {
             state.making.insert(spec.handle.clone(), spec.bytes);
-            Ok(Some(Promise {
-                accounts: &inner.accounts,
-                handle: spec.handle.clone(),
-            }))
+            Ok(Some(Promise { accounts: &inner.accounts, handle: spec.handle.clone() }))
         }
         Verdict::Full(why) => Err(context.fail(Code::ResourceExhausted, why)),
     }
@@ -160,21 +152,12 @@ fn survey(inner: &Inner, state: &mut State) -> host::Result<Survey> {
             volumes.insert(handle, file);
         }
     }
-    let complete: u64 = volumes
-        .values()
-        .fold(0, |sum, file| sum.saturating_add(file.length));
+    let complete: u64 = volumes.values().fold(0, |sum, file| sum.saturating_add(file.length));
     // A volume that was renamed a moment ago is counted once, as a file.
-    let making = state
-        .making
-        .iter()
-        .filter(|(handle, _)| !volumes.contains_key(handle));
+    let making = state.making.iter().filter(|(handle, _)| !volumes.contains_key(handle));
     let promised = making.fold(complete, |sum, (_, bytes)| sum.saturating_add(*bytes));
     let total = host.space(&inner.pool)?.available.saturating_add(occupied);
-    Ok(Survey {
-        volumes,
-        promised,
-        total,
-    })
+    Ok(Survey { volumes, promised, total })
 }
 
 fn sweep(inner: &Inner) -> host::Result<()> {
@@ -192,11 +175,7 @@ pub(super) fn list(inner: &Inner, context: &Context) -> Result<Vec<Volume>, Erro
         let mut state = inner.accounts.lock();
         survey(inner, &mut state).map_err(|error| context.host(error))?
     };
-    Ok(found
-        .volumes
-        .into_iter()
-        .map(|(handle, file)| describe(inner, &handle, file.length))
-        .collect())
+    Ok(found.volumes.into_iter().map(|(handle, file)| describe(inner, &handle, file.length)).collect())
 }
 
 /// A volume as answered by create and list. What cannot be probed is listed without its type.
@@ -205,27 +184,16 @@ fn describe(inner: &Inner, handle: &Handle, bytes: u64) -> Volume {
         Ok(Probe::FileSystem { kind, .. }) => Some(kind),
         _ => None,
     };
-    Volume {
-        handle: handle.to_string(),
-        bytes,
-        attributes: attributes(fs_type.as_deref()),
-    }
+    Volume { handle: handle.to_string(), bytes, attributes: attributes(fs_type.as_deref()) }
 }
 
 fn attributes(fs_type: Option<&str>) -> BTreeMap<String, String> {
-    fs_type
-        .map(|kind| ("fsType".to_owned(), kind.to_owned()))
-        .into_iter()
-        .collect()
+    fs_type.map(|kind| ("fsType".to_owned(), kind.to_owned())).into_iter().collect()
 }
 
 /// A volume that was made as asked for.
 pub(super) fn volume(handle: &Handle, bytes: u64, fs_type: FsType) -> Volume {
-    Volume {
-        handle: handle.to_string(),
-        bytes,
-        attributes: attributes(Some(&fs_type.to_string())),
-    }
+    Volume { handle: handle.to_string(), bytes, attributes: attributes(Some(&fs_type.to_string())) }
 }
 
 pub(super) fn capacity(inner: &Inner, context: &Context) -> Result<Capacity, Error> {
@@ -248,40 +216,19 @@ mod tests {
     /// The rows of the table.
     #[test]
     fn verdicts() {
-        let view = |own, promised| View {
-            own,
-            volumes: 3,
-            promised,
-            total: 10 * GIB,
-        };
+        let view = |own, promised| View { own, volumes: 3, promised, total: 10 * GIB };
         let once = Overcommit::default();
         assert_eq!(decide(&view(Some(GIB), 10 * GIB), GIB, once), Verdict::Exists);
-        assert_eq!(
-            decide(&view(Some(2 * GIB), 0), GIB, once),
-            Verdict::OtherSize(2 * GIB)
-        );
+        assert_eq!(decide(&view(Some(2 * GIB), 0), GIB, once), Verdict::OtherSize(2 * GIB));
         assert_eq!(decide(&view(None, 9 * GIB), GIB, once), Verdict::Promise);
-        assert!(matches!(
-            decide(&view(None, 9 * GIB), GIB + 4096, once),
-            Verdict::Full(_)
-        ));
-        assert!(matches!(
-            decide(&view(None, u64::MAX), u64::MAX, once),
-            Verdict::Full(_)
-        ));
+        assert!(matches!(decide(&view(None, 9 * GIB), GIB + 4096, once), Verdict::Full(_)));
+        assert!(matches!(decide(&view(None, u64::MAX), u64::MAX, once), Verdict::Full(_)));
     }
 
     #[test]
     fn a_refusal_shows_the_arithmetic() {
-        let view = View {
-            own: None,
-            volumes: 3,
-            promised: 9 * GIB,
-            total: 10 * GIB,
-        };
-        let Verdict::Full(why) = decide(&view, 2 * GIB, Overcommit::default()) else {
-            panic!()
-        };
+        let view = View { own: None, volumes: 3, promised: 9 * GIB, total: 10 * GIB };
+        let Verdict::Full(why) = decide(&view, 2 * GIB, Overcommit::default()) else { panic!() };
         for part in [
             "promise 2 GiB",
             "it has 10 GiB",

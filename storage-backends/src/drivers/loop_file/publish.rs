@@ -42,10 +42,9 @@ pub(super) fn publish(
         Some(Verdict::Already) => {}
         Some(Verdict::Refused(why)) => return Err(context.fail(Code::Internal, why)),
         _ => {
-            return Err(context.fail(
-                Code::Internal,
-                "the kernel mounted it and does not show the mount as wanted",
-            ));
+            return Err(
+                context.fail(Code::Internal, "the kernel mounted it and does not show the mount as wanted")
+            );
         }
     }
     tracing::info!(volume = %handle, target = %target.display(), read_only = request.read_only, "volume published");
@@ -55,16 +54,13 @@ pub(super) fn publish(
 fn staged(inner: &Inner, context: &Context, handle: &Handle, place: &Path) -> Result<MountEntry, Error> {
     let devices = attach::devices(inner, handle).map_err(|error| context.host(error))?;
     let place = mounted::existing(inner, context, place)?;
-    let top = mounted::stack(inner, &place)
-        .map_err(|error| context.host(error))?
-        .pop();
-    top.filter(|top| devices.iter().any(|device| device.number == top.number))
-        .ok_or_else(|| {
-            context.fail(
-                Code::FailedPrecondition,
-                format!("it is not staged at {}; stage it first", place.display()),
-            )
-        })
+    let top = mounted::stack(inner, &place).map_err(|error| context.host(error))?.pop();
+    top.filter(|top| devices.iter().any(|device| device.number == top.number)).ok_or_else(|| {
+        context.fail(
+            Code::FailedPrecondition,
+            format!("it is not staged at {}; stage it first", place.display()),
+        )
+    })
 }
 
 enum Verdict {
@@ -76,16 +72,10 @@ enum Verdict {
 fn judge(top: &MountEntry, staged: &MountEntry, read_only: bool) -> Verdict {
     let place = top.target.display();
     if top.number != staged.number || top.root != staged.root {
-        let why = format!(
-            "{} is mounted at {place} and is not this volume; unmount it by hand",
-            top.source
-        );
+        let why = format!("{} is mounted at {place} and is not this volume; unmount it by hand", top.source);
         return Verdict::Refused(why);
     }
-    match (
-        mounted::is_read_only(top),
-        read_only || mounted::is_read_only(staged),
-    ) {
+    match (mounted::is_read_only(top), read_only || mounted::is_read_only(staged)) {
         (true, true) | (false, false) => Verdict::Already,
         (false, true) => Verdict::HalfDone,
         (true, false) => Verdict::Refused(format!(

@@ -34,11 +34,7 @@ impl Handle {
     /// Lower-case hexadecimal with hyphens, as the API server makes UIDs, and nothing else.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         text.strip_prefix("pvc-")
-            .and_then(|uid| {
-                Uuid::try_parse(uid)
-                    .ok()
-                    .filter(|parsed| parsed.hyphenated().to_string() == uid)
-            })
+            .and_then(|uid| Uuid::try_parse(uid).ok().filter(|parsed| parsed.hyphenated().to_string() == uid))
             .filter(|uid| !uid.is_nil())
             .map(|uid| Self { uid })
             .ok_or_else(|| {
@@ -64,8 +60,7 @@ impl Handle {
 
     /// The volume whose complete file has this name.
     pub(super) fn of_file(name: &str) -> Option<Self> {
-        name.strip_suffix(COMPLETE)
-            .and_then(|stem| Self::parse(stem).ok())
+        name.strip_suffix(COMPLETE).and_then(|stem| Self::parse(stem).ok())
     }
 
     /// The volume whose half-made file has this name.
@@ -111,9 +106,7 @@ impl Overcommit {
         }
         let thousandths =
             whole.parse::<u64>().ok()? * 1000 + format!("{fraction:0<3}").parse::<u64>().ok()?;
-        (1..=1_000_000)
-            .contains(&thousandths)
-            .then_some(Self(thousandths))
+        (1..=1_000_000).contains(&thousandths).then_some(Self(thousandths))
     }
 
     /// How much may be promised of a pool of that size.
@@ -126,11 +119,7 @@ impl std::fmt::Display for Overcommit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = format!("{}.{:03}", self.0 / 1000, self.0 % 1000);
         let cut = text.trim_end_matches('0');
-        if cut.ends_with('.') {
-            write!(f, "{cut}0")
-        } else {
-            f.write_str(cut)
-        }
+        if cut.ends_with('.') { write!(f, "{cut}0") } else { f.write_str(cut) }
     }
 }
 
@@ -138,11 +127,8 @@ impl Spec {
     pub(super) fn parse(request: &Create) -> Result<Self, (Code, String)> {
         let invalid = |why| (Code::InvalidArgument, why);
         let handle = Handle::parse(&request.name).map_err(invalid)?;
-        let mut types: Vec<(&str, &str)> = request
-            .fs_type
-            .iter()
-            .map(|value| ("fsType", value.as_str()))
-            .collect();
+        let mut types: Vec<(&str, &str)> =
+            request.fs_type.iter().map(|value| ("fsType", value.as_str())).collect();
         let mut thick = false;
         let mut overcommit = Overcommit::default();
         for (name, value) in &request.parameters {
@@ -151,26 +137,16 @@ impl Spec {
                 "provisioning" => thick = parse_provisioning(value).map_err(invalid)?,
                 "overcommit" => {
                     overcommit = Overcommit::parse(value).ok_or_else(|| {
-                        invalid(format!(
-                            "parameter overcommit {value:?} is not a number from 0.001 to 1000"
-                        ))
+                        invalid(format!("parameter overcommit {value:?} is not a number from 0.001 to 1000"))
                     })?;
                 }
                 _ => {
-                    return Err(invalid(format!(
-                        "parameter {name:?} is not known; known are {PARAMETERS}"
-                    )));
+                    return Err(invalid(format!("parameter {name:?} is not known; known are {PARAMETERS}")));
                 }
             }
         }
         let fs_type = one_type(&types).map_err(invalid)?;
-        Ok(Self {
-            handle,
-            bytes: real_size(request.bytes, fs_type)?,
-            fs_type,
-            thick,
-            overcommit,
-        })
+        Ok(Self { handle, bytes: real_size(request.bytes, fs_type)?, fs_type, thick, overcommit })
     }
 }
 
@@ -178,9 +154,7 @@ fn parse_provisioning(value: &str) -> Result<bool, String> {
     match value {
         "thick" => Ok(true),
         "sparse" => Ok(false),
-        _ => Err(format!(
-            "parameter provisioning {value:?} is neither sparse nor thick"
-        )),
+        _ => Err(format!("parameter provisioning {value:?} is neither sparse nor thick")),
     }
 }
 
@@ -189,9 +163,7 @@ fn one_type(asked: &[(&str, &str)]) -> Result<FsType, String> {
     for (name, value) in asked.iter().filter(|(_, value)| !value.is_empty()) {
         let fs_type = parse_type(value).map_err(|why| format!("parameter {name}: {why}"))?;
         if found.is_some_and(|other| other != fs_type) {
-            return Err(format!(
-                "the class asks for more than one file system type: {name} says {value}"
-            ));
+            return Err(format!("the class asks for more than one file system type: {name} says {value}"));
         }
         found = Some(fs_type);
     }
@@ -218,41 +190,25 @@ fn minimum(fs_type: FsType) -> u64 {
 /// Rounded up to whole blocks, never less than asked for.
 fn real_size(bytes: u64, fs_type: FsType) -> Result<u64, (Code, String)> {
     if bytes == 0 {
-        return Err((
-            Code::InvalidArgument,
-            "a volume of 0 bytes cannot be made; ask for a size".into(),
-        ));
+        return Err((Code::InvalidArgument, "a volume of 0 bytes cannot be made; ask for a size".into()));
     }
     let least = minimum(fs_type);
     if bytes < least {
-        let why = format!(
-            "{} is too small for {fs_type}; the smallest volume is {}",
-            human(bytes),
-            human(least)
-        );
+        let why =
+            format!("{} is too small for {fs_type}; the smallest volume is {}", human(bytes), human(least));
         return Err((Code::OutOfRange, why));
     }
     // Lengths of files are signed.
     bytes
         .checked_next_multiple_of(BLOCK)
         .filter(|&bytes| i64::try_from(bytes).is_ok())
-        .ok_or_else(|| {
-            (
-                Code::OutOfRange,
-                format!("{bytes} bytes are more than any file can hold"),
-            )
-        })
+        .ok_or_else(|| (Code::OutOfRange, format!("{bytes} bytes are more than any file can hold")))
 }
 
 /// Bytes for people: exact when they are a whole number of a unit.
 pub(super) fn human(bytes: u64) -> String {
-    const UNITS: [(&str, u64); 5] = [
-        ("PiB", 1 << 50),
-        ("TiB", 1 << 40),
-        ("GiB", 1 << 30),
-        ("MiB", 1 << 20),
-        ("KiB", 1 << 10),
-    ];
+    const UNITS: [(&str, u64); 5] =
+        [("PiB", 1 << 50), ("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     let Some((unit, size)) = UNITS.iter().find(|(_, size)| bytes >= *size) else {
         return format!("{bytes} bytes");
     };

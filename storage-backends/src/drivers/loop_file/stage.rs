@@ -45,10 +45,7 @@ pub(super) fn stage(inner: &Inner, context: &Context, handle: &Handle, request: 
     match here()?.last() {
         Some(top) => same(context, top, &device, fs_type, read_only)?,
         None => {
-            return Err(context.fail(
-                Code::Internal,
-                "the kernel mounted it and does not show the mount",
-            ));
+            return Err(context.fail(Code::Internal, "the kernel mounted it and does not show the mount"));
         }
     }
     tracing::info!(volume = %handle, target = %target.display(), "volume staged");
@@ -62,19 +59,14 @@ fn attached(
     said: Option<&Path>,
 ) -> Result<LoopDevice, Error> {
     let Some(device) = attach::find(inner, context, handle)? else {
-        return Err(context.fail(
-            Code::FailedPrecondition,
-            "it is not attached to this node; attach it first",
-        ));
+        return Err(
+            context.fail(Code::FailedPrecondition, "it is not attached to this node; attach it first")
+        );
     };
     match said {
         Some(said) if said != device.device => Err(context.fail(
             Code::FailedPrecondition,
-            format!(
-                "it is attached as {} and not as {}",
-                device.device.display(),
-                said.display()
-            ),
+            format!("it is attached as {} and not as {}", device.device.display(), said.display()),
         )),
         _ => Ok(device),
     }
@@ -88,15 +80,9 @@ fn file_system(
     request: &Stage,
     device: &LoopDevice,
 ) -> Result<FsType, Error> {
-    let found = inner
-        .host
-        .probe(&device.device)
-        .map_err(|error| context.host(error))?;
+    let found = inner.host.probe(&device.device).map_err(|error| context.host(error))?;
     let kind = create::judge(&found, handle).map_err(|why| context.fail(Code::Internal, why))?;
-    let wanted = request
-        .fs_type
-        .as_ref()
-        .or_else(|| request.volume.attributes.get("fsType"));
+    let wanted = request.fs_type.as_ref().or_else(|| request.volume.attributes.get("fsType"));
     match wanted {
         Some(wanted) if !wanted.is_empty() && wanted != kind => {
             let why =
@@ -116,10 +102,7 @@ fn same(
 ) -> Result<(), Error> {
     let place = top.target.display();
     let why = if top.number != device.number || top.root != Path::new("/") {
-        format!(
-            "{} is mounted at {place} and is not this volume; unmount it by hand",
-            top.source
-        )
+        format!("{} is mounted at {place} and is not this volume; unmount it by hand", top.source)
     } else if top.fs_type != fs_type.to_string() {
         format!("it is mounted at {place} as {} and not as {fs_type}", top.fs_type)
     } else if mounted::is_read_only(top) != read_only {
@@ -141,15 +124,8 @@ pub(super) fn unstage(inner: &Inner, context: &Context, handle: &Handle, target:
     };
     let places = mounted::places(inner, &devices).map_err(|error| context.host(error))?;
     let staged = places.iter().any(|mount| mount.target == place);
-    if let Some(elsewhere) = places
-        .iter()
-        .find(|mount| mount.target != place)
-        .filter(|_| staged)
-    {
-        let why = format!(
-            "it is still mounted at {}; unpublish it first",
-            elsewhere.target.display()
-        );
+    if let Some(elsewhere) = places.iter().find(|mount| mount.target != place).filter(|_| staged) {
+        let why = format!("it is still mounted at {}; unpublish it first", elsewhere.target.display());
         return Err(context.fail(Code::FailedPrecondition, why));
     }
     mounted::clear(inner, context, &devices, &place)

@@ -16,12 +16,7 @@ use super::{
 
 pub(super) fn create_sparse(path: &Path, bytes: u64) -> Result<()> {
     let context = failed("create file", path);
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(&context)?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(&context)?;
     file.set_len(bytes).map_err(|error| {
         // The file is ours and empty; a failure here is less telling than the first one.
         let _ = fs::remove_file(path);
@@ -36,9 +31,7 @@ pub(super) fn allocate(path: &Path, bytes: u64) -> Result<()> {
 }
 
 pub(super) fn sync_file(path: &Path) -> Result<()> {
-    File::open(path)
-        .and_then(|file| file.sync_all())
-        .map_err(failed("sync", path))
+    File::open(path).and_then(|file| file.sync_all()).map_err(failed("sync", path))
 }
 
 pub(super) fn rename(from: &Path, to: &Path) -> Result<()> {
@@ -56,9 +49,7 @@ pub(super) fn rename(from: &Path, to: &Path) -> Result<()> {
 }
 
 pub(super) fn remove_file(path: &Path) -> Result<()> {
-    fs::remove_file(path)
-        .and_then(|()| sync_parent(path))
-        .map_err(failed("remove file", path))
+    fs::remove_file(path).and_then(|()| sync_parent(path)).map_err(failed("remove file", path))
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {
@@ -72,21 +63,13 @@ fn sync_parent(path: &Path) -> io::Result<()> {
 pub(super) fn create_dir(path: &Path) -> Result<()> {
     let context = failed("create directory", path);
     if let Some(parent) = path.parent() {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(parent)
-            .map_err(&context)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(&context)?;
     }
     match DirBuilder::new().mode(0o700).create(path) {
         // Repeating is fine for a directory; a file or a link of that name is not one.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let found = fs::symlink_metadata(path).map_err(&context)?;
-            if found.is_dir() {
-                Ok(())
-            } else {
-                Err(context(error))
-            }
+            if found.is_dir() { Ok(()) } else { Err(context(error)) }
         }
         other => other.map_err(context),
     }
@@ -100,10 +83,7 @@ pub(super) fn remove_dir(path: &Path) -> Result<()> {
 pub(super) fn file(path: &Path) -> Result<Option<FileInfo>> {
     match fs::symlink_metadata(path) {
         Ok(found) => Ok(Some(FileInfo {
-            id: FileId {
-                device: found.dev(),
-                inode: found.ino(),
-            },
+            id: FileId { device: found.dev(), inode: found.ino() },
             length: found.len(),
             allocated: found.blocks() * 512,
             directory: found.is_dir(),

@@ -53,27 +53,21 @@ pub(super) fn make(path: &Path, fs_type: FsType, uuid: &str) -> Result<()> {
         // tables into the holes later; older ones say that they do not know the option.
         FsType::Ext4 if zeroed => {
             match program(ext4_arguments(path, uuid, "assume_storage_prezeroed=1")).run() {
-                Err(Error {
-                    source: Cause::Program { .. },
-                    ..
-                }) => program(ext4_arguments(path, uuid, "lazy_itable_init=1"))
-                    .run()
-                    .map(drop),
+                Err(Error { source: Cause::Program { .. }, .. }) => {
+                    program(ext4_arguments(path, uuid, "lazy_itable_init=1")).run().map(drop)
+                }
                 other => other.map(drop),
             }
         }
-        FsType::Ext4 => program(ext4_arguments(path, uuid, "lazy_itable_init=1"))
-            .run()
-            .map(drop),
+        FsType::Ext4 => program(ext4_arguments(path, uuid, "lazy_itable_init=1")).run().map(drop),
     }
 }
 
 /// `-F`: a regular file is meant. `-m 0`: nothing is kept back for root, a volume is as large as was asked for.
 fn ext4_arguments(path: &Path, uuid: &str, tables: &str) -> Vec<OsString> {
     let extended = format!("nodiscard,{tables},lazy_journal_init=1");
-    let mut arguments: Vec<OsString> = ["-q", "-F", "-b", "4096", "-m", "0", "-E", &extended, "-U", uuid]
-        .map(Into::into)
-        .into();
+    let mut arguments: Vec<OsString> =
+        ["-q", "-F", "-b", "4096", "-m", "0", "-E", &extended, "-U", uuid].map(Into::into).into();
     arguments.push(path.into());
     arguments
 }
@@ -95,17 +89,8 @@ fn is_one_hole(path: &Path) -> bool {
 
 pub(super) fn probe(path: &Path) -> Result<Probe> {
     let seen = look(path)?;
-    if let [
-        superblock::Found {
-            kind: kind @ ("ext4" | "xfs"),
-            uuid: Some(uuid),
-        },
-    ] = seen.as_slice()
-    {
-        return Ok(Probe::FileSystem {
-            kind: (*kind).to_owned(),
-            uuid: Some(uuid.clone()),
-        });
+    if let [superblock::Found { kind: kind @ ("ext4" | "xfs"), uuid: Some(uuid) }] = seen.as_slice() {
+        return Ok(Probe::FileSystem { kind: (*kind).to_owned(), uuid: Some(uuid.clone()) });
     }
     let program = Program {
         operation: "probe",
@@ -122,10 +107,7 @@ pub(super) fn probe(path: &Path) -> Result<Probe> {
         Verdict::Nothing => Err(Error {
             operation: "probe",
             object: path.display().to_string(),
-            source: Cause::Refused(format!(
-                "blkid finds nothing, but there are signs of {}",
-                seen[0].kind
-            )),
+            source: Cause::Refused(format!("blkid finds nothing, but there are signs of {}", seen[0].kind)),
         }),
         Verdict::Failed => Err(program.exited(&output)),
     }
@@ -157,9 +139,7 @@ fn judge(output: &Output) -> Verdict {
         Some(0) => Verdict::Found(read_export(&output.stdout)),
         Some(2) if output.stdout.is_empty() && output.stderr.is_empty() => Verdict::Nothing,
         // Several signatures that contradict each other.
-        Some(8) => Verdict::Found(Probe::Other(
-            "several signatures that contradict each other".into(),
-        )),
+        Some(8) => Verdict::Found(Probe::Other("several signatures that contradict each other".into())),
         _ => Verdict::Failed,
     }
 }

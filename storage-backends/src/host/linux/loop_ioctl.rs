@@ -67,10 +67,7 @@ mod raw {
 }
 
 /// A loop device that is free at this moment, made when there is none.
-#[expect(
-    unsafe_code,
-    reason = "an ioctl without a safe wrapper that does not also open the node"
-)]
+#[expect(unsafe_code, reason = "an ioctl without a safe wrapper that does not also open the node")]
 pub(super) fn free(control: &File) -> Result<u32, Errno> {
     // SAFETY: takes no argument; the descriptor is open for as long as `control` is borrowed.
     let number = unsafe { raw::loop_ctl_get_free(control.as_raw_fd()) }?;
@@ -90,19 +87,11 @@ pub(super) fn configure(
     info.lo_flags = if read_only { READ_ONLY } else { 0 } | if direct_io { DIRECT_IO } else { 0 };
     // For `losetup` alone; cut, with its closing zero kept.
     let room = info.lo_file_name.len() - 1;
-    for (to, from) in info.lo_file_name[..room]
-        .iter_mut()
-        .zip(path.as_os_str().as_bytes())
-    {
+    for (to, from) in info.lo_file_name[..room].iter_mut().zip(path.as_os_str().as_bytes()) {
         *to = *from;
     }
     let fd = u32::try_from(backing.as_raw_fd()).map_err(|_| Errno::EBADF)?;
-    let config = Config {
-        fd,
-        block_size: 0,
-        info,
-        reserved: [0; 8],
-    };
+    let config = Config { fd, block_size: 0, info, reserved: [0; 8] };
     // SAFETY: `Config` has the layout of `struct loop_config`, and lives over the call, which only reads it; both
     // descriptors are open for as long as their files are borrowed.
     unsafe { raw::loop_configure(device.as_raw_fd(), &raw const config) }.map(drop)

@@ -44,15 +44,7 @@ pub(super) fn attach(file: &Path, read_only: bool) -> Result<LoopDevice> {
     let found = inspect(&device).map_err(&context)?;
     let wanted = backing.metadata().map_err(&context)?;
     match found {
-        Some(found)
-            if found.backing
-                == (FileId {
-                    device: wanted.dev(),
-                    inode: wanted.ino(),
-                }) =>
-        {
-            Ok(found)
-        }
+        Some(found) if found.backing == (FileId { device: wanted.dev(), inode: wanted.ino() }) => Ok(found),
         _ => Err(Error {
             operation: "attach loop device to",
             object: file.display().to_string(),
@@ -62,11 +54,8 @@ pub(super) fn attach(file: &Path, read_only: bool) -> Result<LoopDevice> {
 }
 
 fn take_free(backing: &File, path: &Path, read_only: bool) -> io::Result<PathBuf> {
-    let control = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(CONTROL)
-        .map_err(|error| explain_control(&error))?;
+    let control =
+        OpenOptions::new().read(true).write(true).open(CONTROL).map_err(|error| explain_control(&error))?;
     let _taking = TAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     for _ in 0..ATTEMPTS {
         let number = loop_ioctl::free(&control)?;
@@ -83,10 +72,9 @@ fn take_free(backing: &File, path: &Path, read_only: bool) -> io::Result<PathBuf
 
 fn explain_control(error: &io::Error) -> io::Error {
     match error.kind() {
-        io::ErrorKind::NotFound => io::Error::new(
-            error.kind(),
-            format!("{CONTROL} is not there; load the kernel module `loop`"),
-        ),
+        io::ErrorKind::NotFound => {
+            io::Error::new(error.kind(), format!("{CONTROL} is not there; load the kernel module `loop`"))
+        }
         kind => io::Error::new(kind, format!("{CONTROL}: {error}")),
     }
 }
@@ -120,10 +108,7 @@ fn open_node(device: &Path, minor: u32) -> io::Result<File> {
 }
 
 fn number_of(metadata: &fs::Metadata) -> (u32, u32) {
-    (
-        rustix::fs::major(metadata.rdev()),
-        rustix::fs::minor(metadata.rdev()),
-    )
+    (rustix::fs::major(metadata.rdev()), rustix::fs::minor(metadata.rdev()))
 }
 
 pub(super) fn list() -> Result<Vec<LoopDevice>> {
@@ -153,11 +138,7 @@ fn inspect(device: &Path) -> io::Result<Option<LoopDevice>> {
     let Some(path) = attribute(&attributes, "backing_file")? else {
         return Ok(None);
     };
-    let node = match OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(device)
-    {
+    let node = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(device) {
         Ok(node) => node,
         Err(error) if vanished(&error) => return Ok(None),
         Err(error) => return Err(error),
@@ -168,23 +149,14 @@ fn inspect(device: &Path) -> io::Result<Option<LoopDevice>> {
         Err(error) => return Err(error.into()),
     };
     let direct_io = attribute(&attributes, "dio")?.as_deref() == Some("1");
-    Ok(Some(describe(
-        device,
-        number_of(&node.metadata()?),
-        &info,
-        PathBuf::from(path),
-        direct_io,
-    )))
+    Ok(Some(describe(device, number_of(&node.metadata()?), &info, PathBuf::from(path), direct_io)))
 }
 
 fn describe(device: &Path, number: (u32, u32), info: &Info, path: PathBuf, direct_io: bool) -> LoopDevice {
     LoopDevice {
         device: device.to_owned(),
         number,
-        backing: FileId {
-            device: info.lo_device,
-            inode: info.lo_inode,
-        },
+        backing: FileId { device: info.lo_device, inode: info.lo_inode },
         path,
         offset: info.lo_offset,
         size_limit: info.lo_sizelimit,
@@ -204,10 +176,7 @@ fn attribute(directory: &Path, name: &str) -> io::Result<Option<String>> {
 
 /// sysfs and the device say so in these ways when another process detaches at this moment.
 fn vanished(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error().map(Errno::from_raw),
-        Some(Errno::ENOENT | Errno::ENODEV | Errno::ENXIO)
-    )
+    matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::ENOENT | Errno::ENODEV | Errno::ENXIO))
 }
 
 pub(super) fn detach(device: &Path) -> Result<()> {
@@ -220,9 +189,7 @@ pub(super) fn detach(device: &Path) -> Result<()> {
             .custom_flags(libc::O_EXCL | libc::O_NONBLOCK)
             .open(device)
             .map_err(&context)?;
-        loopdev::LoopDevice::open(device)
-            .and_then(|device| device.detach())
-            .map_err(&context)?;
+        loopdev::LoopDevice::open(device).and_then(|device| device.detach()).map_err(&context)?;
     }
     let until = Instant::now() + PATIENCE;
     // Somebody who looks at the device at this moment (blkid, another Orlop) holds it for that long.

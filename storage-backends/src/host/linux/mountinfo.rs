@@ -23,9 +23,7 @@ const ATTEMPTS: usize = 10;
 
 /// The mount table, in mount order.
 pub(super) fn read() -> Result<Vec<MountEntry>> {
-    stable(read_once)
-        .and_then(|table| parse(&table))
-        .map_err(failed("read", Path::new(MOUNTINFO)))
+    stable(read_once).and_then(|table| parse(&table)).map_err(failed("read", Path::new(MOUNTINFO)))
 }
 
 fn read_once() -> io::Result<Vec<u8>> {
@@ -44,10 +42,7 @@ fn stable(mut read: impl FnMut() -> io::Result<Vec<u8>>) -> io::Result<Vec<u8>> 
         }
         last = again;
     }
-    Err(io::Error::new(
-        io::ErrorKind::WouldBlock,
-        "the mount table keeps changing",
-    ))
+    Err(io::Error::new(io::ErrorKind::WouldBlock, "the mount table keeps changing"))
 }
 
 pub(super) fn parse(table: &[u8]) -> io::Result<Vec<MountEntry>> {
@@ -56,10 +51,7 @@ pub(super) fn parse(table: &[u8]) -> io::Result<Vec<MountEntry>> {
         .filter(|line| !line.is_empty())
         .map(|line| {
             parse_line(line).ok_or_else(|| {
-                io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!("not understood: {}", text(line)),
-                )
+                io::Error::new(io::ErrorKind::InvalidData, format!("not understood: {}", text(line)))
             })
         })
         .collect()
@@ -69,9 +61,7 @@ fn parse_line(line: &[u8]) -> Option<MountEntry> {
     let mut fields = line.split(|&byte| byte == b' ');
     let id = number(fields.next()?)?;
     let parent = number(fields.next()?)?;
-    let (major, minor) = text(fields.next()?)
-        .split_once(':')
-        .map(|(a, b)| (a.to_owned(), b.to_owned()))?;
+    let (major, minor) = text(fields.next()?).split_once(':').map(|(a, b)| (a.to_owned(), b.to_owned()))?;
     let root = path(fields.next()?);
     let target = path(fields.next()?);
     let options = text(fields.next()?);

@@ -1,4 +1,4 @@
-//! Making and unmaking mounts, by `sys-mount`. Sources and targets are Orlop's own paths.
+//! Making mounts by `sys-mount`, and unmaking them. Sources and targets are Orlop's own paths.
 //!
 //! The file system type is always said; `sys-mount` would try all that the kernel knows. A read-only bind mount is two
 //! steps, since the kernel ignores `ro` in the first; when the second fails, the first is taken back.
@@ -10,7 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sys_mount::{Mount, MountFlags, UnmountFlags, unmount as sys_unmount};
+use rustix::mount::UnmountFlags;
+use sys_mount::{Mount, MountFlags};
 
 use super::{
     super::{Cause, Error, FsType, MountRequest, Result, options, options::Flag},
@@ -19,24 +20,13 @@ use super::{
 
 pub(super) fn mount(request: &MountRequest) -> Result<()> {
     match request {
-        MountRequest::Device {
-            source,
-            target,
-            fs_type,
-            read_only,
-            options,
-        } => mount_device(source, target, *fs_type, *read_only, options),
-        MountRequest::Bind {
-            source,
-            target,
-            read_only,
-        } => bind(source, target, *read_only).map_err(failed("bind mount on", target)),
-        MountRequest::Overlay {
-            lower,
-            upper,
-            work,
-            target,
-        } => overlay(lower, upper, work, target),
+        MountRequest::Device { source, target, fs_type, read_only, options } => {
+            mount_device(source, target, *fs_type, *read_only, options)
+        }
+        MountRequest::Bind { source, target, read_only } => {
+            bind(source, target, *read_only).map_err(failed("bind mount on", target))
+        }
+        MountRequest::Overlay { lower, upper, work, target } => overlay(lower, upper, work, target),
         MountRequest::Tmpfs { target, bytes, mode } => {
             let size = bytes.map(|bytes| format!(",size={bytes}")).unwrap_or_default();
             let data = format!("mode={mode:o}{size}");
@@ -63,14 +53,8 @@ fn mount_device(
         object: target.display().to_string(),
         source: Cause::Refused(reason),
     })?;
-    let mut flags = parsed
-        .flags
-        .iter()
-        .fold(MountFlags::empty(), |flags, flag| flags | bit(*flag));
-    flags.set(
-        MountFlags::RDONLY,
-        read_only || flags.contains(MountFlags::RDONLY),
-    );
+    let mut flags = parsed.flags.iter().fold(MountFlags::empty(), |flags, flag| flags | bit(*flag));
+    flags.set(MountFlags::RDONLY, read_only || flags.contains(MountFlags::RDONLY));
     let name = fs_type.to_string();
     Mount::builder()
         .fstype(name.as_str())
@@ -101,16 +85,10 @@ fn explain(error: io::Error, source: &Path, fs_type: FsType) -> io::Error {
     let hint = match error.raw_os_error() {
         Some(nix::libc::ENODEV) => format!("the kernel cannot mount {fs_type}; load the module {fs_type}"),
         Some(nix::libc::EINVAL) => {
-            format!(
-                "the kernel refuses {} as {fs_type}, or an option; `dmesg` says which",
-                source.display()
-            )
+            format!("the kernel refuses {} as {fs_type}, or an option; `dmesg` says which", source.display())
         }
         Some(nix::libc::EUCLEAN | nix::libc::EIO) => {
-            format!(
-                "the file system on {} is damaged; run fsck on it",
-                source.display()
-            )
+            format!("the file system on {} is damaged; run fsck on it", source.display())
         }
         _ => return error,
     };
@@ -130,7 +108,7 @@ fn bind(source: &Path, target: &Path, read_only: bool) -> io::Result<()> {
         .map(drop)
         .inspect_err(|_| {
             // The first error is the one that tells; a pod must not get a writable mount instead.
-            let _ = sys_unmount(target, UnmountFlags::NOFOLLOW);
+            let _ = drop_top(target);
         })
 }
 
@@ -154,12 +132,7 @@ fn flags_of(target: &Path) -> io::Result<MountFlags> {
 fn overlay(lower: &[PathBuf], upper: &Path, work: &Path, target: &Path) -> Result<()> {
     let context = failed("mount overlay on", target);
     for path in lower.iter().map(PathBuf::as_path).chain([upper, work]) {
-        if path
-            .as_os_str()
-            .as_bytes()
-            .iter()
-            .any(|byte| b":,\\".contains(byte))
-        {
+        if path.as_os_str().as_bytes().iter().any(|byte| b":,\\".contains(byte)) {
             return Err(Error {
                 operation: "mount overlay on",
                 object: target.display().to_string(),
@@ -170,16 +143,8 @@ fn overlay(lower: &[PathBuf], upper: &Path, work: &Path, target: &Path) -> Resul
             });
         }
     }
-    let lower = lower
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect::<Vec<_>>()
-        .join(":");
-    let data = format!(
-        "lowerdir={lower},upperdir={},workdir={}",
-        upper.display(),
-        work.display()
-    );
+    let lower = lower.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(":");
+    let data = format!("lowerdir={lower},upperdir={},workdir={}", upper.display(), work.display());
     // The kernel takes one page of options and would cut the rest silently.
     if data.len() >= 4096 {
         return Err(context(io::Error::new(
@@ -187,22 +152,19 @@ fn overlay(lower: &[PathBuf], upper: &Path, work: &Path, target: &Path) -> Resul
             "the paths of the layers are too long together for one overlay mount; use a shorter data directory",
         )));
     }
-    Mount::builder()
-        .fstype("overlay")
-        .data(&data)
-        .mount("overlay", target)
-        .map(drop)
-        .map_err(context)
+    Mount::builder().fstype("overlay").data(&data).mount("overlay", target).map(drop).map_err(context)
 }
 
 /// Not lazy, not forced: what is in use stays. Does not follow a link at the end.
 pub(super) fn unmount(target: &Path) -> Result<()> {
     let context = failed("unmount", target);
     if target.as_os_str() == OsStr::new("/") {
-        return Err(context(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "the root is not ours",
-        )));
+        return Err(context(io::Error::new(io::ErrorKind::InvalidInput, "the root is not ours")));
     }
-    sys_unmount(target, UnmountFlags::NOFOLLOW).map_err(context)
+    drop_top(target).map_err(context)
+}
+
+/// Not by `sys-mount`: its NOFOLLOW is `O_NOFOLLOW`, another number than `UMOUNT_NOFOLLOW`, and the kernel refuses it.
+fn drop_top(target: &Path) -> io::Result<()> {
+    rustix::mount::unmount(target, UnmountFlags::NOFOLLOW).map_err(io::Error::from)
 }

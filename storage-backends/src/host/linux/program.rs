@@ -63,11 +63,7 @@ impl Program<'_> {
             let _ = child.wait();
         }
         match outcome {
-            Ok(Some((status, stdout, stderr))) => Ok(Output {
-                code: status.code(),
-                stdout,
-                stderr,
-            }),
+            Ok(Some((status, stdout, stderr))) => Ok(Output { code: status.code(), stdout, stderr }),
             Ok(None) => Err(self.failed(Cause::Timeout(self.deadline))),
             Err(error) => Err(self.failed(Cause::Os(error))),
         }
@@ -76,11 +72,7 @@ impl Program<'_> {
     /// Runs it; any exit code but 0 is an error.
     pub(crate) fn run(&self) -> Result<String> {
         let output = self.output()?;
-        if output.code == Some(0) {
-            Ok(output.stdout)
-        } else {
-            Err(self.exited(&output))
-        }
+        if output.code == Some(0) { Ok(output.stdout) } else { Err(self.exited(&output)) }
     }
 
     /// The error for an exit code that the caller does not accept.
@@ -93,17 +85,10 @@ impl Program<'_> {
     }
 
     fn failed(&self, source: Cause) -> Error {
-        Error {
-            operation: self.operation,
-            object: self.object.clone(),
-            source,
-        }
+        Error { operation: self.operation, object: self.object.clone(), source }
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that is allowed to"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that is allowed to")]
     fn spawn(&self) -> Result<Child> {
         let mut command = Command::new(self.name);
         command
@@ -119,10 +104,8 @@ impl Program<'_> {
             .process_group(0);
         close_inherited(&mut command);
         command.spawn().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => self.failed(Cause::Missing {
-                program: self.name.to_owned(),
-                package: self.package.to_owned(),
-            }),
+            io::ErrorKind::NotFound => self
+                .failed(Cause::Missing { program: self.name.to_owned(), package: self.package.to_owned() }),
             _ => self.failed(Cause::Os(error)),
         })
     }
@@ -130,21 +113,11 @@ impl Program<'_> {
 
 /// Marks everything above standard error close-on-exec in the child: our own files are so anyway, but not what the
 /// one who started us left open.
-#[expect(
-    unsafe_code,
-    reason = "the child's descriptors can only be changed between fork and exec"
-)]
+#[expect(unsafe_code, reason = "the child's descriptors can only be changed between fork and exec")]
 fn close_inherited(command: &mut Command) {
     let close = || {
         // SAFETY: a bare system call without pointers. Old kernels that lack it answer ENOSYS, which costs nothing.
-        unsafe {
-            libc::syscall(
-                libc::SYS_close_range,
-                3,
-                libc::c_uint::MAX,
-                libc::CLOSE_RANGE_CLOEXEC,
-            )
-        };
+        unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
         Ok(())
     };
     // SAFETY: the closure makes one system call; it neither allocates nor takes a lock.
@@ -189,11 +162,7 @@ fn drain<R: Read + Send + 'static>(stream: Option<R>) -> mpsc::Receiver<String> 
 }
 
 fn tail(stderr: &str) -> String {
-    let lines: Vec<&str> = stderr
-        .lines()
-        .map(str::trim_end)
-        .filter(|line| !line.is_empty())
-        .collect();
+    let lines: Vec<&str> = stderr.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
     lines[lines.len().saturating_sub(TAIL)..].join("; ")
 }
 
@@ -217,35 +186,21 @@ mod tests {
     #[test]
     fn answers_output_and_fails_with_the_last_lines_of_stderr() {
         assert_eq!(shell("echo hello", LONG).run().unwrap(), "hello\n");
-        let error = shell("for i in 1 2 3 4 5 6 7; do echo line $i >&2; done; exit 3", LONG)
-            .run()
-            .unwrap_err();
-        let Cause::Program {
-            code: Some(3),
-            stderr,
-            ..
-        } = error.source
-        else {
-            panic!("{error:?}")
-        };
+        let error =
+            shell("for i in 1 2 3 4 5 6 7; do echo line $i >&2; done; exit 3", LONG).run().unwrap_err();
+        let Cause::Program { code: Some(3), stderr, .. } = error.source else { panic!("{error:?}") };
         assert_eq!(stderr, "line 3; line 4; line 5; line 6; line 7");
     }
 
     #[test]
     fn kills_at_the_deadline() {
-        let error = shell("echo started; sleep 1000", Duration::from_millis(50))
-            .run()
-            .unwrap_err();
+        let error = shell("echo started; sleep 1000", Duration::from_millis(50)).run().unwrap_err();
         assert!(matches!(error.source, Cause::Timeout(_)), "{error:?}");
     }
 
     #[test]
     fn names_the_package_of_a_missing_program() {
-        let program = Program {
-            name: "mkfs.nowhere",
-            package: "nowhere-progs",
-            ..shell("", LONG)
-        };
+        let program = Program { name: "mkfs.nowhere", package: "nowhere-progs", ..shell("", LONG) };
         let error = program.run().unwrap_err();
         assert_eq!(
             error.source.to_string(),
@@ -255,21 +210,15 @@ mod tests {
 
     #[test]
     fn much_output_does_not_block_it() {
-        let output = shell("head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2", LONG)
-            .output()
-            .unwrap();
-        assert_eq!(
-            (output.code, output.stdout.len(), output.stderr.len()),
-            (Some(0), KEPT, KEPT)
-        );
+        let output =
+            shell("head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2", LONG).output().unwrap();
+        assert_eq!((output.code, output.stdout.len(), output.stderr.len()), (Some(0), KEPT, KEPT));
     }
 
     #[test]
     fn gets_no_descriptor_of_ours() {
         let _ours = std::fs::File::open("/dev/null").unwrap();
-        let listed = shell("ls /proc/self/fd; readlink /proc/self/fd/0", LONG)
-            .run()
-            .unwrap();
+        let listed = shell("ls /proc/self/fd; readlink /proc/self/fd/0", LONG).run().unwrap();
         // 0, 1, 2 and the directory that `ls` itself reads.
         assert_eq!(listed, "0\n1\n2\n3\n/dev/null\n");
     }

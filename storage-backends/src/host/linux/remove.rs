@@ -33,12 +33,7 @@ pub(super) fn tree(path: &Path) -> Result<()> {
         Err(error) => return Err(context(error.into())),
     };
     refuse_mounts(path, &root)?;
-    Walk {
-        root: &root,
-        moved: 0,
-    }
-    .empty(&root, 0)
-    .map_err(|error| context(error.into()))?;
+    Walk { root: &root, moved: 0 }.empty(&root, 0).map_err(|error| context(error.into()))?;
     rustix::fs::unlinkat(CWD, path, AtFlags::REMOVEDIR).map_err(|error| context(error.into()))
 }
 
@@ -46,9 +41,7 @@ pub(super) fn tree(path: &Path) -> Result<()> {
 fn refuse_mounts(path: &Path, root: &OwnedFd) -> Result<()> {
     let link = PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd()));
     let real = fs::read_link(link).map_err(failed("remove tree", path))?;
-    let below = mountinfo::read()?
-        .into_iter()
-        .find(|mount| mount.target.starts_with(&real));
+    let below = mountinfo::read()?.into_iter().find(|mount| mount.target.starts_with(&real));
     match below {
         None => Ok(()),
         Some(mount) => Err(Error {

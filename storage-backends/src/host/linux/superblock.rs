@@ -38,58 +38,30 @@ fn recognise(head: &[u8]) -> Vec<Found> {
     let mut found = Vec::new();
     if head[1080..1082] == [0x53, 0xEF] {
         let incompatible = u32::from_le_bytes([head[1120], head[1121], head[1122], head[1123]]);
-        let kind = if incompatible & EXTENTS == 0 {
-            "ext2"
-        } else {
-            "ext4"
-        };
-        found.push(Found {
-            kind,
-            uuid: uuid(&head[1128..1144]),
-        });
+        let kind = if incompatible & EXTENTS == 0 { "ext2" } else { "ext4" };
+        found.push(Found { kind, uuid: uuid(&head[1128..1144]) });
     }
     if head.starts_with(b"XFSB") {
-        found.push(Found {
-            kind: "xfs",
-            uuid: uuid(&head[32..48]),
-        });
+        found.push(Found { kind: "xfs", uuid: uuid(&head[32..48]) });
     }
     if head[65600..65608] == *b"_BHRfS_M" {
-        found.push(Found {
-            kind: "btrfs",
-            uuid: None,
-        });
+        found.push(Found { kind: "btrfs", uuid: None });
     }
     if head[4086..4096] == *b"SWAPSPACE2" {
-        found.push(Found {
-            kind: "swap",
-            uuid: None,
-        });
+        found.push(Found { kind: "swap", uuid: None });
     }
     if (0..4).any(|sector| head[sector * 512..].starts_with(b"LABELONE")) {
-        found.push(Found {
-            kind: "LVM2_member",
-            uuid: None,
-        });
+        found.push(Found { kind: "LVM2_member", uuid: None });
     }
     if head.starts_with(b"LUKS") {
-        found.push(Found {
-            kind: "crypto_LUKS",
-            uuid: None,
-        });
+        found.push(Found { kind: "crypto_LUKS", uuid: None });
     }
     if head[510..512] == [0x55, 0xAA] {
-        found.push(Found {
-            kind: "a partition table or boot sector",
-            uuid: None,
-        });
+        found.push(Found { kind: "a partition table or boot sector", uuid: None });
     }
     found
 }
 
 fn uuid(bytes: &[u8]) -> Option<String> {
-    uuid::Uuid::from_slice(bytes)
-        .ok()
-        .filter(|uuid| !uuid.is_nil())
-        .map(|uuid| uuid.to_string())
+    uuid::Uuid::from_slice(bytes).ok().filter(|uuid| !uuid.is_nil()).map(|uuid| uuid.to_string())
 }

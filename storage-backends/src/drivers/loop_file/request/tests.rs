@@ -45,12 +45,9 @@ fn handles_are_pvc_and_a_uid_and_never_a_path() {
 
 #[test]
 fn sizes_are_rounded_up_to_blocks_and_never_down() {
-    for (asked, real) in [
-        (8 << 20, 8 << 20),
-        ((8 << 20) + 1, (8 << 20) + 4096),
-        (1 << 30, 1 << 30),
-        ((1 << 30) - 1, 1 << 30),
-    ] {
+    for (asked, real) in
+        [(8 << 20, 8 << 20), ((8 << 20) + 1, (8 << 20) + 4096), (1 << 30, 1 << 30), ((1 << 30) - 1, 1 << 30)]
+    {
         assert_eq!(Spec::parse(&request(asked, &[])).unwrap().bytes, real);
     }
 }
@@ -73,20 +70,10 @@ fn sizes_that_cannot_be_had() {
 #[test]
 fn parameters() {
     let spec = Spec::parse(&request(1 << 30, &[])).unwrap();
-    assert_eq!(
-        (spec.fs_type, spec.thick, spec.overcommit),
-        (FsType::Ext4, false, Overcommit(1000))
-    );
-    let all = [
-        ("fsType", "xfs"),
-        ("provisioning", "thick"),
-        ("overcommit", "2.5"),
-    ];
+    assert_eq!((spec.fs_type, spec.thick, spec.overcommit), (FsType::Ext4, false, Overcommit(1000)));
+    let all = [("fsType", "xfs"), ("provisioning", "thick"), ("overcommit", "2.5")];
     let spec = Spec::parse(&request(1 << 30, &all)).unwrap();
-    assert_eq!(
-        (spec.fs_type, spec.thick, spec.overcommit),
-        (FsType::Xfs, true, Overcommit(2500))
-    );
+    assert_eq!((spec.fs_type, spec.thick, spec.overcommit), (FsType::Xfs, true, Overcommit(2500)));
     let spec = Spec::parse(&request(1 << 30, &[("csi.storage.k8s.io/fstype", "xfs")])).unwrap();
     assert_eq!(spec.fs_type, FsType::Xfs);
     for (name, value, word) in [

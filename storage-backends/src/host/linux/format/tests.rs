@@ -5,28 +5,17 @@ use std::{fs, io::Write};
 use super::*;
 
 fn said(code: i32, stdout: &str, stderr: &str) -> Output {
-    Output {
-        code: Some(code),
-        stdout: stdout.into(),
-        stderr: stderr.into(),
-    }
+    Output { code: Some(code), stdout: stdout.into(), stderr: stderr.into() }
 }
 
 #[test]
 fn only_exit_2_without_a_word_is_nothing() {
     assert!(matches!(judge(&said(2, "", "")), Verdict::Nothing));
-    assert!(matches!(
-        judge(&said(2, "", "error: /x: No such file or directory\n")),
-        Verdict::Failed
-    ));
+    assert!(matches!(judge(&said(2, "", "error: /x: No such file or directory\n")), Verdict::Failed));
     assert!(matches!(judge(&said(1, "", "")), Verdict::Failed));
     assert!(matches!(judge(&said(4, "", "usage")), Verdict::Failed));
     assert!(matches!(
-        judge(&Output {
-            code: None,
-            stdout: String::new(),
-            stderr: String::new()
-        }),
+        judge(&Output { code: None, stdout: String::new(), stderr: String::new() }),
         Verdict::Failed
     ));
     assert!(matches!(judge(&said(8, "", "")), Verdict::Found(Probe::Other(_))));
@@ -37,21 +26,9 @@ fn reads_what_blkid_exports() {
     let xfs =
         "DEVNAME=y\nUUID=8d5bb4e5-0f5f-4ab5-8e2a-111111111111\nBLOCK_SIZE=512\nTYPE=xfs\nUSAGE=filesystem\n";
     let uuid = Some("8d5bb4e5-0f5f-4ab5-8e2a-111111111111".to_owned());
-    assert_eq!(
-        read_export(xfs),
-        Probe::FileSystem {
-            kind: "xfs".into(),
-            uuid
-        }
-    );
-    assert_eq!(
-        read_export("TYPE=LVM2_member\nUSAGE=raid\n"),
-        Probe::Other("LVM2_member".into())
-    );
-    assert_eq!(
-        read_export("PTUUID=1\nPTTYPE=gpt\n"),
-        Probe::Other("a partition table (gpt)".into())
-    );
+    assert_eq!(read_export(xfs), Probe::FileSystem { kind: "xfs".into(), uuid });
+    assert_eq!(read_export("TYPE=LVM2_member\nUSAGE=raid\n"), Probe::Other("LVM2_member".into()));
+    assert_eq!(read_export("PTUUID=1\nPTTYPE=gpt\n"), Probe::Other("a partition table (gpt)".into()));
     assert!(matches!(read_export(""), Probe::Other(_)));
 }
 
@@ -60,19 +37,12 @@ const UUID: &str = "0b6ad0f6-94a5-4b0e-a8c4-3d1b8d1f2a77";
 #[test]
 fn what_is_made_is_found_with_its_uuid() {
     let dir = tempfile::tempdir().unwrap();
-    for (fs_type, bytes) in [
-        (FsType::Ext4, 8 << 20),
-        (FsType::Ext4, 1 << 30),
-        (FsType::Xfs, 300 << 20),
-    ] {
+    for (fs_type, bytes) in [(FsType::Ext4, 8 << 20), (FsType::Ext4, 1 << 30), (FsType::Xfs, 300 << 20)] {
         let path = dir.path().join(format!("{fs_type}-{bytes}"));
         File::create(&path).unwrap().set_len(bytes).unwrap();
         assert_eq!(probe(&path).unwrap(), Probe::Blank);
         make(&path, fs_type, UUID).unwrap();
-        let expected = Probe::FileSystem {
-            kind: fs_type.to_string(),
-            uuid: Some(UUID.into()),
-        };
+        let expected = Probe::FileSystem { kind: fs_type.to_string(), uuid: Some(UUID.into()) };
         assert_eq!(probe(&path).unwrap(), expected);
         assert_eq!(fs::metadata(&path).unwrap().len(), bytes);
     }

@@ -32,15 +32,10 @@ fn a_plain_line() {
 
 #[test]
 fn optional_fields_from_none_to_many() {
-    for optional in [
-        "",
-        "shared:12 ",
-        "shared:12 master:1 ",
-        "shared:3 master:2 propagate_from:1 unbindable ",
-    ] {
-        let entry = one(&format!(
-            "90 27 7:3 / /a rw,nosuid {optional}- xfs /dev/loop3 rw,attr2"
-        ));
+    for optional in
+        ["", "shared:12 ", "shared:12 master:1 ", "shared:3 master:2 propagate_from:1 unbindable "]
+    {
+        let entry = one(&format!("90 27 7:3 / /a rw,nosuid {optional}- xfs /dev/loop3 rw,attr2"));
         assert_eq!(
             (entry.number, entry.fs_type.as_str(), entry.source.as_str()),
             ((7, 3), "xfs", "/dev/loop3")
@@ -79,25 +74,16 @@ fn a_namespace_pin_and_an_empty_source() {
 fn stacked_mounts_keep_their_order() {
     let entries =
         parse(b"50 27 7:0 / /a rw - ext4 /dev/loop0 rw\n51 50 7:1 / /a rw - ext4 /dev/loop1 rw\n").unwrap();
-    assert_eq!(
-        entries.iter().map(|entry| entry.number.1).collect::<Vec<_>>(),
-        [0, 1]
-    );
+    assert_eq!(entries.iter().map(|entry| entry.number.1).collect::<Vec<_>>(), [0, 1]);
     assert_eq!(entries[1].parent, entries[0].id);
 }
 
 #[test]
 fn a_line_that_is_not_understood_is_an_error() {
-    for line in [
-        "27 1 254:0 / / rw,relatime ext4 /dev/vda rw",
-        "x 1 254:0 / / rw - ext4 /dev/vda rw",
-        "27 1 2540 /",
-    ] {
-        assert_eq!(
-            parse(line.as_bytes()).unwrap_err().kind(),
-            io::ErrorKind::InvalidData,
-            "{line}"
-        );
+    for line in
+        ["27 1 254:0 / / rw,relatime ext4 /dev/vda rw", "x 1 254:0 / / rw - ext4 /dev/vda rw", "27 1 2540 /"]
+    {
+        assert_eq!(parse(line.as_bytes()).unwrap_err().kind(), io::ErrorKind::InvalidData, "{line}");
     }
 }
 
@@ -117,8 +103,5 @@ fn reads_until_two_readings_agree() {
 #[test]
 fn the_table_of_this_machine() {
     let entries = read().unwrap();
-    assert!(
-        entries.iter().any(|entry| entry.target == Path::new("/")),
-        "{entries:?}"
-    );
+    assert!(entries.iter().any(|entry| entry.target == Path::new("/")), "{entries:?}");
 }
