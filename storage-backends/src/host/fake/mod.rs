@@ -16,6 +16,7 @@ use super::{FileInfo, FsType, Host, LoopDevice, MountEntry, MountRequest, Probe,
 mod devices;
 mod files;
 mod mounts;
+mod runtime;
 
 pub use files::Content;
 
@@ -31,12 +32,13 @@ struct Shared {
     machine: Mutex<Machine>,
 }
 
-/// Files, devices and mounts.
+/// Files, devices, mounts and containers.
 #[derive(Debug)]
 struct Machine {
     files: files::Files,
     devices: devices::Devices,
     mounts: mounts::Mounts,
+    containers: runtime::Containers,
 }
 
 impl Default for Fake {
@@ -52,6 +54,7 @@ impl Fake {
             files: files::Files::new(bytes),
             devices: devices::Devices::default(),
             mounts: mounts::Mounts::new(),
+            containers: runtime::Containers::new(),
         };
         Self { shared: Arc::new(Shared { machine: Mutex::new(machine) }) }
     }
@@ -85,6 +88,7 @@ impl Fake {
         let mut machine = self.machine();
         machine.devices = devices::Devices::default();
         machine.mounts = mounts::Mounts::new();
+        machine.containers = machine.containers.rebooted();
         machine.files.forget_unlinked();
     }
 }

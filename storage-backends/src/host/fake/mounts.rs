@@ -8,6 +8,7 @@ use super::{
     super::{Cause, Error, FsType, MountEntry, MountRequest, Result, options},
     Machine,
     files::{Content, ROOT, refuse},
+    runtime::busy,
 };
 
 /// A mount, and which file system it shows.
@@ -195,6 +196,12 @@ impl Machine {
         Ok(())
     }
 
+    /// Pins a namespace, whose kind of file system holds nothing else.
+    pub(super) fn pin(&mut self, target: &Path) {
+        let system = self.files.new_system(0);
+        self.mounts.add(system, entry((0, 4), target, false, "nsfs", "nsfs"));
+    }
+
     pub(super) fn unmount(&mut self, target: &Path) -> Result<()> {
         if self.lookup(target).is_none() {
             return Err(refuse("unmount", target, Errno::ENOENT));
@@ -205,6 +212,9 @@ impl Machine {
         }
         if self.mounts.table.iter().any(|mount| mount.entry.parent == top.id) {
             return Err(refuse("unmount", target, Errno::EBUSY));
+        }
+        if self.containers.hold(target) {
+            return Err(busy(target));
         }
         self.mounts.table.retain(|mount| mount.entry.id != top.id);
         Ok(())
