@@ -87,11 +87,41 @@ fn default_class(tx: &Tx<'_>, claim: &mut Value) -> Vec<String> {
 }
 
 fn defaults(tx: &Tx<'_>) -> Vec<Arc<Object>> {
-    let is_default = |class: &Object| {
-        let value = class.value();
-        DEFAULT_CLASS.iter().any(|mark| value["metadata"]["annotations"][*mark] == "true")
-    };
-    tx.snapshot().list(&kind::STORAGE_CLASS, None, None).filter(|c| is_default(c)).cloned().collect()
+    let classes = tx.snapshot().list(&kind::STORAGE_CLASS, None, None);
+    classes.filter(|class| is_default(&class.value())).cloned().collect()
+}
+
+fn is_default(class: &Value) -> bool {
+    let annotations = &class["metadata"]["annotations"];
+    DEFAULT_CLASS.iter().any(|mark| annotations[*mark] == "true")
+}
+
+/// Who marks a class as default while another one is, is told so.
+pub(crate) fn second_default(
+    tx: &Tx<'_>,
+    key: &Key,
+    before: Option<&Value>,
+    class: &Value,
+) -> Option<String> {
+    if *key.kind != kind::STORAGE_CLASS || !is_default(class) || before.is_some_and(is_default) {
+        return None;
+    }
+    let other = defaults(tx).into_iter().find(|other| other.key != *key)?;
+    let (mine, other, mark) = (&key.name, &other.key.name, DEFAULT_CLASS[0]);
+    Some(format!(
+        "StorageClass {other:?} is marked as default too; claims that name no class get the one created last. To keep \
+         {mine:?} alone, set {mark}: \"false\" on {other:?}"
+    ))
+}
+
+/// Namespaces that everything else stands on.
+pub(crate) fn not_immortal(key: &Key) -> Result<(), Error> {
+    let immortal = ["default", "kube-system", "kube-public"];
+    if *key.kind == kind::NAMESPACE && immortal.contains(&key.name.as_str()) {
+        let reason = "this namespace may not be deleted".to_owned();
+        return Err(Error::Forbidden { key: key.clone(), reason });
+    }
+    Ok(())
 }
 
 /// A pod acts as `default` where it names nobody; whom it names must exist.

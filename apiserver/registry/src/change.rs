@@ -1,6 +1,6 @@
 //! Which half of an object a write may change, and what no write may change.
 
-use orlop_objects::{Cause, FieldError, Key, Kind, Object, kind, schema};
+use orlop_objects::{Cause, FieldError, Key, Kind, Object, kind};
 use serde_json::Value;
 
 use crate::{Error, Part, create, json};
@@ -26,7 +26,10 @@ pub(crate) fn prepare(
     before: &Value,
     mut new: Value,
 ) -> Result<Value, Error> {
-    json::strip_nulls(&mut new);
+    if part == Part::Status && !kind.has("status") {
+        return Err(Error::BadRequest(format!("{} have no status", kind.plural)));
+    }
+    create::strip_nulls(kind, &mut new);
     create::set_type(kind, &mut new)?;
     check_identity(old, &new)?;
     let mut next = match part {
@@ -44,7 +47,7 @@ pub(crate) fn prepare(
         keep_other_doors(kind, &old.key, before, &mut next)?;
     }
     // Before the comparison: an absent default is not a change.
-    schema::apply_defaults(kind, &mut next);
+    create::complete(kind, &mut next);
     if create::counts_generation(kind) && next.get("spec") != before.get("spec") {
         json::meta(&mut next).insert("generation".to_owned(), (old.meta.generation + 1).into());
     }

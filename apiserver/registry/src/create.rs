@@ -1,7 +1,7 @@
 //! What a new object gets and may not bring: type, address, uid, times, first status.
 
 use jiff::Timestamp;
-use orlop_objects::{Kind, kind, time};
+use orlop_objects::{Kind, kind, quantity, schema, time};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -33,7 +33,7 @@ pub(crate) fn prepare(
     if !body.is_object() {
         return Err(Error::BadRequest(format!("a {} must be a JSON object", kind.kind)));
     }
-    json::strip_nulls(&mut body);
+    strip_nulls(kind, &mut body);
     set_type(kind, &mut body)?;
     set_address(kind, namespace, &mut body)?;
     let meta = json::meta(&mut body);
@@ -47,6 +47,25 @@ pub(crate) fn prepare(
     }
     set_first_state(kind, &mut body);
     Ok(body)
+}
+
+/// Defaults, and one form for every quantity and time.
+pub(crate) fn complete(kind: &'static Kind, object: &mut Value) {
+    schema::apply_defaults(kind, object);
+    quantity::canonicalize(kind, object);
+}
+
+/// Nulls are nothing, but in data of any form.
+pub(crate) fn strip_nulls(kind: &Kind, object: &mut Value) {
+    let fields = object.as_object_mut().into_iter().flatten();
+    for (name, value) in fields {
+        if *kind != kind::CONTROLLER_REVISION || name != "data" {
+            json::strip_nulls(value);
+        }
+    }
+    if let Some(fields) = object.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+    }
 }
 
 /// Kinds whose `metadata.generation` Kubernetes counts.

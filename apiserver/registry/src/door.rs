@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use orlop_objects::{Key, Kind, Object, schema, validate};
+use orlop_objects::{Key, Kind, Object, validate};
 use orlop_store::{Snapshot, Tx};
 use serde_json::Value;
 
@@ -49,8 +49,9 @@ impl<'a, 'tx> Door<'a, 'tx> {
     pub fn create(&mut self, kind: &'static Kind, namespace: &str, body: Value) -> Result<Outcome, Error> {
         let mut value = create::prepare(kind, namespace, body, self.now)?;
         let key = Key::new(kind, namespace, crate::json::text(&value, "/metadata/name"));
-        schema::apply_defaults(kind, &mut value);
+        create::complete(kind, &mut value);
         let mut warnings = admit::new_object(self.tx, &key, &mut value)?;
+        warnings.extend(admit::second_default(self.tx, &key, None, &value));
         accept(&key, None, &value)?;
         warnings.extend(validate::warnings(None, &value, kind));
         if self.tx.get(&key).is_some() {
@@ -82,7 +83,8 @@ impl<'a, 'tx> Door<'a, 'tx> {
         }
         accept(key, Some(&before), &next)?;
         admit::expansion(self.tx, key, &before, &next)?;
-        let warnings = validate::warnings(Some(&before), &next, key.kind);
+        let mut warnings = validate::warnings(Some(&before), &next, key.kind);
+        warnings.extend(admit::second_default(self.tx, key, Some(&before), &next));
         managed::record(key.kind, Some(&before), &mut next, part, self.who, self.now);
         let object = self.put(key.kind, &next)?;
         Ok(Outcome { warnings, ..Outcome::kept(object) })
@@ -92,6 +94,7 @@ impl<'a, 'tx> Door<'a, 'tx> {
     pub fn delete(&mut self, key: &Key, options: &DeleteOptions) -> Result<Outcome, Error> {
         let old = self.tx.get(key).ok_or_else(|| Error::NotFound(key.clone()))?;
         delete::check_preconditions(&old, options)?;
+        admit::not_immortal(key)?;
         let holds = admit::propagation_holds(self.tx, &old, options.propagation.as_deref());
         match delete::decide(&old, options, &holds, self.now) {
             Verdict::Unchanged => Ok(Outcome::kept(old)),

@@ -125,8 +125,15 @@ impl Registry {
                 },
             }
         });
-        if let Err(error) = said.await {
-            tracing::warn!(about = %about.key, reason = event.reason, %error, "event not recorded");
+        match said.await {
+            Ok(_) => {}
+            // Its namespace is going or gone, and the Event with it.
+            Err(error @ (Error::Forbidden { .. } | Error::NotFound(_))) => {
+                tracing::debug!(about = %about.key, reason = event.reason, %error, "event not recorded");
+            }
+            Err(error) => {
+                tracing::warn!(about = %about.key, reason = event.reason, %error, "event not recorded");
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! a suffix of one of three families. Two deviations: nothing is capped at 2^63-1, and what is finer than a
 //! nano-unit is refused nowhere but rounded up, away from zero, as there.
 
+mod canonical;
 mod parse;
 mod print;
 
@@ -17,6 +18,8 @@ use std::{
 
 use num_bigint::{BigInt, BigUint, Sign};
 use serde_json::Value;
+
+pub use canonical::canonicalize;
 
 /// Nano-units in one unit.
 const NANO: u64 = 1_000_000_000;
@@ -67,10 +70,7 @@ impl Quantity {
 
     /// `units` whole units.
     pub fn whole(units: u128, format: Format) -> Self {
-        Self {
-            nanos: BigInt::from(units) * NANO,
-            format,
-        }
+        Self { nanos: BigInt::from(units) * NANO, format }
     }
 
     /// `bytes` in the binary form: `Quantity::of_bytes(1 << 30)` is `1Gi`.

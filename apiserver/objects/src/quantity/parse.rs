@@ -19,10 +19,7 @@ struct Suffix {
 }
 
 pub(super) fn parse(text: &str) -> Result<Quantity, QuantityError> {
-    read(text).map_err(|problem| QuantityError {
-        text: text.to_owned(),
-        problem,
-    })
+    read(text).map_err(|problem| QuantityError { text: text.to_owned(), problem })
 }
 
 fn read(text: &str) -> Result<Quantity, String> {
@@ -47,14 +44,9 @@ fn read(text: &str) -> Result<Quantity, String> {
     if suffix.exponent.unsigned_abs() > LARGEST_EXPONENT {
         return Err(format!("its exponent is beyond {LARGEST_EXPONENT}"));
     }
-    let digits: BigUint = format!("0{whole}{fraction}")
-        .parse()
-        .map_err(|_| "it is no number".to_owned())?;
+    let digits: BigUint = format!("0{whole}{fraction}").parse().map_err(|_| "it is no number".to_owned())?;
     let magnitude = scale_to_nanos(digits, fraction.len(), &suffix);
-    Ok(Quantity {
-        nanos: BigInt::from_biguint(sign, magnitude),
-        format: suffix.format,
-    })
+    Ok(Quantity { nanos: BigInt::from_biguint(sign, magnitude), format: suffix.format })
 }
 
 fn split_digits(text: &str) -> (&str, &str) {
@@ -64,36 +56,16 @@ fn split_digits(text: &str) -> (&str, &str) {
 /// `digits` × 10^-`decimals` × the suffix, in nano-units, rounded away from zero.
 fn scale_to_nanos(digits: BigUint, decimals: usize, suffix: &Suffix) -> BigUint {
     let decimals = i64::try_from(decimals).unwrap_or(i64::MAX);
-    let (binary, decimal) = if suffix.base == 2 {
-        (suffix.exponent, 0)
-    } else {
-        (0, suffix.exponent)
-    };
+    let (binary, decimal) = if suffix.base == 2 { (suffix.exponent, 0) } else { (0, suffix.exponent) };
     let shifted = digits << binary.unsigned_abs();
     let tens = i64::from(decimal) + 9 - decimals;
     let power = BigUint::from(10_u32).pow(u32::try_from(tens.unsigned_abs()).unwrap_or(u32::MAX));
-    if tens >= 0 {
-        shifted * power
-    } else {
-        (shifted + (&power - 1_u32)) / power
-    }
+    if tens >= 0 { shifted * power } else { (shifted + (&power - 1_u32)) / power }
 }
 
 fn suffix(unit: &str) -> Option<Suffix> {
-    let decimal = |exponent| {
-        Some(Suffix {
-            base: 10,
-            exponent,
-            format: Format::DecimalSi,
-        })
-    };
-    let binary = |exponent| {
-        Some(Suffix {
-            base: 2,
-            exponent,
-            format: Format::BinarySi,
-        })
-    };
+    let decimal = |exponent| Some(Suffix { base: 10, exponent, format: Format::DecimalSi });
+    let binary = |exponent| Some(Suffix { base: 2, exponent, format: Format::BinarySi });
     match unit {
         "n" => decimal(-9),
         "u" => decimal(-6),
@@ -123,18 +95,12 @@ fn exponent(unit: &str) -> Option<Suffix> {
     }
     // An exponent too long for i32 is certainly beyond the limit that the caller checks.
     let exponent = digits.parse().unwrap_or(i32::MAX);
-    Some(Suffix {
-        base: 10,
-        exponent,
-        format: Format::DecimalExponent,
-    })
+    Some(Suffix { base: 10, exponent, format: Format::DecimalExponent })
 }
 
 /// The unit that was probably meant: the longest known one that `unit` begins with, or the same in other letters.
 fn unknown_unit(number: &str, unit: &str) -> String {
-    let known = [
-        "Ki", "Mi", "Gi", "Ti", "Pi", "Ei", "n", "u", "m", "k", "M", "G", "T", "P", "E",
-    ];
+    let known = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei", "n", "u", "m", "k", "M", "G", "T", "P", "E"];
     let trimmed = unit.trim();
     let no_b = trimmed.strip_suffix(['B', 'b']).unwrap_or(trimmed);
     let meant = known
@@ -143,8 +109,6 @@ fn unknown_unit(number: &str, unit: &str) -> String {
             k.eq_ignore_ascii_case(no_b) && (k.len() == 2 || !k.eq_ignore_ascii_case("m") || **k == no_b)
         })
         .or_else(|| known.iter().find(|k| no_b.starts_with(**k)));
-    let hint = meant
-        .map(|m| format!("; did you mean {number}{m}?"))
-        .unwrap_or_default();
+    let hint = meant.map(|m| format!("; did you mean {number}{m}?")).unwrap_or_default();
     format!("{unit:?} is no unit: after the number comes nothing or one of {UNITS}{hint}")
 }

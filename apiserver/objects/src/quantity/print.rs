@@ -6,18 +6,8 @@ use num_bigint::{BigInt, BigUint};
 
 use super::{Format, NANO, Quantity};
 
-const DECIMAL: [(&str, i32); 10] = [
-    ("n", -9),
-    ("u", -6),
-    ("m", -3),
-    ("", 0),
-    ("k", 3),
-    ("M", 6),
-    ("G", 9),
-    ("T", 12),
-    ("P", 15),
-    ("E", 18),
-];
+const DECIMAL: [(&str, i32); 10] =
+    [("n", -9), ("u", -6), ("m", -3), ("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18)];
 const BINARY: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 
 impl fmt::Display for Quantity {
@@ -43,31 +33,19 @@ fn binary(nanos: &BigUint) -> Option<(BigUint, String)> {
         return None;
     }
     let factors = whole.trailing_zeros().unwrap_or(0) / 10;
-    let unit = usize::try_from(factors)
-        .unwrap_or(usize::MAX)
-        .min(BINARY.len() - 1);
+    let unit = usize::try_from(factors).unwrap_or(usize::MAX).min(BINARY.len() - 1);
     Some((whole >> (10 * unit), BINARY[unit].to_owned()))
 }
 
 fn decimal(nanos: &BigUint) -> (BigUint, String) {
     let (digits, exponent) = thousands(nanos, 18);
-    let unit = DECIMAL
-        .iter()
-        .find(|(_, e)| *e == exponent)
-        .map_or("", |(unit, _)| unit);
+    let unit = DECIMAL.iter().find(|(_, e)| *e == exponent).map_or("", |(unit, _)| unit);
     (digits, unit.to_owned())
 }
 
 fn exponent(nanos: &BigUint) -> (BigUint, String) {
     let (digits, exponent) = thousands(nanos, i32::MAX);
-    (
-        digits,
-        if exponent == 0 {
-            String::new()
-        } else {
-            format!("e{exponent}")
-        },
-    )
+    (digits, if exponent == 0 { String::new() } else { format!("e{exponent}") })
 }
 
 /// Digits and an exponent that is a multiple of three, as large as possible up to `largest`.

@@ -46,10 +46,7 @@ fn canonical_forms() {
         ("1024Ei", "1024Ei"),
         ("100000E", "100000E"),
         ("9223372036854775808", "9223372036854775808"),
-        (
-            "340282366920938463463374607431768211456",
-            "340282366920938463463374607431768211456",
-        ),
+        ("340282366920938463463374607431768211456", "340282366920938463463374607431768211456"),
         ("000100", "100"),
     ];
     for (text, canonical) in rows {
@@ -113,18 +110,8 @@ fn sums_keep_the_first_form() {
 
 #[test]
 fn numbers_are_quantities_too() {
-    assert_eq!(
-        Quantity::from_value(&serde_json::json!(2))
-            .expect("a number")
-            .to_string(),
-        "2"
-    );
-    assert_eq!(
-        Quantity::from_value(&serde_json::json!(0.5))
-            .expect("a number")
-            .to_string(),
-        "500m"
-    );
+    assert_eq!(Quantity::from_value(&serde_json::json!(2)).expect("a number").to_string(), "2");
+    assert_eq!(Quantity::from_value(&serde_json::json!(0.5)).expect("a number").to_string(), "500m");
     assert!(Quantity::from_value(&serde_json::json!(true)).is_err());
 }
 

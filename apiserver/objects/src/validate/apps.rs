@@ -5,12 +5,7 @@ use crate::{Cause, Kind, selector::LabelSelector};
 
 pub(super) fn check(kind: &Kind, new: &At<'_>, errors: &mut Errors) {
     let spec = new.get("spec");
-    for count in [
-        "replicas",
-        "minReadySeconds",
-        "revisionHistoryLimit",
-        "progressDeadlineSeconds",
-    ] {
+    for count in ["replicas", "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"] {
         spec.get(count).not_negative(errors);
     }
     let template = spec.get("template");
@@ -41,10 +36,7 @@ fn fits(selector: &At<'_>, template: &At<'_>, errors: &mut Errors) {
         }
         Ok(parsed) => {
             let labels = template.at(&["metadata", "labels"]);
-            let own = labels
-                .entries()
-                .map(|(k, v)| (k.to_owned(), v.text().to_owned()))
-                .collect();
+            let own = labels.entries().map(|(k, v)| (k.to_owned(), v.text().to_owned())).collect();
             if !parsed.matches(&own) {
                 errors.push(labels.invalid("`selector` does not match template `labels`"));
             }
@@ -56,9 +48,7 @@ fn strategy(spec: &At<'_>, errors: &mut Errors) {
     let strategy = spec.get("strategy");
     let rolling = strategy.get("rollingUpdate");
     if strategy.get("type").text() == "Recreate" && !rolling.is_empty() {
-        errors.push(rolling.fault(
-            Cause::Forbidden,
-            "may not be specified when strategy `type` is 'Recreate'",
-        ));
+        errors
+            .push(rolling.fault(Cause::Forbidden, "may not be specified when strategy `type` is 'Recreate'"));
     }
 }

@@ -17,23 +17,13 @@ pub(super) struct At<'v> {
 impl<'v> At<'v> {
     /// The whole object.
     pub(super) fn root(value: &'v Value) -> Self {
-        Self {
-            path: String::new(),
-            value,
-        }
+        Self { path: String::new(), value }
     }
 
     /// The field `name`; Null where it is absent.
     pub(super) fn get(&self, name: &str) -> Self {
-        let path = if self.path.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{}.{name}", self.path)
-        };
-        Self {
-            path,
-            value: &self.value[name],
-        }
+        let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
+        Self { path, value: &self.value[name] }
     }
 
     /// The field below, step by step.
@@ -43,35 +33,21 @@ impl<'v> At<'v> {
 
     /// The entry `key` of a map, written as Kubernetes does: `requests[storage]`.
     pub(super) fn key(&self, key: &str) -> Self {
-        Self {
-            path: format!("{}[{key}]", self.path),
-            value: &self.value[key],
-        }
+        Self { path: format!("{}[{key}]", self.path), value: &self.value[key] }
     }
 
     /// The items of a list; none where it is none.
     pub(super) fn items(&self) -> impl Iterator<Item = Self> + use<'v> {
         let path = self.path.clone();
         let items = self.value.as_array().map_or(&[][..], Vec::as_slice);
-        items.iter().enumerate().map(move |(n, value)| Self {
-            path: format!("{path}[{n}]"),
-            value,
-        })
+        items.iter().enumerate().map(move |(n, value)| Self { path: format!("{path}[{n}]"), value })
     }
 
     /// The entries of a map; none where it is none.
     pub(super) fn entries(&self) -> impl Iterator<Item = (&'v str, Self)> + use<'v> {
         let path = self.path.clone();
         let entries = self.value.as_object().into_iter().flatten();
-        entries.map(move |(key, value)| {
-            (
-                key.as_str(),
-                Self {
-                    path: format!("{path}[{key}]"),
-                    value,
-                },
-            )
-        })
+        entries.map(move |(key, value)| (key.as_str(), Self { path: format!("{path}[{key}]"), value }))
     }
 
     /// The text; empty where it is none.
@@ -112,10 +88,7 @@ impl<'v> At<'v> {
 
     /// A fault that shows the value.
     pub(super) fn quoted(&self, cause: Cause, detail: impl Into<String>) -> FieldError {
-        FieldError {
-            value: self.value.to_string(),
-            ..self.fault(cause, detail)
-        }
+        FieldError { value: self.value.to_string(), ..self.fault(cause, detail) }
     }
 
     /// Must be there.

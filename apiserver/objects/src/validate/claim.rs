@@ -26,7 +26,10 @@ pub(super) fn check(old: Option<&Value>, new: &At<'_>, errors: &mut Errors) {
         errors.extend(found);
     }
     match old {
-        Some(old) => resize(old, &spec, errors),
+        Some(old) => {
+            same_class(old, &spec, errors);
+            resize(old, &spec, errors);
+        }
         None => sources(&spec, errors),
     }
 }
@@ -36,10 +39,7 @@ pub(super) fn access_modes(modes: &At<'_>, errors: &mut Errors) {
     modes.require_with("at least 1 access mode is required", errors);
     let once = modes.items().any(|m| m.text() == "ReadWriteOncePod");
     if once && modes.items().count() > 1 {
-        errors.push(modes.fault(
-            Cause::Forbidden,
-            "may not use ReadWriteOncePod with other access modes",
-        ));
+        errors.push(modes.fault(Cause::Forbidden, "may not use ReadWriteOncePod with other access modes"));
     }
 }
 
@@ -66,6 +66,15 @@ fn sources(spec: &At<'_>, errors: &mut Errors) {
                 "volumes made from snapshots or other claims are not built yet; make an empty one and copy the data",
             ));
         }
+    }
+}
+
+/// `""` is a choice: no class. Only a claim that names none at all may be given one later.
+fn same_class(old: &Value, spec: &At<'_>, errors: &mut Errors) {
+    let class = spec.get("storageClassName");
+    if old["spec"]["storageClassName"] == "" && *class.value != "" {
+        let detail = "spec is immutable after creation: \"\" asks for a volume without class";
+        errors.push(class.fault(Cause::Forbidden, detail));
     }
 }
 

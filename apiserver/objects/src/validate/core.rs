@@ -160,10 +160,7 @@ fn stays_immutable(old: Option<&Value>, new: &At<'_>, fields: &[&str], errors: &
     if !new.get("immutable").is_true() {
         errors.push(new.get("immutable").fault(Cause::Forbidden, detail));
     }
-    for field in fields
-        .iter()
-        .filter(|field| old[**field] != *new.get(field).value)
-    {
+    for field in fields.iter().filter(|field| old[**field] != *new.get(field).value) {
         errors.push(new.get(field).fault(Cause::Forbidden, detail));
     }
 }

@@ -29,11 +29,7 @@ static WORDS: [Words; 5] = [
         "spec",
         "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
     ),
-    words(
-        "PersistentVolume",
-        "spec",
-        "spec.persistentvolumesource is immutable after creation",
-    ),
+    words("PersistentVolume", "spec", "spec.persistentvolumesource is immutable after creation"),
     words(
         "StatefulSet",
         "spec",
@@ -55,9 +51,7 @@ pub(super) fn changes(kind: &'static Kind, old: &Value, new: &Value) -> Vec<Fiel
     let mut errors = schema::immutable_changes(kind, old, new);
     let is_source = |e: &FieldError| !NOT_SOURCE.iter().any(|path| e.field.starts_with(path));
     for error in errors.iter_mut().filter(|e| is_source(e)) {
-        let found = WORDS
-            .iter()
-            .find(|w| w.kind == kind.kind && error.field.starts_with(w.prefix));
+        let found = WORDS.iter().find(|w| w.kind == kind.kind && error.field.starts_with(w.prefix));
         if let Some(words) = found {
             *error = FieldError::new(error.field.clone(), Cause::Forbidden, words.detail);
         }

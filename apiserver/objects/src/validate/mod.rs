@@ -52,11 +52,7 @@ pub fn validate(old: Option<&Value>, new: &Value, kind: &'static Kind) -> Vec<Fi
 /// Sentences for the client about what is stored and not (yet) honoured.
 pub fn warnings(old: Option<&Value>, new: &Value, kind: &'static Kind) -> Vec<String> {
     let changed = old.is_none_or(|old| old["spec"] != new["spec"]);
-    if *kind == kind::POD && changed {
-        unbuilt::warnings(new)
-    } else {
-        Vec::new()
-    }
+    if *kind == kind::POD && changed { unbuilt::warnings(new) } else { Vec::new() }
 }
 
 fn of_kind(kind: &'static Kind, old: Option<&Value>, new: &At<'_>, errors: &mut Errors) {

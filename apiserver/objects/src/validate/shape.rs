@@ -15,11 +15,7 @@ const NOT_HERE: [&str; 4] = ["apiVersion", "kind", "metadata", "status"];
 
 /// Checks everything of an object but metadata and status.
 pub(super) fn check(kind: &'static Kind, object: &At<'_>, errors: &mut Errors) {
-    for field in table::root(kind)
-        .fields
-        .iter()
-        .filter(|f| !NOT_HERE.contains(&f.name))
-    {
+    for field in table::root(kind).fields.iter().filter(|f| !NOT_HERE.contains(&f.name)) {
         check_field(field, &object.get(field.name), errors);
     }
 }
@@ -67,9 +63,7 @@ fn check_shape(field: &Field, shape: &Shape, at: &At<'_>, errors: &mut Errors) {
         Shape::Leaf(_) => {}
         Shape::Object(ty) => check_type(ty.get(), at, errors),
         Shape::List(item) => at.items().for_each(|at| check_shape(field, item, &at, errors)),
-        Shape::Map(item) => at
-            .entries()
-            .for_each(|(_, at)| check_shape(field, item, &at, errors)),
+        Shape::Map(item) => at.entries().for_each(|(_, at)| check_shape(field, item, &at, errors)),
     }
 }
 

@@ -103,28 +103,21 @@ pub(super) fn node(old: Option<&Value>, new: &At<'_>, errors: &mut Errors) {
 
 /// What a driver once said about a node holds; it may go and come back, but not change under the same name.
 fn same_driver(old: Option<&Value>, driver: &At<'_>, errors: &mut Errors) {
-    let drivers = old
-        .and_then(|o| o["spec"]["drivers"].as_array())
-        .into_iter()
-        .flatten();
+    let drivers = old.and_then(|o| o["spec"]["drivers"].as_array()).into_iter().flatten();
     let before = drivers.into_iter().find(|d| d["name"] == driver.value["name"]);
     let same = |b: &Value| {
         b["nodeID"] == driver.value["nodeID"] && b["topologyKeys"] == driver.value["topologyKeys"]
     };
     if before.is_some_and(|before| !same(before)) {
-        errors.push(driver.fault(
-            Cause::Invalid,
-            "field is immutable; remove the driver first and add it again",
-        ));
+        errors.push(
+            driver.fault(Cause::Invalid, "field is immutable; remove the driver first and add it again"),
+        );
     }
 }
 
 fn driver_name(name: &At<'_>, errors: &mut Errors) {
     if name.text().len() > DRIVER_NAME {
-        errors.push(name.fault(
-            Cause::TooLong,
-            format!("must be {DRIVER_NAME} characters or less"),
-        ));
+        errors.push(name.fault(Cause::TooLong, format!("must be {DRIVER_NAME} characters or less")));
     }
     if !name.is_empty()
         && let Some(problem) = names::dns_subdomain(&name.text().to_lowercase())

@@ -32,10 +32,10 @@ pub(super) fn check(old: Option<&Value>, new: &At<'_>, errors: &mut Errors) {
     spec.get("storageClassName").check(names::dns_subdomain, errors);
     node_affinity(&spec, errors);
     if spec.get("persistentVolumeReclaimPolicy").text() == "Recycle" && recycles_root(&spec) {
-        errors.push(spec.get("persistentVolumeReclaimPolicy").fault(
-            Cause::Forbidden,
-            "may not be 'recycle' for a hostPath mount of '/'",
-        ));
+        errors.push(
+            spec.get("persistentVolumeReclaimPolicy")
+                .fault(Cause::Forbidden, "may not be 'recycle' for a hostPath mount of '/'"),
+        );
     }
     ours(old.is_none(), new, &spec, errors);
     if let Some(old) = old {
@@ -62,21 +62,15 @@ fn capacity(capacity: &At<'_>, errors: &mut Errors) {
 /// The sources that the schema knows.
 fn source_names() -> impl Iterator<Item = &'static str> {
     let spec = table::short("core.v1.PersistentVolumeSpec");
-    spec.into_iter()
-        .flat_map(|ty| &ty.fields)
-        .map(|f| f.name)
-        .filter(|f| !NO_SOURCE.contains(f))
+    spec.into_iter().flat_map(|ty| &ty.fields).map(|f| f.name).filter(|f| !NO_SOURCE.contains(f))
 }
 
 fn source(spec: &At<'_>, errors: &mut Errors) {
-    let mut found = source_names()
-        .map(|name| spec.get(name))
-        .filter(|source| !source.value.is_null());
+    let mut found = source_names().map(|name| spec.get(name)).filter(|source| !source.value.is_null());
     let Some(first) = found.next() else {
-        errors.push(spec.fault(
-            Cause::Required,
-            "must specify a volume type, for example csi, hostPath or nfs",
-        ));
+        errors.push(
+            spec.fault(Cause::Required, "must specify a volume type, for example csi, hostPath or nfs"),
+        );
         return;
     };
     for other in found {
@@ -115,9 +109,7 @@ fn claim_ref(claim: &At<'_>, errors: &mut Errors) {
         return;
     }
     for field in ["namespace", "name"] {
-        claim
-            .get(field)
-            .require_with("must name the claim that the volume is for", errors);
+        claim.get(field).require_with("must name the claim that the volume is for", errors);
     }
     claim.get("namespace").check(names::dns_label, errors);
     claim.get("name").check(names::dns_subdomain, errors);
@@ -138,10 +130,7 @@ fn node_affinity(spec: &At<'_>, errors: &mut Errors) {
     terms.require_with("must have at least one node selector term", errors);
     for term in terms.items() {
         for expression in term.get("matchExpressions").items() {
-            errors.extend(selector::check_node_requirement(
-                &expression.path,
-                expression.value,
-            ));
+            errors.extend(selector::check_node_requirement(&expression.path, expression.value));
         }
     }
 }
@@ -183,9 +172,6 @@ fn same_class(old: &Value, spec: &At<'_>, errors: &mut Errors) {
     let class = spec.get("storageClassName");
     let mode = |v: &Value| v.as_str().unwrap_or_default().to_owned();
     if mode(&old["spec"]["storageClassName"]) != class.text() && !old["spec"]["claimRef"].is_null() {
-        errors.push(class.fault(
-            Cause::Forbidden,
-            "may not be changed while a claim holds the volume",
-        ));
+        errors.push(class.fault(Cause::Forbidden, "may not be changed while a claim holds the volume"));
     }
 }

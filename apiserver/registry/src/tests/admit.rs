@@ -43,6 +43,28 @@ async fn of_two_default_classes_the_newest_is_taken_with_a_warning() {
 }
 
 #[tokio::test]
+async fn who_marks_a_second_default_is_told() {
+    let bench = Bench::new().await;
+    let warnings = |outcome: crate::Outcome| outcome.warnings;
+    let first = bench.try_create(&kind::STORAGE_CLASS, "", class("a", true)).await.expect("good");
+    assert_eq!(warnings(first), Vec::<String>::new());
+    let second = bench.try_create(&kind::STORAGE_CLASS, "", class("b", true)).await.expect("good");
+    assert!(warnings(second)[0].starts_with("StorageClass \"a\" is marked as default too"));
+    let third = bench.try_create(&kind::STORAGE_CLASS, "", class("c", false)).await.expect("good");
+    let key = third.object.key.clone();
+    assert_eq!(warnings(third), Vec::<String>::new());
+    let mark = |value: &'static str| {
+        move |v: &mut Value| {
+            v["metadata"]["annotations"]["storageclass.kubernetes.io/is-default-class"] = value.into();
+        }
+    };
+    assert_eq!(bench.change(&key, Part::Main, mark("true")).await.warnings.len(), 1);
+    let labelled = bench.change(&key, Part::Main, |v| v["metadata"]["labels"] = json!({"a": "b"}));
+    assert_eq!(labelled.await.warnings.len(), 0);
+    assert_eq!(bench.change(&key, Part::Main, mark("false")).await.warnings.len(), 0);
+}
+
+#[tokio::test]
 async fn volumes_are_protected() {
     let bench = Bench::new().await;
     let volume = json!({"metadata": {"name": "v", "finalizers": ["x.io/y"]}, "spec": {"capacity": {"storage": "1Gi"},

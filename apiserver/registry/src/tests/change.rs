@@ -3,7 +3,7 @@
 use orlop_objects::{Key, kind};
 use serde_json::{Value, json};
 
-use super::{Bench, config, pod};
+use super::{Bench, claim, config, pod};
 use crate::{Error, Part};
 
 #[tokio::test]
@@ -114,6 +114,28 @@ async fn what_changes_nothing_is_not_written() {
         v["spec"].as_object_mut().expect("a spec").remove("restartPolicy");
     });
     assert_eq!(defaults.await.object.revision, object.revision, "an absent default is not a change");
+}
+
+#[tokio::test]
+async fn what_has_no_status_gets_none() {
+    let bench = Bench::new().await;
+    let object = bench.create(&kind::CONFIG_MAP, "default", config("a")).await;
+    let status = bench.try_change(&object.key, Part::Status, |v| v["status"] = json!({"a": "b"})).await;
+    assert!(matches!(status, Err(Error::BadRequest(reason)) if reason == "configmaps have no status"));
+}
+
+#[tokio::test]
+async fn values_have_one_form() {
+    let bench = Bench::new().await;
+    let mut body = claim("data");
+    body["spec"]["resources"]["requests"]["storage"] = "1024Mi".into();
+    let object = bench.create(&kind::PERSISTENT_VOLUME_CLAIM, "default", body).await;
+    let storage = |v: &Value| v["spec"]["resources"]["requests"]["storage"].clone();
+    assert_eq!(storage(&object.value()), "1Gi");
+    let same = bench.change(&object.key, Part::Main, |v| {
+        v["spec"]["resources"]["requests"]["storage"] = "1048576Ki".into();
+    });
+    assert_eq!(same.await.object.revision, object.revision);
 }
 
 #[tokio::test]

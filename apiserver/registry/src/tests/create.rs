@@ -68,13 +68,13 @@ async fn objects_live_in_living_namespaces() {
     let error = bench.try_create(&kind::CONFIG_MAP, "gone", config("a")).await;
     let missing = Key::cluster(&kind::NAMESPACE, "gone");
     assert!(matches!(error, Err(Error::NotFound(key)) if key == missing));
-    let namespace = Key::cluster(&kind::NAMESPACE, "default");
+    let namespace = Key::cluster(&kind::NAMESPACE, "team");
     bench
         .registry
         .delete(&namespace, &crate::DeleteOptions::default(), &bench.who)
         .await
         .expect("terminates");
-    let error = bench.try_create(&kind::CONFIG_MAP, "default", config("a")).await.expect_err("terminating");
+    let error = bench.try_create(&kind::CONFIG_MAP, "team", config("a")).await.expect_err("terminating");
     assert!(
         matches!(&error, Error::Forbidden { reason, .. } if reason.contains("is being terminated")),
         "{error}"

@@ -139,11 +139,22 @@ async fn a_pod_on_a_node_waits_for_its_agent() {
 #[tokio::test]
 async fn a_namespace_goes_when_it_is_emptied() {
     let bench = Bench::new().await;
-    let key = Key::cluster(&kind::NAMESPACE, "default");
+    let key = Key::cluster(&kind::NAMESPACE, "team");
     let asked = bench.registry.delete(&key, &DeleteOptions::default(), &bench.who).await.expect("asked");
     assert_eq!(asked.object.value()["status"]["phase"], "Terminating");
     let emptied = bench.change(&key, Part::Whole, |v| v["spec"]["finalizers"] = json!([])).await;
     assert!(emptied.gone && bench.get(&key).is_none());
+}
+
+#[tokio::test]
+async fn some_namespaces_stay() {
+    let bench = Bench::new().await;
+    let key = Key::cluster(&kind::NAMESPACE, "default");
+    let refused = bench.registry.delete(&key, &DeleteOptions::default(), &bench.who).await;
+    assert!(
+        matches!(refused, Err(Error::Forbidden { reason, .. }) if reason == "this namespace may not be deleted")
+    );
+    assert!(!bench.get(&key).expect("there").meta.is_terminating());
 }
 
 #[tokio::test]

@@ -30,14 +30,16 @@ struct Bench {
 }
 
 impl Bench {
-    /// A registry with the namespace `default`.
+    /// A registry with the namespaces `default` and `team`.
     async fn new() -> Self {
         let seconds = Arc::new(AtomicI64::new(START));
         let clock = Arc::clone(&seconds);
         let now = move || Timestamp::from_second(clock.load(Ordering::SeqCst)).expect("in range");
         let registry = Registry::with_clock(Store::in_memory(), Arc::new(now));
         let bench = Self { registry, seconds, who: Who::new("system:admin", "kubectl") };
-        bench.create(&kind::NAMESPACE, "", json!({"metadata": {"name": "default"}})).await;
+        for name in ["default", "team"] {
+            bench.create(&kind::NAMESPACE, "", json!({"metadata": {"name": name}})).await;
+        }
         bench
     }
 

@@ -7,19 +7,11 @@ use crate::{Kind, kind};
 
 #[test]
 fn changes_are_refused_or_pass() {
-    let bound = with(
-        good(&kind::PERSISTENT_VOLUME_CLAIM),
-        "/status",
-        json!({"phase": "Bound"}),
-    );
+    let bound = with(good(&kind::PERSISTENT_VOLUME_CLAIM), "/status", json!({"phase": "Bound"}));
     let bound = with(bound, "/spec/volumeName", json!("v"));
     let free = good(&kind::PERSISTENT_VOLUME_CLAIM);
     let released = good(&kind::PERSISTENT_VOLUME);
-    let pod = with(
-        good(&kind::POD),
-        "/spec/tolerations",
-        json!([{"key": "a", "operator": "Exists"}]),
-    );
+    let pod = with(good(&kind::POD), "/spec/tolerations", json!([{"key": "a", "operator": "Exists"}]));
     let class = good(&kind::STORAGE_CLASS);
     let attachment = good(&kind::VOLUME_ATTACHMENT);
     let csi_node = good(&kind::CSI_NODE);
@@ -27,13 +19,7 @@ fn changes_are_refused_or_pass() {
     let set = good(&kind::STATEFUL_SET);
     let locked = with(good(&kind::CONFIG_MAP), "/immutable", json!(true));
     let rows: Vec<(&'static Kind, &Value, &str, Value, &str)> = vec![
-        (
-            &kind::PERSISTENT_VOLUME_CLAIM,
-            &free,
-            "/spec/volumeName",
-            json!("v"),
-            "",
-        ),
+        (&kind::PERSISTENT_VOLUME_CLAIM, &free, "/spec/volumeName", json!("v"), ""),
         (
             &kind::PERSISTENT_VOLUME_CLAIM,
             &bound,
@@ -48,20 +34,8 @@ fn changes_are_refused_or_pass() {
             Value::Null,
             "spec.volumeName: Forbidden",
         ),
-        (
-            &kind::PERSISTENT_VOLUME_CLAIM,
-            &bound,
-            "/spec/resources/requests/storage",
-            json!("2Gi"),
-            "",
-        ),
-        (
-            &kind::PERSISTENT_VOLUME_CLAIM,
-            &bound,
-            "/spec/resources/requests/storage",
-            json!("1024Mi"),
-            "",
-        ),
+        (&kind::PERSISTENT_VOLUME_CLAIM, &bound, "/spec/resources/requests/storage", json!("2Gi"), ""),
+        (&kind::PERSISTENT_VOLUME_CLAIM, &bound, "/spec/resources/requests/storage", json!("1024Mi"), ""),
         (
             &kind::PERSISTENT_VOLUME_CLAIM,
             &bound,
@@ -83,13 +57,7 @@ fn changes_are_refused_or_pass() {
             json!(["ReadOnlyMany"]),
             "spec.accessModes: Forbidden: spec is immutable",
         ),
-        (
-            &kind::PERSISTENT_VOLUME_CLAIM,
-            &bound,
-            "/metadata/labels",
-            json!({"a": "b"}),
-            "",
-        ),
+        (&kind::PERSISTENT_VOLUME_CLAIM, &bound, "/metadata/labels", json!({"a": "b"}), ""),
         (
             &kind::PERSISTENT_VOLUME,
             &released,
@@ -97,34 +65,10 @@ fn changes_are_refused_or_pass() {
             json!("xfs"),
             "Forbidden: spec.persistentvolumesource is immutable",
         ),
-        (
-            &kind::PERSISTENT_VOLUME,
-            &released,
-            "/spec/claimRef",
-            Value::Null,
-            "",
-        ),
-        (
-            &kind::PERSISTENT_VOLUME,
-            &released,
-            "/spec/claimRef/uid",
-            json!("another"),
-            "",
-        ),
-        (
-            &kind::PERSISTENT_VOLUME,
-            &released,
-            "/spec/persistentVolumeReclaimPolicy",
-            json!("Retain"),
-            "",
-        ),
-        (
-            &kind::PERSISTENT_VOLUME,
-            &released,
-            "/spec/capacity/storage",
-            json!("2Gi"),
-            "",
-        ),
+        (&kind::PERSISTENT_VOLUME, &released, "/spec/claimRef", Value::Null, ""),
+        (&kind::PERSISTENT_VOLUME, &released, "/spec/claimRef/uid", json!("another"), ""),
+        (&kind::PERSISTENT_VOLUME, &released, "/spec/persistentVolumeReclaimPolicy", json!("Retain"), ""),
+        (&kind::PERSISTENT_VOLUME, &released, "/spec/capacity/storage", json!("2Gi"), ""),
         (&kind::POD, &pod, "/spec/containers/0/image", json!("other"), ""),
         (
             &kind::POD,
@@ -155,7 +99,13 @@ fn changes_are_refused_or_pass() {
             json!([]),
             "spec.tolerations: Forbidden: existing toleration",
         ),
-        (&kind::POD, &pod, "/spec/activeDeadlineSeconds", json!(5), "spec.activeDeadlineSeconds: Forbidden: deadlines are not built yet"),
+        (
+            &kind::POD,
+            &pod,
+            "/spec/activeDeadlineSeconds",
+            json!(5),
+            "spec.activeDeadlineSeconds: Forbidden: deadlines are not built yet",
+        ),
         (
             &kind::POD,
             &pod,
@@ -177,13 +127,7 @@ fn changes_are_refused_or_pass() {
             json!("2"),
             "Forbidden: updates to it are forbidden",
         ),
-        (
-            &kind::STORAGE_CLASS,
-            &class,
-            "/reclaimPolicy",
-            json!("Retain"),
-            "reclaimPolicy: Forbidden",
-        ),
+        (&kind::STORAGE_CLASS, &class, "/reclaimPolicy", json!("Retain"), "reclaimPolicy: Forbidden"),
         (
             &kind::STORAGE_CLASS,
             &class,
@@ -191,13 +135,7 @@ fn changes_are_refused_or_pass() {
             json!("WaitForFirstConsumer"),
             "volumeBindingMode: Forbidden",
         ),
-        (
-            &kind::STORAGE_CLASS,
-            &class,
-            "/allowVolumeExpansion",
-            json!(true),
-            "",
-        ),
+        (&kind::STORAGE_CLASS, &class, "/allowVolumeExpansion", json!(true), ""),
         (
             &kind::VOLUME_ATTACHMENT,
             &attachment,
@@ -213,13 +151,7 @@ fn changes_are_refused_or_pass() {
             "spec.drivers[0]: Invalid value: field is immutable",
         ),
         (&kind::CSI_NODE, &csi_node, "/spec/drivers", json!([]), ""),
-        (
-            &kind::SECRET,
-            &secret,
-            "/type",
-            json!("a/b"),
-            "type: Invalid value: \"a/b\": field is immutable",
-        ),
+        (&kind::SECRET, &secret, "/type", json!("a/b"), "type: Invalid value: \"a/b\": field is immutable"),
         (
             &kind::CONFIG_MAP,
             &locked,
@@ -227,13 +159,7 @@ fn changes_are_refused_or_pass() {
             json!("y"),
             "data: Forbidden: field is immutable when `immutable` is set",
         ),
-        (
-            &kind::CONFIG_MAP,
-            &locked,
-            "/immutable",
-            json!(false),
-            "immutable: Forbidden",
-        ),
+        (&kind::CONFIG_MAP, &locked, "/immutable", json!(false), "immutable: Forbidden"),
         (
             &kind::STATEFUL_SET,
             &set,
@@ -246,11 +172,8 @@ fn changes_are_refused_or_pass() {
     for (kind, old, pointer, value, wanted) in rows {
         let new = with(old.clone(), pointer, value.clone());
         let found = refused(Some(old), &new, kind);
-        let expected = if wanted.is_empty() {
-            found.is_empty()
-        } else {
-            found.iter().any(|f| f.contains(wanted))
-        };
+        let expected =
+            if wanted.is_empty() { found.is_empty() } else { found.iter().any(|f| f.contains(wanted)) };
         assert!(expected, "{} {pointer} = {value}: {found:?}", kind.kind);
     }
 }

@@ -15,30 +15,10 @@ fn new_objects_are_refused() {
             json!("Web"),
             "metadata.name: Invalid value: \"Web\": a lowercase RFC 1123",
         ),
-        (
-            &kind::POD,
-            "/spec/containers",
-            json!([]),
-            "spec.containers: Required value",
-        ),
-        (
-            &kind::POD,
-            "/spec/containers/0/name",
-            json!("A"),
-            "spec.containers[0].name: Invalid value",
-        ),
-        (
-            &kind::POD,
-            "/spec/containers/0/name",
-            Value::Null,
-            "spec.containers[0].name: Required value",
-        ),
-        (
-            &kind::POD,
-            "/spec/containers/0/image",
-            Value::Null,
-            "spec.containers[0].image: Required value",
-        ),
+        (&kind::POD, "/spec/containers", json!([]), "spec.containers: Required value"),
+        (&kind::POD, "/spec/containers/0/name", json!("A"), "spec.containers[0].name: Invalid value"),
+        (&kind::POD, "/spec/containers/0/name", Value::Null, "spec.containers[0].name: Required value"),
+        (&kind::POD, "/spec/containers/0/image", Value::Null, "spec.containers[0].image: Required value"),
         (
             &kind::POD,
             "/spec/containers/0/image",
@@ -75,12 +55,7 @@ fn new_objects_are_refused() {
             json!("data"),
             "mountPath: Invalid value: \"data\": must be an absolute path",
         ),
-        (
-            &kind::POD,
-            "/spec/containers/0/volumeMounts/0/mountPath",
-            json!("/"),
-            "must not be the root",
-        ),
+        (&kind::POD, "/spec/containers/0/volumeMounts/0/mountPath", json!("/"), "must not be the root"),
         (
             &kind::POD,
             "/spec/containers/0/volumeMounts/0/mountPath",
@@ -143,12 +118,7 @@ fn new_objects_are_refused() {
             json!([{"containerPort": 0, "protocol": "TCP"}]),
             "ports[0].containerPort: Invalid value: 0: must be between 1 and 65535",
         ),
-        (
-            &kind::POD,
-            "/spec/terminationGracePeriodSeconds",
-            json!(-1),
-            "must be greater than or equal to 0",
-        ),
+        (&kind::POD, "/spec/terminationGracePeriodSeconds", json!(-1), "must be greater than or equal to 0"),
         (
             &kind::POD,
             "/spec/tolerations",
@@ -215,12 +185,7 @@ fn new_objects_are_refused() {
             json!({"matchExpressions": [{"key": "a", "operator": "In"}]}),
             "spec.selector.matchExpressions[0].values: Required value",
         ),
-        (
-            &kind::PERSISTENT_VOLUME,
-            "/spec/capacity",
-            json!({}),
-            "spec.capacity: Required value",
-        ),
+        (&kind::PERSISTENT_VOLUME, "/spec/capacity", json!({}), "spec.capacity: Required value"),
         (
             &kind::PERSISTENT_VOLUME,
             "/spec/capacity/storage",
@@ -239,12 +204,7 @@ fn new_objects_are_refused() {
             json!({"path": "/x"}),
             "Forbidden: may not specify more than 1 volume type",
         ),
-        (
-            &kind::PERSISTENT_VOLUME,
-            "/spec/claimRef/name",
-            json!(""),
-            "spec.claimRef.name: Required value",
-        ),
+        (&kind::PERSISTENT_VOLUME, "/spec/claimRef/name", json!(""), "spec.claimRef.name: Required value"),
         (
             &kind::PERSISTENT_VOLUME,
             "/spec/csi/volumeHandle",
@@ -257,12 +217,7 @@ fn new_objects_are_refused() {
             json!("../../etc"),
             "spec.csi.volumeHandle: Invalid value",
         ),
-        (
-            &kind::PERSISTENT_VOLUME,
-            "/metadata/name",
-            json!("mine"),
-            "must be the volume's own name, mine",
-        ),
+        (&kind::PERSISTENT_VOLUME, "/metadata/name", json!("mine"), "must be the volume's own name, mine"),
         (
             &kind::PERSISTENT_VOLUME,
             "/spec/claimRef/uid",
@@ -275,54 +230,14 @@ fn new_objects_are_refused() {
             json!({}),
             "spec.nodeAffinity.required: Required value",
         ),
-        (
-            &kind::STORAGE_CLASS,
-            "/provisioner",
-            json!(""),
-            "provisioner: Required value",
-        ),
-        (
-            &kind::STORAGE_CLASS,
-            "/reclaimPolicy",
-            json!("Recycle"),
-            "reclaimPolicy: Unsupported value",
-        ),
-        (
-            &kind::STORAGE_CLASS,
-            "/volumeBindingMode",
-            json!("Never"),
-            "volumeBindingMode: Unsupported value",
-        ),
-        (
-            &kind::VOLUME_ATTACHMENT,
-            "/spec/source",
-            json!({}),
-            "must specify exactly one of",
-        ),
-        (
-            &kind::VOLUME_ATTACHMENT,
-            "/spec/attacher",
-            json!("a_b"),
-            "spec.attacher: Invalid value",
-        ),
-        (
-            &kind::VOLUME_ATTACHMENT,
-            "/spec/nodeName",
-            Value::Null,
-            "spec.nodeName: Required value",
-        ),
-        (
-            &kind::CSI_DRIVER,
-            "/metadata/name",
-            json!("a".repeat(64)),
-            "metadata.name: Too long",
-        ),
-        (
-            &kind::CSI_NODE,
-            "/spec/drivers/0/nodeID",
-            json!(""),
-            "spec.drivers[0].nodeID: Required value",
-        ),
+        (&kind::STORAGE_CLASS, "/provisioner", json!(""), "provisioner: Required value"),
+        (&kind::STORAGE_CLASS, "/reclaimPolicy", json!("Recycle"), "reclaimPolicy: Unsupported value"),
+        (&kind::STORAGE_CLASS, "/volumeBindingMode", json!("Never"), "volumeBindingMode: Unsupported value"),
+        (&kind::VOLUME_ATTACHMENT, "/spec/source", json!({}), "must specify exactly one of"),
+        (&kind::VOLUME_ATTACHMENT, "/spec/attacher", json!("a_b"), "spec.attacher: Invalid value"),
+        (&kind::VOLUME_ATTACHMENT, "/spec/nodeName", Value::Null, "spec.nodeName: Required value"),
+        (&kind::CSI_DRIVER, "/metadata/name", json!("a".repeat(64)), "metadata.name: Too long"),
+        (&kind::CSI_NODE, "/spec/drivers/0/nodeID", json!(""), "spec.drivers[0].nodeID: Required value"),
         (
             &kind::CSI_NODE,
             "/spec/drivers/0/topologyKeys",
@@ -335,12 +250,7 @@ fn new_objects_are_refused() {
             json!([{"key": "a", "effect": "Maybe"}]),
             "spec.taints[0].effect: Unsupported value",
         ),
-        (
-            &kind::NODE,
-            "/spec/podCIDRs",
-            json!(["10.0.0.0/99"]),
-            "spec.podCIDRs[0]: Invalid value",
-        ),
+        (&kind::NODE, "/spec/podCIDRs", json!(["10.0.0.0/99"]), "spec.podCIDRs[0]: Invalid value"),
         (
             &kind::NAMESPACE,
             "/metadata/name",
@@ -348,30 +258,15 @@ fn new_objects_are_refused() {
             "metadata.name: Invalid value: \"a.b\": a lowercase RFC 1123 label",
         ),
         (&kind::SERVICE, "/metadata/name", json!("1a"), "a DNS-1035 label"),
-        (
-            &kind::SERVICE,
-            "/spec/ports",
-            json!([]),
-            "spec.ports: Required value",
-        ),
-        (
-            &kind::SERVICE,
-            "/spec/ports/0/port",
-            json!(70000),
-            "spec.ports[0].port: Invalid value: 70000",
-        ),
+        (&kind::SERVICE, "/spec/ports", json!([]), "spec.ports: Required value"),
+        (&kind::SERVICE, "/spec/ports/0/port", json!(70000), "spec.ports[0].port: Invalid value: 70000"),
         (
             &kind::SERVICE,
             "/spec/ports",
             json!([{"port": 1, "protocol": "TCP"}, {"port": 2, "protocol": "TCP"}]),
             "spec.ports[0].name: Required value",
         ),
-        (
-            &kind::CONFIG_MAP,
-            "/data/a b",
-            json!("x"),
-            "data[a b]: Invalid value: a valid config key",
-        ),
+        (&kind::CONFIG_MAP, "/data/a b", json!("x"), "data[a b]: Invalid value: a valid config key"),
         (
             &kind::CONFIG_MAP,
             "/binaryData",
@@ -384,24 +279,14 @@ fn new_objects_are_refused() {
             json!("x".repeat(1 << 20)),
             "data: Too long: may not be more than 1048576 bytes",
         ),
-        (
-            &kind::SECRET,
-            "/type",
-            json!("kubernetes.io/tls"),
-            "data[tls.crt]: Required value",
-        ),
+        (&kind::SECRET, "/type", json!("kubernetes.io/tls"), "data[tls.crt]: Required value"),
         (
             &kind::LEASE,
             "/spec/leaseDurationSeconds",
             json!(0),
             "spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0",
         ),
-        (
-            &kind::LEASE,
-            "/spec/holderIdentity",
-            json!(""),
-            "spec.holderIdentity: Invalid value",
-        ),
+        (&kind::LEASE, "/spec/holderIdentity", json!(""), "spec.holderIdentity: Invalid value"),
         (
             &kind::EVENT,
             "/involvedObject/namespace",
@@ -415,12 +300,7 @@ fn new_objects_are_refused() {
             json!({"matchLabels": {"a": "b"}}),
             "`selector` does not match template `labels`",
         ),
-        (
-            &kind::DEPLOYMENT,
-            "/spec/replicas",
-            json!(-1),
-            "spec.replicas: Invalid value: -1",
-        ),
+        (&kind::DEPLOYMENT, "/spec/replicas", json!(-1), "spec.replicas: Invalid value: -1"),
         (
             &kind::DEPLOYMENT,
             "/spec/template/spec/containers/0/image",
@@ -431,10 +311,6 @@ fn new_objects_are_refused() {
     for (kind, pointer, value, wanted) in rows {
         let object = with(good(kind), pointer, value.clone());
         let found = refused(None, &object, kind);
-        assert!(
-            found.iter().any(|f| f.contains(wanted)),
-            "{} {pointer} = {value}: {found:?}",
-            kind.kind
-        );
+        assert!(found.iter().any(|f| f.contains(wanted)), "{} {pointer} = {value}: {found:?}", kind.kind);
     }
 }
