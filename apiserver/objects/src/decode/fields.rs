@@ -10,6 +10,7 @@
 
 use serde_json::{Map, Value};
 
+use super::hint;
 use crate::{
     Cause, FieldError,
     schema::table::{Leaf, Shape, Type},
@@ -18,8 +19,8 @@ use crate::{
 /// What a walk finds.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    /// Paths of unknown fields.
-    pub unknown: Vec<String>,
+    /// Paths of unknown fields, each with what was probably meant.
+    pub unknown: Vec<(String, Option<&'static str>)>,
     /// Type faults.
     pub faults: Vec<FieldError>,
 }
@@ -34,7 +35,10 @@ impl Findings {
         let unknown: Vec<String> = fields.keys().filter(|k| ty.field(k).is_none()).cloned().collect();
         for name in unknown {
             fields.remove(&name);
-            self.unknown.push(below(path, &name));
+            // Looking for what was meant costs time that a hostile body must not multiply.
+            let slip = self.unknown.len() < 20 && name.len() <= 64;
+            let meant = slip.then(|| hint::nearest(ty, &name)).flatten();
+            self.unknown.push((below(path, &name), meant));
         }
         for (name, value) in fields.iter_mut() {
             if let Some(field) = ty.field(name) {
@@ -77,18 +81,14 @@ impl Findings {
 
     fn fault(&mut self, path: &str, expected: &str, found: &Value) {
         let detail = format!("must be {expected}, but is {}", word(found));
-        self.faults
-            .push(FieldError::new(path, Cause::TypeInvalid, detail));
+        self.faults.push(FieldError::new(path, Cause::TypeInvalid, detail));
     }
 }
 
 /// A null in a map of text is the empty text, as clients in Go send it; elsewhere it is nothing.
 fn drop_nulls(item: &Shape, entries: &mut Map<String, Value>) {
     if matches!(item, Shape::Leaf(Leaf::String | Leaf::Bytes)) {
-        entries
-            .values_mut()
-            .filter(|v| v.is_null())
-            .for_each(|v| *v = "".into());
+        entries.values_mut().filter(|v| v.is_null()).for_each(|v| *v = "".into());
     }
     entries.retain(|_, v| !v.is_null());
 }
@@ -98,25 +98,15 @@ fn expected(leaf: Leaf, value: &Value) -> Option<&'static str> {
     let (fits, expected) = match leaf {
         Leaf::String => (value.is_string(), "a string"),
         Leaf::Boolean => (value.is_boolean(), "true or false"),
-        Leaf::Int32 => (
-            value.as_i64().is_some_and(|n| i32::try_from(n).is_ok()),
-            "an integer of 32 bits",
-        ),
+        Leaf::Int32 => (value.as_i64().is_some_and(|n| i32::try_from(n).is_ok()), "an integer of 32 bits"),
         Leaf::Int64 => (value.as_i64().is_some(), "an integer"),
         Leaf::Double => (value.is_number(), "a number"),
         Leaf::Bytes => (value.as_str().is_some_and(is_base64), "a string in base64"),
-        Leaf::Quantity => (
-            value.is_string() || value.is_number(),
-            "a quantity such as \"1Gi\"",
-        ),
-        Leaf::Time | Leaf::MicroTime => (
-            value.as_str().is_some_and(is_time),
-            "a time such as \"2026-01-31T12:00:00Z\"",
-        ),
-        Leaf::IntOrString => (
-            value.is_string() || value.as_i64().is_some(),
-            "an integer or a string",
-        ),
+        Leaf::Quantity => (value.is_string() || value.is_number(), "a quantity such as \"1Gi\""),
+        Leaf::Time | Leaf::MicroTime => {
+            (value.as_str().is_some_and(is_time), "a time such as \"2026-01-31T12:00:00Z\"")
+        }
+        Leaf::IntOrString => (value.is_string() || value.as_i64().is_some(), "an integer or a string"),
         Leaf::Raw | Leaf::FieldsV1 => (value.is_object(), "an object"),
         Leaf::Any => (true, ""),
     };
@@ -144,9 +134,5 @@ fn word(value: &Value) -> String {
 }
 
 fn below(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{path}.{name}")
-    }
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }

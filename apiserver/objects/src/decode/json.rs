@@ -10,11 +10,7 @@ use serde_json::{Map, Number, Value};
 pub(super) fn parse(bytes: &[u8]) -> serde_json::Result<(Value, Vec<String>)> {
     let duplicates = RefCell::new(Vec::new());
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = Reader {
-        path: None,
-        duplicates: &duplicates,
-    }
-    .deserialize(&mut reader)?;
+    let value = Reader { path: None, duplicates: &duplicates }.deserialize(&mut reader)?;
     reader.end()?;
     Ok((value, duplicates.into_inner()))
 }
@@ -47,10 +43,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn below<'b>(&'b self, place: &'b Place<'b>) -> Reader<'b> {
-        Reader {
-            path: Some(place),
-            duplicates: self.duplicates,
-        }
+        Reader { path: Some(place), duplicates: self.duplicates }
     }
 }
 
@@ -86,9 +79,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
     }
 
     fn visit_f64<E: Error>(self, v: f64) -> Result<Value, E> {
-        Number::from_f64(v)
-            .map(Value::Number)
-            .ok_or_else(|| E::custom("number out of range"))
+        Number::from_f64(v).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
     }
 
     fn visit_str<E>(self, v: &str) -> Result<Value, E> {
@@ -102,10 +93,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
         loop {
-            let place = Place {
-                parent: self.path,
-                step: Step::Item(list.len()),
-            };
+            let place = Place { parent: self.path, step: Step::Item(list.len()) };
             let Some(item) = items.next_element_seed(self.below(&place))? else {
                 break;
             };
@@ -117,10 +105,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
-            let place = Place {
-                parent: self.path,
-                step: Step::Key(&key),
-            };
+            let place = Place { parent: self.path, step: Step::Key(&key) };
             let value = entries.next_value_seed(self.below(&place))?;
             if map.contains_key(&key) {
                 self.duplicates.borrow_mut().push(text(Some(&place)));

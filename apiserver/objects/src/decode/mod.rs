@@ -3,6 +3,7 @@
 //! Owns: what is wrong with a body before any rule of its kind is asked. Must not know: defaults, validation, HTTP.
 
 mod fields;
+mod hint;
 mod json;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,9 @@ use crate::{
     Cause, FieldError, Kind,
     schema::table::{self, Type},
 };
+
+/// As many faults of one body are told; who has more has another problem.
+const MOST: usize = 100;
 
 /// What becomes of unknown and duplicate fields: the request parameter `fieldValidation`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +34,7 @@ pub enum FieldValidation {
 pub struct Decoded {
     /// The object without unknown fields and without nulls.
     pub value: Value,
-    /// Sentences for `Warning:` headers, each like `unknown field "spec.foo"`.
+    /// Sentences for `Warning:` headers, each like `unknown field "spec.foo"`, with a hint where the name is near another.
     pub warnings: Vec<String>,
 }
 
@@ -53,20 +57,9 @@ impl std::fmt::Display for Failure {
         let strict = fields.iter().all(|e| e.cause != Cause::TypeInvalid);
         let texts: Vec<String> = fields
             .iter()
-            .map(|e| {
-                if strict {
-                    e.detail.clone()
-                } else {
-                    format!("{}: {}", e.field, e.detail)
-                }
-            })
+            .map(|e| if strict { e.detail.clone() } else { format!("{}: {}", e.field, e.detail) })
             .collect();
-        write!(
-            f,
-            "{}{}",
-            if strict { "strict decoding error: " } else { "" },
-            texts.join(", ")
-        )
+        write!(f, "{}{}", if strict { "strict decoding error: " } else { "" }, texts.join(", "))
     }
 }
 
@@ -103,27 +96,25 @@ fn judge(
     let mut found = fields::Findings::default();
     found.object(root, &mut value, "");
     if !found.faults.is_empty() {
+        found.faults.truncate(MOST);
         return Err(Failure::Fields(found.faults));
     }
-    let notes: Vec<FieldError> = note(found.unknown, Cause::NotSupported, "unknown")
-        .chain(note(duplicates, Cause::Duplicate, "duplicate"))
-        .collect();
+    let unknown =
+        found.unknown.into_iter().map(|(path, meant)| note(path, Cause::NotSupported, "unknown", meant));
+    let duplicate = duplicates.into_iter().map(|path| note(path, Cause::Duplicate, "duplicate", None));
+    let notes: Vec<FieldError> = unknown.chain(duplicate).take(MOST).collect();
     match v {
         FieldValidation::Strict if !notes.is_empty() => Err(Failure::Fields(notes)),
-        FieldValidation::Warn => Ok(Decoded {
-            value,
-            warnings: notes.into_iter().map(|n| n.detail).collect(),
-        }),
-        FieldValidation::Strict | FieldValidation::Ignore => Ok(Decoded {
-            value,
-            warnings: Vec::new(),
-        }),
+        FieldValidation::Warn => {
+            Ok(Decoded { value, warnings: notes.into_iter().map(|n| n.detail).collect() })
+        }
+        FieldValidation::Strict | FieldValidation::Ignore => Ok(Decoded { value, warnings: Vec::new() }),
     }
 }
 
-fn note(paths: Vec<String>, cause: Cause, word: &str) -> impl Iterator<Item = FieldError> {
-    paths.into_iter().map(move |path| {
-        let detail = format!("{word} field \"{path}\"");
-        FieldError::new(path, cause, detail)
-    })
+/// Kubernetes' words come first and whole, since tools look for them.
+fn note(path: String, cause: Cause, word: &str, meant: Option<&str>) -> FieldError {
+    let hint = meant.map(|name| format!(" (did you mean \"{name}\"?)")).unwrap_or_default();
+    let detail = format!("{word} field \"{path}\"{hint}");
+    FieldError::new(path, cause, detail)
 }

@@ -24,8 +24,9 @@ fn strict_names_every_unknown_and_duplicate_field() {
     let failure = pod(SLIPS, FieldValidation::Strict).expect_err("there are slips");
     assert_eq!(
         failure.to_string(),
-        "strict decoding error: unknown field \"metadata.lables\", unknown field \"spec.foo\", \
-         unknown field \"spec.containers[0].imagee\", duplicate field \"spec.containers[0].image\""
+        "strict decoding error: unknown field \"metadata.lables\" (did you mean \"labels\"?), \
+         unknown field \"spec.foo\", unknown field \"spec.containers[0].imagee\" (did you mean \"image\"?), \
+         duplicate field \"spec.containers[0].image\""
     );
 }
 
@@ -33,7 +34,7 @@ fn strict_names_every_unknown_and_duplicate_field() {
 fn warn_drops_them_and_says_so_and_ignore_is_silent() {
     let warned = pod(SLIPS, FieldValidation::Warn).expect("warnings do not refuse");
     assert_eq!(warned.warnings.len(), 4);
-    assert_eq!(warned.warnings[0], "unknown field \"metadata.lables\"");
+    assert_eq!(warned.warnings[0], "unknown field \"metadata.lables\" (did you mean \"labels\"?)");
     let ignored = pod(SLIPS, FieldValidation::Ignore).expect("nothing is refused");
     assert_eq!((ignored.value, ignored.warnings.len()), (warned.value.clone(), 0));
     assert_eq!(
@@ -45,14 +46,8 @@ fn warn_drops_them_and_says_so_and_ignore_is_silent() {
 #[test]
 fn wrong_types_are_refused_whatever_the_policy() {
     let cases: &[(Value, &str)] = &[
-        (
-            json!({"spec": {"containers": {}}}),
-            "spec.containers: must be a list, but is an object",
-        ),
-        (
-            json!({"spec": {"priority": "1"}}),
-            "spec.priority: must be an integer of 32 bits, but is \"1\"",
-        ),
+        (json!({"spec": {"containers": {}}}), "spec.containers: must be a list, but is an object"),
+        (json!({"spec": {"priority": "1"}}), "spec.priority: must be an integer of 32 bits, but is \"1\""),
         (
             json!({"spec": {"priority": 3_000_000_000_i64}}),
             "spec.priority: must be an integer of 32 bits, but is 3000000000",
@@ -61,29 +56,19 @@ fn wrong_types_are_refused_whatever_the_policy() {
             json!({"spec": {"hostNetwork": "true"}}),
             "spec.hostNetwork: must be true or false, but is \"true\"",
         ),
-        (
-            json!({"metadata": {"labels": {"a": 1}}}),
-            "metadata.labels.a: must be a string, but is 1",
-        ),
+        (json!({"metadata": {"labels": {"a": 1}}}), "metadata.labels.a: must be a string, but is 1"),
         (
             json!({"metadata": {"creationTimestamp": "yesterday"}}),
             "metadata.creationTimestamp: must be a time such as \"2026-01-31T12:00:00Z\", but is \"yesterday\"",
         ),
-        (
-            json!({"spec": {"containers": [null]}}),
-            "spec.containers[0]: must be an object, but is null",
-        ),
+        (json!({"spec": {"containers": [null]}}), "spec.containers[0]: must be an object, but is null"),
         (json!([]), ": must be an object, but is a list"),
     ];
     for (value, text) in cases {
         let failure = check(&kind::POD, value.clone(), FieldValidation::Ignore).expect_err(text);
         assert_eq!(failure.to_string(), *text);
     }
-    let failure = check(
-        &kind::SECRET,
-        json!({"data": {"k": "not base64!"}}),
-        FieldValidation::Ignore,
-    );
+    let failure = check(&kind::SECRET, json!({"data": {"k": "not base64!"}}), FieldValidation::Ignore);
     assert_eq!(
         failure.expect_err("not base64").to_string(),
         "data.k: must be a string in base64, but is \"not base64!\""
@@ -93,14 +78,8 @@ fn wrong_types_are_refused_whatever_the_policy() {
 #[test]
 fn text_that_is_not_json_says_where() {
     let failure = pod("{\"kind\": ", FieldValidation::Strict).expect_err("cut off");
-    assert!(
-        matches!(&failure, Failure::Syntax(t) if t.contains("line 1")),
-        "{failure}"
-    );
-    assert!(matches!(
-        pod("{} {}", FieldValidation::Ignore),
-        Err(Failure::Syntax(_))
-    ));
+    assert!(matches!(&failure, Failure::Syntax(t) if t.contains("line 1")), "{failure}");
+    assert!(matches!(pod("{} {}", FieldValidation::Ignore), Err(Failure::Syntax(_))));
 }
 
 #[test]
@@ -118,21 +97,10 @@ fn nulls_are_nothing_but_empty_objects_stay() {
 fn forms_with_a_choice_take_both() {
     let value =
         json!({"spec": {"ports": [{"port": 80, "targetPort": 8080}, {"port": 81, "targetPort": "http"}]}});
-    assert_eq!(
-        check(&kind::SERVICE, value.clone(), FieldValidation::Strict)
-            .expect("both")
-            .value,
-        value
-    );
+    assert_eq!(check(&kind::SERVICE, value.clone(), FieldValidation::Strict).expect("both").value, value);
     let value = json!({"spec": {"resources": {"requests": {"storage": 1_073_741_824}}}});
     assert_eq!(
-        check(
-            &kind::PERSISTENT_VOLUME_CLAIM,
-            value.clone(),
-            FieldValidation::Strict
-        )
-        .expect("number")
-        .value,
+        check(&kind::PERSISTENT_VOLUME_CLAIM, value.clone(), FieldValidation::Strict).expect("number").value,
         value
     );
 }
@@ -142,10 +110,7 @@ struct Grower(u64);
 
 impl Grower {
     fn next(&mut self, below: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % below
     }
 
@@ -164,11 +129,9 @@ impl Grower {
         match shape {
             Shape::Object(ty) => self.object(ty.get(), depth),
             Shape::List(item) => (0..n).map(|_| self.shape(item, depth + 1)).collect(),
-            Shape::Map(item) => Value::Object(
-                (0..n)
-                    .map(|k| (format!("k{k}.x/y"), self.shape(item, depth + 1)))
-                    .collect(),
-            ),
+            Shape::Map(item) => {
+                Value::Object((0..n).map(|k| (format!("k{k}.x/y"), self.shape(item, depth + 1))).collect())
+            }
             Shape::Leaf(leaf) => self.leaf(*leaf),
         }
     }
