@@ -5,6 +5,7 @@ mod down;
 mod home;
 mod image;
 mod machine;
+mod node;
 mod reset;
 mod up;
 

@@ -1,0 +1,56 @@
+//! How a node is put together from its data directory: driver, host, runtime, images. Shared by `up` and `down`.
+
+use std::{fs, os::unix::fs::DirBuilderExt, sync::Arc};
+
+use anyhow::{Context, Result, bail};
+use orlop_backends::{
+    driver::Driver,
+    drivers::loop_file::LoopDriver,
+    host::linux::{Linux, LinuxRuntime, RuntimeConfig},
+};
+use orlop_client::Client;
+use orlop_nodeagent::{Config, Parts, images::ImageStore};
+use orlop_objects::names;
+
+use crate::home::Home;
+
+/// Everything of a node but its name and its way to the server.
+pub(crate) fn parts(home: &Home) -> Result<Parts> {
+    let run_dir = home.run_dir();
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&run_dir)
+        .with_context(|| format!("create {}", run_dir.display()))?;
+    let host = Arc::new(Linux);
+    let pool: Arc<dyn Driver> = Arc::new(LoopDriver::new(host.clone(), home.dir.join("pool")));
+    let runtime = RuntimeConfig { run_dir: run_dir.clone(), instance: home.instance.clone() };
+    let runtime = LinuxRuntime::new(runtime).context("prepare the container runtime")?;
+    Ok(Parts {
+        data_dir: home.dir.clone(),
+        run_dir,
+        instance: home.instance.clone(),
+        drivers: vec![pool],
+        host,
+        runtime: Arc::new(runtime),
+        images: ImageStore::open(&home.dir.join("images")).context("open the images")?,
+    })
+}
+
+/// A node that speaks to a server.
+pub(crate) fn config(home: &Home, node_name: String, client: Client) -> Result<Config> {
+    let Parts { data_dir, run_dir, instance, drivers, host, runtime, images } = parts(home)?;
+    Ok(Config { data_dir, run_dir, node_name, instance, client, drivers, host, runtime, images })
+}
+
+/// The node's name: as given, else the host's own, in lower case.
+pub(crate) fn name(given: Option<&str>) -> Result<String> {
+    let name = match given {
+        Some(name) => name.to_owned(),
+        None => nix::unistd::gethostname().context("read the host name")?.to_string_lossy().to_lowercase(),
+    };
+    match names::dns_subdomain(&name) {
+        None => Ok(name),
+        Some(problem) => bail!("{name:?} cannot be a node's name: {problem}; give one with --node-name"),
+    }
+}
