@@ -38,6 +38,8 @@ mod reclaimer;
 mod scheduler;
 mod serviceaccounts;
 mod start;
+#[cfg(test)]
+mod testing;
 mod worker;
 
 pub use bootstrap::{LOOP_DRIVER, bootstrap};
