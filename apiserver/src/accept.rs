@@ -27,19 +27,13 @@ impl<'a> Range<'a> {
     fn parse(text: &'a str) -> Self {
         let mut parts = text.split(';').map(str::trim);
         let media = parts.next().unwrap_or_default();
-        let parameters = parts
-            .filter_map(|p| p.split_once('='))
-            .map(|(k, v)| (k.trim(), v.trim()))
-            .collect();
+        let parameters = parts.filter_map(|p| p.split_once('=')).map(|(k, v)| (k.trim(), v.trim())).collect();
         Self { media, parameters }
     }
 
     /// A parameter's value, or nothing.
     pub(crate) fn get(&self, name: &str) -> &'a str {
-        self.parameters
-            .iter()
-            .find(|(n, _)| *n == name)
-            .map_or("", |(_, value)| value)
+        self.parameters.iter().find(|(n, _)| *n == name).map_or("", |(_, value)| value)
     }
 
     /// Whether JSON satisfies it.
@@ -50,17 +44,9 @@ impl<'a> Range<'a> {
 
 /// The alternatives in the client's order; none given means anything.
 pub(crate) fn ranges(header: Option<&str>) -> Vec<Range<'_>> {
-    let ranges: Vec<_> = header
-        .unwrap_or_default()
-        .split(',')
-        .filter(|r| !r.trim().is_empty())
-        .map(Range::parse)
-        .collect();
-    if ranges.is_empty() {
-        vec![Range::parse("*/*")]
-    } else {
-        ranges
-    }
+    let ranges: Vec<_> =
+        header.unwrap_or_default().split(',').filter(|r| !r.trim().is_empty()).map(Range::parse).collect();
+    if ranges.is_empty() { vec![Range::parse("*/*")] } else { ranges }
 }
 
 /// Chooses the form for objects and lists.
@@ -98,24 +84,15 @@ mod tests {
             (None, Some(Form::Json)),
             (Some("application/json, */*"), Some(Form::Json)),
             (Some("*/*"), Some(Form::Json)),
-            (
-                Some("application/vnd.kubernetes.protobuf,application/json"),
-                Some(Form::Json),
-            ),
+            (Some("application/vnd.kubernetes.protobuf,application/json"), Some(Form::Json)),
             (
                 Some(
                     "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json",
                 ),
                 Some(Form::Table("v1")),
             ),
-            (
-                Some("application/json;as=Table;v=v1beta1;g=meta.k8s.io"),
-                Some(Form::Table("v1beta1")),
-            ),
-            (
-                Some("application/json;as=Table;v=v9;g=meta.k8s.io, application/json"),
-                Some(Form::Json),
-            ),
+            (Some("application/json;as=Table;v=v1beta1;g=meta.k8s.io"), Some(Form::Table("v1beta1"))),
+            (Some("application/json;as=Table;v=v9;g=meta.k8s.io, application/json"), Some(Form::Json)),
             (
                 Some("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"),
                 Some(Form::Partial("v1")),

@@ -26,21 +26,16 @@ pub(crate) struct Decoded {
 pub(crate) async fn read(body: Incoming) -> Result<Bytes, Failure> {
     match Limited::new(body, LIMIT).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Failure::too_large(format!(
-            "Request entity too large: limit is {LIMIT} bytes"
-        ))),
-        Err(error) => Err(Failure::bad_request(format!(
-            "the request body broke off: {error}"
-        ))),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(Failure::too_large(format!("Request entity too large: limit is {LIMIT} bytes")))
+        }
+        Err(error) => Err(Failure::bad_request(format!("the request body broke off: {error}"))),
     }
 }
 
 /// The media type of a body, without parameters; empty where none is given.
 pub(crate) fn media_type(headers: &HeaderMap) -> &str {
-    let text = headers
-        .get(http::header::CONTENT_TYPE)
-        .and_then(|v| v.to_str().ok())
-        .unwrap_or_default();
+    let text = headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     text.split(';').next().unwrap_or_default().trim()
 }
 
@@ -69,10 +64,7 @@ pub(crate) fn object(
             decode::from_json(target.kind, bytes, validation).map_err(|f| undecodable(target.kind, &f))?;
         let mut value = decoded.value;
         check_type(target.shown, &mut value)?;
-        return Ok(Decoded {
-            value,
-            warnings: decoded.warnings,
-        });
+        return Ok(Decoded { value, warnings: decoded.warnings });
     }
     let mut value = any(headers, bytes)?;
     check_type(target.shown, &mut value)?;
@@ -85,16 +77,9 @@ pub(crate) fn checked(
     value: Value,
     validation: FieldValidation,
 ) -> Result<Decoded, Failure> {
-    let value = if target.shown == target.kind {
-        value
-    } else {
-        events::from_shown(value)
-    };
+    let value = if target.shown == target.kind { value } else { events::from_shown(value) };
     let decoded = decode::check(target.kind, value, validation).map_err(|f| undecodable(target.kind, &f))?;
-    Ok(Decoded {
-        value: decoded.value,
-        warnings: decoded.warnings,
-    })
+    Ok(Decoded { value: decoded.value, warnings: decoded.warnings })
 }
 
 /// Decodes a body without a kind of its own: options, bindings, patches.
@@ -139,17 +124,11 @@ fn protobuf() -> Failure {
 }
 
 fn undecodable(kind: &Kind, failure: &decode::Failure) -> Failure {
-    let of = if kind.group.is_empty() {
-        kind.kind.to_owned()
-    } else {
-        format!("{}.{}", kind.kind, kind.group)
-    };
     let (version, name) = (kind.version, kind.kind);
     match failure {
         decode::Failure::Syntax(text) => Failure::bad_request(format!("the body is not valid JSON: {text}")),
         fields => Failure::bad_request(format!(
-            "{name} in version \"{version}\" cannot be handled as a {}: {fields}",
-            if of.is_empty() { name } else { name }
+            "{name} in version \"{version}\" cannot be handled as a {name}: {fields}"
         )),
     }
 }
@@ -182,4 +161,37 @@ pub(crate) fn check_type(kind: &Kind, value: &mut Value) -> Result<(), Failure> 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// YAML as Kubernetes' own converter reads it: version 1.1, where it differs from 1.2.
+    #[test]
+    fn yaml_scalars() {
+        let rows = [
+            ("a: yes", json!({"a": true})),
+            ("a: off", json!({"a": false})),
+            ("a: 'yes'", json!({"a": "yes"})),
+            ("a: 0644", json!({"a": 0o644})),
+            ("a: '0644'", json!({"a": "0644"})),
+            ("a: 1e3", json!({"a": 1000.0})),
+            ("a: 5Gi", json!({"a": "5Gi"})),
+            ("a: 1.36", json!({"a": 1.36})),
+            ("a: ~", json!({"a": null})),
+            ("a: 2026-01-01", json!({"a": "2026-01-01"})),
+            ("a: &x {b: 1}\nc: *x", json!({"a": {"b": 1}, "c": {"b": 1}})),
+            ("a: |\n  one\n  two\n", json!({"a": "one\ntwo\n"})),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(yaml(text.as_bytes()).ok(), Some(expected), "{text}");
+        }
+        for text in ["a: 1\na: 2", "a: [", "a: 1\n---\nb: 2", "\u{7f}"] {
+            let refused = yaml(text.as_bytes());
+            assert!(refused.is_err(), "{text}: {refused:?}");
+        }
+    }
 }

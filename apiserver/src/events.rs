@@ -32,31 +32,21 @@ const NAMES: [(&str, &str); 8] = [
 /// A stored Event as `events.k8s.io/v1`.
 pub(crate) fn to_shown(event: Value) -> Value {
     renamed(event, "events.k8s.io/v1", |name| {
-        NAMES
-            .iter()
-            .find(|(core, _)| *core == name)
-            .map(|(_, shown)| *shown)
+        NAMES.iter().find(|(core, _)| *core == name).map(|(_, shown)| *shown)
     })
 }
 
 /// An `events.k8s.io/v1` Event as it is stored.
 pub(crate) fn from_shown(event: Value) -> Value {
-    renamed(event, "v1", |name| {
-        NAMES
-            .iter()
-            .find(|(_, shown)| *shown == name)
-            .map(|(core, _)| *core)
-    })
+    renamed(event, "v1", |name| NAMES.iter().find(|(_, shown)| *shown == name).map(|(core, _)| *core))
 }
 
 fn renamed(event: Value, api_version: &str, other: impl Fn(&str) -> Option<&'static str>) -> Value {
     let Value::Object(fields) = event else {
         return event;
     };
-    let mut out: Map<String, Value> = fields
-        .into_iter()
-        .map(|(name, value)| (other(&name).map_or(name, str::to_owned), value))
-        .collect();
+    let mut out: Map<String, Value> =
+        fields.into_iter().map(|(name, value)| (other(&name).map_or(name, str::to_owned), value)).collect();
     out.insert("apiVersion".to_owned(), api_version.into());
     out.into()
 }
@@ -75,11 +65,7 @@ mod tests {
         let shown = to_shown(core.clone());
         assert_eq!(shown["apiVersion"], "events.k8s.io/v1");
         assert_eq!(
-            (
-                &shown["note"],
-                &shown["regarding"]["name"],
-                &shown["deprecatedCount"]
-            ),
+            (&shown["note"], &shown["regarding"]["name"], &shown["deprecatedCount"]),
             (&json!("m"), &json!("p"), &json!(2))
         );
         assert!(shown.get("message").is_none() && shown.get("involvedObject").is_none());

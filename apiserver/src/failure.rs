@@ -32,12 +32,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            reason,
-            message: message.into(),
-            details: None,
-        }
+        Self { code, reason, message: message.into(), details: None }
     }
 
     fn about(self, kind: &Kind, name: &str) -> Self {
@@ -50,10 +45,7 @@ impl Failure {
     }
 
     fn detailed(self, details: Details) -> Self {
-        Self {
-            details: Some(Box::new(details)),
-            ..self
-        }
+        Self { details: Some(Box::new(details)), ..self }
     }
 
     /// Says after how many seconds another attempt makes sense.
@@ -74,12 +66,8 @@ impl Failure {
 
     /// The path leads nowhere.
     pub(crate) fn no_such_path() -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "NotFound",
-            "the server could not find the requested resource",
-        )
-        .detailed(Details::default())
+        Self::new(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
+            .detailed(Details::default())
     }
 
     /// There is no such object.
@@ -101,11 +89,7 @@ impl Failure {
 
     /// The body's form is not read.
     pub(crate) fn unsupported_media_type(message: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "UnsupportedMediaType",
-            message,
-        )
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
     }
 
     /// The body is too long.
@@ -144,18 +128,9 @@ impl Failure {
         Self::new(StatusCode::FORBIDDEN, "Forbidden", message).about(kind, name)
     }
 
-    /// The user may not see this path.
-    pub(crate) fn forbidden_path(user: &str, verb: &str, path: &str) -> Self {
-        let message = format!("forbidden: User \"{user}\" cannot {verb} path \"{path}\"");
-        Self::new(StatusCode::FORBIDDEN, "Forbidden", message).detailed(Details::default())
-    }
-
     /// Somebody else changed the object first.
     pub(crate) fn conflict(kind: &Kind, name: &str, reason: &str) -> Self {
-        let message = format!(
-            "Operation cannot be fulfilled on {} \"{name}\": {reason}",
-            kind.qualified()
-        );
+        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {reason}", kind.qualified());
         Self::new(StatusCode::CONFLICT, "Conflict", message).about(kind, name)
     }
 
@@ -195,12 +170,9 @@ impl Details {
     /// The wire form, without what is empty.
     pub(crate) fn value(&self) -> Value {
         let mut out = serde_json::Map::new();
-        for (field, text) in [
-            ("name", &self.name),
-            ("group", &self.group),
-            ("kind", &self.kind),
-            ("uid", &self.uid),
-        ] {
+        for (field, text) in
+            [("name", &self.name), ("group", &self.group), ("kind", &self.kind), ("uid", &self.uid)]
+        {
             if !text.is_empty() {
                 out.insert(field.to_owned(), text.as_str().into());
             }
@@ -227,10 +199,7 @@ impl From<registry::Error> for Failure {
             E::Conflict { key, reason } => Self::conflict(key.kind, &key.name, &reason),
             E::Invalid { key, causes } => Self::unprocessable(key.kind, &key.name, &causes),
             E::BadRequest(message) => Self::bad_request(message),
-            E::Forbidden {
-                key: Key { kind, name, .. },
-                reason,
-            } => {
+            E::Forbidden { key: Key { kind, name, .. }, reason } => {
                 let message = format!("{} \"{name}\" is forbidden: {reason}", kind.qualified());
                 Self::forbidden(kind, &name, message)
             }
@@ -243,9 +212,9 @@ impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Self {
         use store::Error as E;
         match error {
-            E::Expired { asked, oldest } => Self::expired(format!(
-                "too old resource version: {asked} ({oldest}); list again"
-            )),
+            E::Expired { asked, oldest } => {
+                Self::expired(format!("too old resource version: {asked} ({oldest}); list again"))
+            }
             E::Future { asked, newest } => too_new(asked, newest),
             E::Unavailable { .. } => Self::unavailable(error.to_string()).retry_after(10),
             E::Conflict => Self::new(
@@ -298,37 +267,25 @@ mod tests {
                 "statefulsets.apps \"web\" already exists",
             ),
             (
-                registry::Error::Conflict {
-                    key: pvc.clone(),
-                    reason: "the object has been modified".into(),
-                },
+                registry::Error::Conflict { key: pvc.clone(), reason: "the object has been modified".into() },
                 409,
                 "Conflict",
                 "Operation cannot be fulfilled on persistentvolumeclaims \"x\": the object has been modified",
             ),
             (
-                registry::Error::Invalid {
-                    key: pvc.clone(),
-                    causes: vec![wrong.clone()],
-                },
+                registry::Error::Invalid { key: pvc.clone(), causes: vec![wrong.clone()] },
                 422,
                 "Invalid",
                 "PersistentVolumeClaim \"x\" is invalid: spec.size: Required value: say how much",
             ),
             (
-                registry::Error::Invalid {
-                    key: sts,
-                    causes: vec![wrong.clone(), wrong],
-                },
+                registry::Error::Invalid { key: sts, causes: vec![wrong.clone(), wrong] },
                 422,
                 "Invalid",
                 "StatefulSet.apps \"web\" is invalid: [spec.size: Required value: say how much, spec.size: Required value: say how much]",
             ),
             (
-                registry::Error::Forbidden {
-                    key: pvc,
-                    reason: "no".into(),
-                },
+                registry::Error::Forbidden { key: pvc, reason: "no".into() },
                 403,
                 "Forbidden",
                 "persistentvolumeclaims \"x\" is forbidden: no",

@@ -20,14 +20,8 @@ impl Filter {
     /// Reads it from path and query.
     pub(crate) fn new(target: &Target<'_>, query: &Query<'_>) -> Result<Self, Failure> {
         let refuse = |error: SelectorError| Failure::bad_request(error.to_string());
-        let labels = query
-            .get("labelSelector")
-            .map(LabelSelector::parse)
-            .transpose()
-            .map_err(refuse)?;
-        let fields = query
-            .get("fieldSelector")
-            .map(|text| FieldSelector::parse(target.kind, text));
+        let labels = query.get("labelSelector").map(LabelSelector::parse).transpose().map_err(refuse)?;
+        let fields = query.get("fieldSelector").map(|text| FieldSelector::parse(target.kind, text));
         let fields = fields.transpose().map_err(refuse)?;
         Ok(Self {
             namespace: target.namespace.as_deref().map(str::to_owned),
@@ -39,14 +33,9 @@ impl Filter {
 
     /// Whether an object is meant. The cheap questions come first.
     pub(crate) fn matches(&self, object: &Object) -> bool {
-        self.namespace
-            .as_ref()
-            .is_none_or(|ns| *ns == object.key.namespace)
+        self.namespace.as_ref().is_none_or(|ns| *ns == object.key.namespace)
             && self.name.as_ref().is_none_or(|name| *name == object.key.name)
-            && self
-                .labels
-                .as_ref()
-                .is_none_or(|labels| labels.matches(&object.meta.labels))
+            && self.labels.as_ref().is_none_or(|labels| labels.matches(&object.meta.labels))
             && self.fields.as_ref().is_none_or(|fields| fields.matches(object))
     }
 
@@ -57,8 +46,6 @@ impl Filter {
 
     /// The one name that it can match, where there is only one.
     pub(crate) fn only_name(&self) -> Option<&str> {
-        self.name
-            .as_deref()
-            .or_else(|| self.fields.as_ref()?.required("metadata.name"))
+        self.name.as_deref().or_else(|| self.fields.as_ref()?.required("metadata.name"))
     }
 }

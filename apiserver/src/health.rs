@@ -42,10 +42,7 @@ pub(crate) fn respond(path: &str, query: &Query<'_>, store: &Store) -> Result<Re
     Ok(match healthy {
         true if !query.has("verbose") => reply::text(StatusCode::OK, "ok"),
         true => reply::text(StatusCode::OK, format!("{lines}{which} check passed\n")),
-        false => reply::text(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            format!("{lines}{which} check failed\n"),
-        ),
+        false => reply::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{lines}{which} check failed\n")),
     })
 }
 
@@ -61,7 +58,7 @@ pub(crate) fn version() -> Value {
         }
     );
     json!({
-        "major": "1", "minor": "36", "gitVersion": concat!("v1.36.0+orlop", env!("CARGO_PKG_VERSION")),
+        "major": "1", "minor": "36", "gitVersion": concat!("v1.36.0+orlop.", env!("CARGO_PKG_VERSION")),
         "gitCommit": "", "gitTreeState": "", "buildDate": "", "goVersion": "", "compiler": "rustc",
         "platform": platform,
     })

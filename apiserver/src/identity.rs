@@ -22,18 +22,12 @@ pub struct Identity {
 impl Identity {
     /// The administrator of this cluster.
     pub fn admin() -> Self {
-        Self {
-            user: "system:admin".to_owned(),
-            groups: vec![MASTERS.to_owned()],
-        }
+        Self { user: "system:admin".to_owned(), groups: vec![MASTERS.to_owned()] }
     }
 
     /// The agent of the node `name`.
     pub fn node(name: &str) -> Self {
-        Self {
-            user: format!("{NODE_PREFIX}{name}"),
-            groups: vec![NODES.to_owned()],
-        }
+        Self { user: format!("{NODE_PREFIX}{name}"), groups: vec![NODES.to_owned()] }
     }
 
     /// Reads a verified client certificate: the common name is the user, each organization a group. `None` without a name.
@@ -41,14 +35,8 @@ impl Identity {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
         let subject = certificate.subject();
         let text = |attribute: &AttributeTypeAndValue<'_>| attribute.as_str().ok().map(str::to_owned);
-        let user = subject
-            .iter_common_name()
-            .find_map(text)
-            .filter(|user| !user.is_empty())?;
-        Some(Self {
-            user,
-            groups: subject.iter_organization().filter_map(text).collect(),
-        })
+        let user = subject.iter_common_name().find_map(text).filter(|user| !user.is_empty())?;
+        Some(Self { user, groups: subject.iter_organization().filter_map(text).collect() })
     }
 
     /// Whether the user belongs to `group`.
@@ -58,8 +46,6 @@ impl Identity {
 
     /// The node that this identity speaks for. Needs both the name and the group, as in Kubernetes' node authorizer.
     pub fn node_name(&self) -> Option<&str> {
-        self.user
-            .strip_prefix(NODE_PREFIX)
-            .filter(|name| !name.is_empty() && self.is_in(NODES))
+        self.user.strip_prefix(NODE_PREFIX).filter(|name| !name.is_empty() && self.is_in(NODES))
     }
 }

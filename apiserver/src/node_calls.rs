@@ -54,13 +54,8 @@ impl AgentSocket {
     }
 
     async fn get(&self, node: &str, path_and_query: &str) -> Result<Body, NodeCallError> {
-        let unreachable = |source: BodyError| NodeCallError::Unreachable {
-            node: node.to_owned(),
-            source,
-        };
-        let stream = tokio::net::UnixStream::connect(&self.path)
-            .await
-            .map_err(|e| unreachable(e.into()))?;
+        let unreachable = |source: BodyError| NodeCallError::Unreachable { node: node.to_owned(), source };
+        let stream = tokio::net::UnixStream::connect(&self.path).await.map_err(|e| unreachable(e.into()))?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|e| unreachable(e.into()))?;
@@ -70,24 +65,14 @@ impl AgentSocket {
             .header(header::HOST, "agent")
             .body(Empty::<Bytes>::new())
             .map_err(|e| unreachable(e.into()))?;
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(|e| unreachable(e.into()))?;
+        let response = sender.send_request(request).await.map_err(|e| unreachable(e.into()))?;
         let (head, body) = response.into_parts();
         if head.status == StatusCode::OK {
             return Ok(body.map_err(Into::into).boxed_unsync());
         }
-        let words = Limited::new(body, REFUSAL_LIMIT)
-            .collect()
-            .await
-            .map_err(unreachable)?
-            .to_bytes();
+        let words = Limited::new(body, REFUSAL_LIMIT).collect().await.map_err(unreachable)?.to_bytes();
         let message = String::from_utf8_lossy(&words).trim().to_owned();
-        Err(NodeCallError::Refused {
-            code: head.status.as_u16(),
-            message,
-        })
+        Err(NodeCallError::Refused { code: head.status.as_u16(), message })
     }
 }
 

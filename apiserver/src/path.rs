@@ -47,24 +47,12 @@ pub(crate) enum Review {
 impl Review {
     /// Group, version, plural and kind of each.
     pub(crate) const ALL: [(Self, &'static str, &'static str, &'static str); 2] = [
-        (
-            Self::Access,
-            "authorization.k8s.io",
-            "selfsubjectaccessreviews",
-            "SelfSubjectAccessReview",
-        ),
-        (
-            Self::Subject,
-            "authentication.k8s.io",
-            "selfsubjectreviews",
-            "SelfSubjectReview",
-        ),
+        (Self::Access, "authorization.k8s.io", "selfsubjectaccessreviews", "SelfSubjectAccessReview"),
+        (Self::Subject, "authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview"),
     ];
 
     fn at(group: &str, version: &str, plural: &str) -> Option<Self> {
-        let found = Self::ALL
-            .into_iter()
-            .find(|(_, g, p, _)| *g == group && *p == plural && version == "v1");
+        let found = Self::ALL.into_iter().find(|(_, g, p, _)| *g == group && *p == plural && version == "v1");
         found.map(|(review, ..)| review)
     }
 }
@@ -85,11 +73,7 @@ impl Target<'_> {
     /// The key, where the path names one object.
     pub(crate) fn key(&self) -> Option<Key> {
         let name = self.name.as_deref()?;
-        Some(Key::new(
-            self.kind,
-            self.namespace.as_deref().unwrap_or_default(),
-            name,
-        ))
+        Some(Key::new(self.kind, self.namespace.as_deref().unwrap_or_default(), name))
     }
 
     /// The subresource, or nothing.
@@ -126,24 +110,16 @@ fn objects<'a>(first: &str, rest: &'a str) -> Result<Route<'a>, Failure> {
         },
     };
     let Some(version) = parts.next() else {
-        return Ok(if first == "api" {
-            Route::CoreVersions
-        } else {
-            Route::Group(group)
-        });
+        return Ok(if first == "api" { Route::CoreVersions } else { Route::Group(group) });
     };
     let rest: Vec<_> = parts.collect();
     if rest.is_empty() {
         return Ok(Route::Resources { group, version });
     }
-    target(group, version, rest)
+    target(&group, &version, rest)
 }
 
-fn target<'a>(
-    group: Cow<'a, str>,
-    version: Cow<'a, str>,
-    mut rest: Vec<Cow<'a, str>>,
-) -> Result<Route<'a>, Failure> {
+fn target<'a>(group: &str, version: &str, mut rest: Vec<Cow<'a, str>>) -> Result<Route<'a>, Failure> {
     if rest.len() > 5 || rest.iter().any(|part| part.is_empty()) {
         return Err(Failure::no_such_path());
     }
@@ -156,8 +132,8 @@ fn target<'a>(
     if parts.next().is_some() {
         return Err(Failure::no_such_path());
     }
-    let Some((kind, shown)) = served(&group, &version, &plural) else {
-        let review = Review::at(&group, &version, &plural).filter(|_| name.is_none() && namespace.is_none());
+    let Some((kind, shown)) = served(group, version, &plural) else {
+        let review = Review::at(group, version, &plural).filter(|_| name.is_none() && namespace.is_none());
         return review.map(Route::Review).ok_or_else(Failure::no_such_path);
     };
     let wrong_scope = kind.namespaced && namespace.is_none() && name.is_some();
@@ -165,13 +141,7 @@ fn target<'a>(
     if wrong_scope || unknown_sub || (!kind.namespaced && namespace.is_some()) {
         return Err(Failure::no_such_path());
     }
-    Ok(Route::Objects(Target {
-        kind,
-        shown,
-        namespace,
-        name,
-        subresource,
-    }))
+    Ok(Route::Objects(Target { kind, shown, namespace, name, subresource }))
 }
 
 /// The kind stored and the kind shown at a path.
@@ -181,11 +151,7 @@ fn served(group: &str, version: &str, plural: &str) -> Option<(&'static Kind, &'
         None if group == events::SHOWN.group && plural == events::SHOWN.plural => &events::SHOWN,
         None => return None,
     };
-    let stored = if *shown == events::SHOWN {
-        &kind::EVENT
-    } else {
-        shown
-    };
+    let stored = if *shown == events::SHOWN { &kind::EVENT } else { shown };
     (shown.version == version).then_some((stored, shown))
 }
 
@@ -223,29 +189,17 @@ mod tests {
             ("/api/v1/pods", "pods ns=- name=- sub="),
             ("/api/v1/namespaces", "namespaces ns=- name=- sub="),
             ("/api/v1/namespaces/a", "namespaces ns=- name=a sub="),
-            (
-                "/api/v1/namespaces/a/finalize",
-                "namespaces ns=- name=a sub=finalize",
-            ),
+            ("/api/v1/namespaces/a/finalize", "namespaces ns=- name=a sub=finalize"),
             ("/api/v1/namespaces/a/pods", "pods ns=a name=- sub="),
             ("/api/v1/namespaces/a/pods/p", "pods ns=a name=p sub="),
             ("/api/v1/namespaces/a/pods/p/log", "pods ns=a name=p sub=log"),
-            (
-                "/api/v1/persistentvolumes/pv%2D1",
-                "persistentvolumes ns=- name=pv-1 sub=",
-            ),
+            ("/api/v1/persistentvolumes/pv%2D1", "persistentvolumes ns=- name=pv-1 sub="),
             (
                 "/apis/storage.k8s.io/v1/volumeattachments/x/status",
                 "volumeattachments.storage.k8s.io ns=- name=x sub=status",
             ),
-            (
-                "/apis/events.k8s.io/v1/namespaces/a/events",
-                "events.events.k8s.io ns=a name=- sub=",
-            ),
-            (
-                "/apis/authentication.k8s.io/v1/selfsubjectreviews",
-                "Review(Subject)",
-            ),
+            ("/apis/events.k8s.io/v1/namespaces/a/events", "events.events.k8s.io ns=a name=- sub="),
+            ("/apis/authentication.k8s.io/v1/selfsubjectreviews", "Review(Subject)"),
             ("/api/v1/pods/p", "404"),
             ("/api/v1/namespaces/a/nodes", "404"),
             ("/api/v1/namespaces/a/pods/p/other", "404"),

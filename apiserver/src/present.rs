@@ -31,12 +31,7 @@ impl Presenter {
     pub(crate) fn new(target: &Target<'_>, query: &Query<'_>, headers: &HeaderMap) -> Result<Self, Failure> {
         let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
         let form = accept::form(accept)?;
-        Ok(Self {
-            stored: target.kind,
-            shown: target.shown,
-            form,
-            include: Include::parse(query)?,
-        })
+        Ok(Self { stored: target.kind, shown: target.shown, form, include: Include::parse(query)? })
     }
 
     /// The content type of what goes out.
@@ -68,10 +63,9 @@ impl Presenter {
         let (kind, version) = match self.form {
             Form::Table(_) => return self.write_table_head(out, &metadata, true),
             Form::Json => (format!("{}List", self.shown.kind), self.shown.api_version()),
-            Form::Partial(version) => (
-                "PartialObjectMetadataList".to_owned(),
-                format!("meta.k8s.io/{version}"),
-            ),
+            Form::Partial(version) => {
+                ("PartialObjectMetadataList".to_owned(), format!("meta.k8s.io/{version}"))
+            }
         };
         let head = format!(r#"{{"kind":"{kind}","apiVersion":"{version}","metadata":{metadata},"items":["#);
         out.extend_from_slice(head.as_bytes());
@@ -79,11 +73,7 @@ impl Presenter {
 
     fn write_table_head(&self, out: &mut Vec<u8>, metadata: &Value, columns: bool) {
         let Form::Table(version) = self.form else { return };
-        let definitions = if columns {
-            table::definitions(self.stored)
-        } else {
-            Value::Array(Vec::new())
-        };
+        let definitions = if columns { table::definitions(self.stored) } else { Value::Array(Vec::new()) };
         let head = format!(
             r#"{{"kind":"Table","apiVersion":"meta.k8s.io/{version}","metadata":{metadata},"columnDefinitions":{definitions},"rows":["#
         );
@@ -93,6 +83,10 @@ impl Presenter {
     /// Appends one item of a list.
     pub(crate) fn write_item(&self, out: &mut Vec<u8>, object: &Object) {
         match self.form {
+            // What a dry run would have made has no version.
+            Form::Json if self.shown == self.stored && object.revision == 0 => {
+                out.extend_from_slice(&object.bytes);
+            }
             Form::Json if self.shown == self.stored => object.write_versioned(out),
             Form::Json => write_value(out, &self.value(object)),
             Form::Partial(version) => write_value(out, &table::partial(object.versioned(), version)),
@@ -105,12 +99,8 @@ impl Presenter {
 
     /// The object as this client sees it.
     pub(crate) fn value(&self, object: &Object) -> Value {
-        let value = object.versioned();
-        if self.shown == self.stored {
-            value
-        } else {
-            events::to_shown(value)
-        }
+        let value = if object.revision == 0 { object.value() } else { object.versioned() };
+        if self.shown == self.stored { value } else { events::to_shown(value) }
     }
 
     /// Appends a `BOOKMARK` event's object: an empty one with a version.

@@ -35,10 +35,7 @@ impl<'a> Query<'a> {
 
     /// Every value of `name`.
     pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.0
-            .iter()
-            .filter(move |(n, _)| n == name)
-            .map(|(_, value)| value.as_ref())
+        self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_ref())
     }
 
     /// A switch: absent, `false` and `0` are off; a bare name, `true` and `1` are on.
@@ -77,12 +74,7 @@ pub(crate) fn decode(text: &str, plus: bool) -> Result<Cow<'_, str>, Failure> {
     while let Some(byte) = bytes.next() {
         out.push(match byte {
             b'%' => {
-                let mut digit = || {
-                    bytes
-                        .next()
-                        .and_then(|b| char::from(b).to_digit(16))
-                        .ok_or_else(broken)
-                };
+                let mut digit = || bytes.next().and_then(|b| char::from(b).to_digit(16)).ok_or_else(broken);
                 // Two hexadecimal digits are below 256.
                 u8::try_from(digit()? * 16 + digit()?).map_err(|_| broken())?
             }

@@ -19,9 +19,7 @@ pub(crate) const JSON: &str = "application/json";
 
 /// A body that is known as a whole.
 pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into())
-        .map_err(|never| match never {})
-        .boxed_unsync()
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
 /// A body that comes piece by piece.
@@ -36,10 +34,7 @@ pub(crate) fn typed(code: StatusCode, content_type: &str, body: Body) -> Respons
     if let Ok(value) = HeaderValue::from_str(content_type) {
         response.headers_mut().insert(header::CONTENT_TYPE, value);
     }
-    response.headers_mut().insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("no-cache, private"),
-    );
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     response
 }
 
@@ -60,9 +55,7 @@ pub(crate) fn failure(failure: &Failure) -> Response<Body> {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     if failure.code == StatusCode::UNAUTHORIZED {
-        response
-            .headers_mut()
-            .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Mutual"));
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Mutual"));
     }
     response
 }

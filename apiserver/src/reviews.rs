@@ -27,14 +27,13 @@ pub(crate) async fn respond(
     if !value.is_object() {
         return Err(Failure::bad_request("the body must be an object"));
     }
+    for (_, group, _, kind) in Review::ALL.into_iter().filter(|(which, ..)| *which == review) {
+        value["apiVersion"] = format!("{group}/v1").into();
+        value["kind"] = kind.into();
+    }
     value["status"] = match review {
         Review::Subject => {
-            let groups: Vec<_> = who
-                .groups
-                .iter()
-                .map(String::as_str)
-                .chain([AUTHENTICATED])
-                .collect();
+            let groups: Vec<_> = who.groups.iter().map(String::as_str).chain([AUTHENTICATED]).collect();
             json!({"userInfo": {"username": who.user, "groups": groups}})
         }
         Review::Access => access(who, registry, &value["spec"]),

@@ -34,10 +34,7 @@ pub(crate) struct Call<'a> {
 impl Call<'_> {
     /// The writer, as the registry records it.
     pub(crate) fn writer(&self) -> Who {
-        Who {
-            user: self.who.user.clone(),
-            manager: manager(self.query, self.headers),
-        }
+        Who { user: self.who.user.clone(), manager: manager(self.query, self.headers) }
     }
 
     /// The request, as permissions see it.
@@ -72,15 +69,8 @@ pub(crate) fn dry_run<'a>(values: impl Iterator<Item = &'a str>) -> Result<bool,
 
 /// The field manager: as the client names it, else its program's name.
 fn manager(query: &Query<'_>, headers: &HeaderMap) -> String {
-    let agent = || {
-        headers
-            .get(header::USER_AGENT)
-            .and_then(|v| v.to_str().ok())
-            .unwrap_or("unknown")
-    };
-    let name = query
-        .get("fieldManager")
-        .unwrap_or_else(|| agent().split('/').next().unwrap_or_default());
+    let agent = || headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("unknown");
+    let name = query.get("fieldManager").unwrap_or_else(|| agent().split('/').next().unwrap_or_default());
     name.chars().filter(|c| !c.is_control()).take(128).collect()
 }
 
@@ -123,13 +113,7 @@ async fn route(
     };
     match route? {
         Route::Objects(target) => {
-            let call = Call {
-                server,
-                who,
-                target: &target,
-                query: &query,
-                headers: &head.headers,
-            };
+            let call = Call { server, who, target: &target, query: &query, headers: &head.headers };
             objects(&call, &head.method, body).await
         }
         Route::Review(review) if head.method == Method::POST => {

@@ -65,9 +65,7 @@ impl ApiServer {
             cutting: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
-        Self {
-            inner: Arc::new(inner),
-        }
+        Self { inner: Arc::new(inner) }
     }
 
     /// Serves the administrator on a unix socket: whoever can open it is one, so its directory is 0700 and the socket
@@ -110,9 +108,7 @@ impl ApiServer {
         match self.until_closing(handshake).await {
             Some(Ok(Ok(stream))) => {
                 let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-                let who = certificate
-                    .and_then(|der| Identity::from_certificate(der))
-                    .map(Arc::new);
+                let who = certificate.and_then(|der| Identity::from_certificate(der)).map(Arc::new);
                 self.connection(stream, who).await;
             }
             Some(Ok(Err(error))) => {
@@ -134,10 +130,7 @@ impl ApiServer {
         self.inner.closing.cancel();
         self.inner.tasks.close();
         self.inner.draining.cancel();
-        if tokio::time::timeout(DRAIN, self.inner.tasks.wait())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(DRAIN, self.inner.tasks.wait()).await.is_err() {
             tracing::debug!("connections did not finish in time and are cut off");
             self.inner.cutting.cancel();
             self.inner.tasks.wait().await;
@@ -172,10 +165,7 @@ impl ApiServer {
             async move { Ok::<_, Infallible>(router::answer(inner, who, request).await) }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(Duration::from_secs(30));
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
         builder
             .http2()
             .timer(TokioTimer::new())
@@ -205,20 +195,14 @@ impl ApiServer {
 
 /// Accepting fails when file descriptors run out: waiting a moment keeps that from becoming a busy loop.
 pub(crate) async fn pause_after(error: &io::Error) {
-    tracing::warn!(
-        error = error as &dyn std::error::Error,
-        "accepting a connection failed"
-    );
+    tracing::warn!(error = error as &dyn std::error::Error, "accepting a connection failed");
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
     if let Some(parent) = path.parent().filter(|p| !p.exists()) {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(parent)?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
     }
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -23,9 +23,7 @@ pub struct Client {
 impl Client {
     /// A client over `transport`; connects on first use and again after a loss.
     pub fn new(transport: Arc<dyn Transport>) -> Self {
-        Self {
-            connection: Arc::new(Connection::new(transport)),
-        }
+        Self { connection: Arc::new(Connection::new(transport)) }
     }
 
     /// Reads one object; `None` for 404.
@@ -43,46 +41,28 @@ impl Client {
         namespace: Option<&str>,
         query: &[(&str, &str)],
     ) -> Result<Vec<Object>, Error> {
-        self.list_at(kind, namespace, query)
-            .await
-            .map(|(objects, _)| objects)
+        self.list_at(kind, namespace, query).await.map(|(objects, _)| objects)
     }
 
     /// Creates.
     pub async fn create(&self, kind: &'static Kind, namespace: &str, body: &Value) -> Result<Object, Error> {
-        self.object(
-            kind,
-            write(Method::POST, path::collection(kind, Some(namespace), &[]), body),
-        )
-        .await
+        self.object(kind, write(Method::POST, path::collection(kind, Some(namespace), &[]), body)).await
     }
 
     /// Merge-patches the object, or its `subresource` where given.
     pub async fn patch(&self, key: &Key, subresource: Option<&str>, patch: &Value) -> Result<Object, Error> {
         let ask = write(Method::PATCH, path::object(key, subresource), patch);
-        self.object(
-            key.kind,
-            Ask {
-                content_type: "application/merge-patch+json",
-                ..ask
-            },
-        )
-        .await
+        self.object(key.kind, Ask { content_type: "application/merge-patch+json", ..ask }).await
     }
 
     /// Replaces the object, or its `subresource`.
     pub async fn replace(&self, key: &Key, subresource: Option<&str>, body: &Value) -> Result<Object, Error> {
-        self.object(key.kind, write(Method::PUT, path::object(key, subresource), body))
-            .await
+        self.object(key.kind, write(Method::PUT, path::object(key, subresource), body)).await
     }
 
     /// Deletes, with a DeleteOptions body; a 404 is `Ok`.
     pub async fn delete(&self, key: &Key, options: &Value) -> Result<(), Error> {
-        match self
-            .connection
-            .call(&write(Method::DELETE, path::object(key, None), options))
-            .await
-        {
+        match self.connection.call(&write(Method::DELETE, path::object(key, None), options)).await {
             Ok(_) | Err(Error::Refused { code: 404, .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -110,25 +90,17 @@ impl Client {
         let unreadable = |source| unreadable("list", &ask.path, source);
         let mut list: Value = serde_json::from_slice(&self.connection.call(&ask).await?)
             .map_err(|e| unreadable(Box::new(e)))?;
-        let version = list["metadata"]["resourceVersion"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
+        let version = list["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
         let Value::Array(items) = list["items"].take() else {
             return Err(unreadable("the answer is not a list".into()));
         };
-        let objects = items
-            .iter()
-            .map(|item| object(kind, item))
-            .collect::<Result<_, _>>();
+        let objects = items.iter().map(|item| object(kind, item)).collect::<Result<_, _>>();
         Ok((objects.map_err(unreadable)?, version))
     }
 
     /// Opens a watch.
     pub(crate) async fn watch(&self, kind: &'static Kind, query: &[(&str, &str)]) -> Result<Incoming, Error> {
-        self.connection
-            .stream(&Ask::get(path::collection(kind, None, query)))
-            .await
+        self.connection.stream(&Ask::get(path::collection(kind, None, query))).await
     }
 
     async fn object(&self, kind: &'static Kind, ask: Ask) -> Result<Object, Error> {
@@ -139,29 +111,18 @@ impl Client {
 }
 
 fn write(method: Method, path: String, body: &Value) -> Ask {
-    Ask {
-        method,
-        path,
-        content_type: "application/json",
-        body: body.to_string().into(),
-    }
+    Ask { method, path, content_type: "application/json", body: body.to_string().into() }
 }
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 fn unreadable(operation: &'static str, path: &str, source: Cause) -> Error {
-    Error::Unreachable {
-        operation,
-        path: path.to_owned(),
-        source,
-    }
+    Error::Unreachable { operation, path: path.to_owned(), source }
 }
 
 /// An object as the server sent it; its version becomes the revision.
 pub(crate) fn object(kind: &'static Kind, value: &Value) -> Result<Object, Cause> {
     let version = value["metadata"]["resourceVersion"].as_str().unwrap_or_default();
-    let revision = version
-        .parse()
-        .map_err(|_| format!("resourceVersion {version:?} is not a number"))?;
+    let revision = version.parse().map_err(|_| format!("resourceVersion {version:?} is not a number"))?;
     Ok(Object::from_value(kind, value)?.at(revision))
 }

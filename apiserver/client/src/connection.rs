@@ -38,12 +38,7 @@ pub(crate) struct Ask {
 impl Ask {
     /// A request without a body.
     pub(crate) fn get(path: String) -> Self {
-        Self {
-            method: Method::GET,
-            path,
-            content_type: "application/json",
-            body: Bytes::new(),
-        }
+        Self { method: Method::GET, path, content_type: "application/json", body: Bytes::new() }
     }
 
     fn operation(&self) -> &'static str {
@@ -57,11 +52,7 @@ impl Ask {
     }
 
     fn unreachable(&self, source: impl Into<Cause>) -> Error {
-        Error::Unreachable {
-            operation: self.operation(),
-            path: self.path.clone(),
-            source: source.into(),
-        }
+        Error::Unreachable { operation: self.operation(), path: self.path.clone(), source: source.into() }
     }
 
     fn request(&self) -> Result<Request<Full<Bytes>>, http::Error> {
@@ -69,10 +60,7 @@ impl Ask {
             .method(&self.method)
             .uri(format!("http://orlop{}", self.path))
             .header(header::ACCEPT, "application/json")
-            .header(
-                header::USER_AGENT,
-                concat!("orlop-client/", env!("CARGO_PKG_VERSION")),
-            );
+            .header(header::USER_AGENT, concat!("orlop-client/", env!("CARGO_PKG_VERSION")));
         if !self.body.is_empty() {
             request = request.header(header::CONTENT_TYPE, self.content_type);
         }
@@ -82,27 +70,15 @@ impl Ask {
 
 impl Connection {
     pub(crate) fn new(transport: Arc<dyn Transport>) -> Self {
-        Self {
-            transport,
-            sender: Mutex::new(None),
-        }
+        Self { transport, sender: Mutex::new(None) }
     }
 
     /// Asks, and answers the whole body of a success.
     pub(crate) async fn call(&self, ask: &Ask) -> Result<Bytes, Error> {
         let response = self.send(ask).await?;
         let code = response.status();
-        let body = response
-            .into_body()
-            .collect()
-            .await
-            .map_err(|e| ask.unreachable(e))?
-            .to_bytes();
-        if code.is_success() {
-            Ok(body)
-        } else {
-            Err(Error::refused(code.as_u16(), &body))
-        }
+        let body = response.into_body().collect().await.map_err(|e| ask.unreachable(e))?.to_bytes();
+        if code.is_success() { Ok(body) } else { Err(Error::refused(code.as_u16(), &body)) }
     }
 
     /// Asks, and answers the body of a success as it comes.
@@ -112,12 +88,7 @@ impl Connection {
         if code.is_success() {
             return Ok(response.into_body());
         }
-        let body = response
-            .into_body()
-            .collect()
-            .await
-            .map_err(|e| ask.unreachable(e))?
-            .to_bytes();
+        let body = response.into_body().collect().await.map_err(|e| ask.unreachable(e))?.to_bytes();
         Err(Error::refused(code.as_u16(), &body))
     }
 

@@ -68,30 +68,13 @@ impl Drop for Task {
 
 impl Mirror {
     pub(crate) fn spawn(client: Client, kind: &'static Kind, query: &[(&str, &str)]) -> Self {
-        let query = query
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect();
+        let query = query.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let (wake, woken) = watch::channel(0);
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State::default()),
-            wake,
-        });
+        let shared = Arc::new(Shared { state: Mutex::new(State::default()), wake });
         let handle = shared.open();
-        let follower = Follower {
-            client,
-            kind,
-            query,
-            shared: shared.clone(),
-            version: None,
-        };
+        let follower = Follower { client, kind, query, shared: shared.clone(), version: None };
         let task = Arc::new(Task(tokio::spawn(follower.run()).abort_handle()));
-        Self {
-            shared,
-            task,
-            handle,
-            woken,
-        }
+        Self { shared, task, handle, woken }
     }
 
     /// The current set, or `None` before the first full list.
@@ -165,11 +148,7 @@ impl Shared {
     }
 
     fn take(&self, handle: u64) -> Pending {
-        self.lock()
-            .pending
-            .get_mut(&handle)
-            .map(std::mem::take)
-            .unwrap_or_default()
+        self.lock().pending.get_mut(&handle).map(std::mem::take).unwrap_or_default()
     }
 
     fn replace(&self, set: Set) {
@@ -177,9 +156,7 @@ impl Shared {
         let old = state.set.replace(Arc::new(set));
         let new = state.set.clone();
         for pending in state.pending.values_mut() {
-            pending
-                .keys
-                .extend(old.iter().chain(&new).flat_map(|set| set.keys().cloned()));
+            pending.keys.extend(old.iter().chain(&new).flat_map(|set| set.keys().cloned()));
             pending.listed = true;
         }
         drop(state);
@@ -252,20 +229,12 @@ impl Follower {
         let query: Vec<_> = self.query.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         let Some(version) = self.version.clone() else {
             let (objects, version) = self.client.list_at(self.kind, None, &query).await?;
-            self.shared.replace(
-                objects
-                    .into_iter()
-                    .map(|o| (o.key.clone(), Arc::new(o)))
-                    .collect(),
-            );
+            self.shared.replace(objects.into_iter().map(|o| (o.key.clone(), Arc::new(o))).collect());
             self.version = Some(version);
             return Ok(());
         };
-        let more = [
-            ("watch", "true"),
-            ("allowWatchBookmarks", "true"),
-            ("resourceVersion", version.as_str()),
-        ];
+        let more =
+            [("watch", "true"), ("allowWatchBookmarks", "true"), ("resourceVersion", version.as_str())];
         let query: Vec<_> = query.into_iter().chain(more).collect();
         let mut body = self.client.watch(self.kind, &query).await?;
         let (mut lines, mut heard) = (Lines::default(), false);
@@ -301,10 +270,7 @@ impl Follower {
             Some("DELETED") => read().map(|object| Some(Change::Gone(object.key))),
             Some("BOOKMARK") => Ok(None),
             _ => {
-                let code = value["code"]
-                    .as_u64()
-                    .and_then(|code| u16::try_from(code).ok())
-                    .unwrap_or(410);
+                let code = value["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or(410);
                 Err(Error::refused(code, value.to_string().as_bytes()))
             }
         };

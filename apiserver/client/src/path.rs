@@ -59,16 +59,9 @@ mod tests {
         let pod = Key::new(&kind::POD, "a", "p");
         let attachment = Key::cluster(&kind::VOLUME_ATTACHMENT, "csi-1");
         assert_eq!(object(&pod, Some("status")), "/api/v1/namespaces/a/pods/p/status");
+        assert_eq!(object(&attachment, None), "/apis/storage.k8s.io/v1/volumeattachments/csi-1");
         assert_eq!(
-            object(&attachment, None),
-            "/apis/storage.k8s.io/v1/volumeattachments/csi-1"
-        );
-        assert_eq!(
-            collection(
-                &kind::POD,
-                None,
-                &[("fieldSelector", "spec.nodeName=n 1"), ("limit", "5")]
-            ),
+            collection(&kind::POD, None, &[("fieldSelector", "spec.nodeName=n 1"), ("limit", "5")]),
             "/api/v1/pods?fieldSelector=spec.nodeName%3Dn%201&limit=5"
         );
     }

@@ -77,20 +77,14 @@ impl TlsTransport {
         let config: Value = serde_saphyr::from_str(text).map_err(|e| ConfigError::Syntax(Box::new(e)))?;
         let named = |list: &str, name: &str| {
             let items = config[list].as_array().into_iter().flatten();
-            items
-                .into_iter()
-                .find(|item| item["name"] == name)
-                .cloned()
-                .unwrap_or_default()
+            items.into_iter().find(|item| item["name"] == name).cloned().unwrap_or_default()
         };
         let context = named("contexts", config["current-context"].as_str().unwrap_or_default());
         let part =
             |list: &str, field: &str| named(list, context["context"][field].as_str().unwrap_or_default());
         let (cluster, user) = (part("clusters", "cluster"), part("users", "user"));
         let server = cluster["cluster"]["server"].as_str().unwrap_or_default();
-        let address = server
-            .strip_prefix("https://")
-            .map(|a| a.trim_end_matches('/').to_owned());
+        let address = server.strip_prefix("https://").map(|a| a.trim_end_matches('/').to_owned());
         let address = address.ok_or_else(|| field("server", "must begin with https://"))?;
         let mut roots = RootCertStore::empty();
         for certificate in certificates("certificate-authority-data", &cluster["cluster"])? {
@@ -114,16 +108,10 @@ impl TlsTransport {
             .with_root_certificates(roots)
             .with_client_auth_cert(chain, key)?;
         config.alpn_protocols = vec![b"h2".to_vec()];
-        let host = address
-            .rsplit_once(':')
-            .map_or(address.as_str(), |(host, _)| host);
+        let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host);
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(host).map_err(|e| field("server", e.to_string()))?;
-        Ok(Self {
-            address,
-            name,
-            connector: TlsConnector::from(Arc::new(config)),
-        })
+        Ok(Self { address, name, connector: TlsConnector::from(Arc::new(config)) })
     }
 }
 
@@ -139,24 +127,17 @@ impl Transport for TlsTransport {
 }
 
 fn field(field: &'static str, reason: impl Into<String>) -> ConfigError {
-    ConfigError::Field {
-        field,
-        reason: reason.into(),
-    }
+    ConfigError::Field { field, reason: reason.into() }
 }
 
 fn pem(name: &'static str, section: &Value) -> Result<Vec<u8>, ConfigError> {
     let text = section[name]
         .as_str()
         .ok_or_else(|| field(name, "is missing; files beside the kubeconfig are not read"))?;
-    BASE64_STANDARD
-        .decode(text.trim())
-        .map_err(|e| field(name, e.to_string()))
+    BASE64_STANDARD.decode(text.trim()).map_err(|e| field(name, e.to_string()))
 }
 
 fn certificates(name: &'static str, section: &Value) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
     let pem = pem(name, section)?;
-    CertificateDer::pem_slice_iter(&pem)
-        .collect::<Result<_, _>>()
-        .map_err(|e| field(name, e.to_string()))
+    CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|e| field(name, e.to_string()))
 }

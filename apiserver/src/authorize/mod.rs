@@ -45,23 +45,13 @@ pub(crate) fn check_created(who: &Identity, wish: Attributes<'_>, name: &str) ->
 }
 
 fn refusal(who: &Identity, wish: Attributes<'_>, reason: &str) -> Failure {
-    let Attributes {
-        verb,
-        kind,
-        subresource,
-        namespace,
-        name,
-    } = wish;
+    let Attributes { verb, kind, subresource, namespace, name } = wish;
     let resource = if subresource.is_empty() {
         kind.plural.to_owned()
     } else {
         format!("{}/{subresource}", kind.plural)
     };
-    let subject = if name.is_empty() {
-        kind.qualified()
-    } else {
-        format!("{} \"{name}\"", kind.qualified())
-    };
+    let subject = if name.is_empty() { kind.qualified() } else { format!("{} \"{name}\"", kind.qualified()) };
     let place = if namespace.is_empty() {
         "at the cluster scope".to_owned()
     } else {

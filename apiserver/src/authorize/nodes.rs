@@ -35,12 +35,7 @@ const fn rule(
     verbs: &'static [&'static str],
     which: Which,
 ) -> Rule {
-    Rule {
-        kind,
-        subresource,
-        verbs,
-        which,
-    }
+    Rule { kind, subresource, verbs, which }
 }
 
 const READ: &[&str] = &["get", "list", "watch"];
@@ -52,19 +47,9 @@ pub(super) static RULES: [Rule; 31] = [
     rule(&kind::NODE, "", &["create", "update", "patch"], Which::Own),
     rule(&kind::NODE, "status", CHANGE, Which::Own),
     rule(&kind::CSI_NODE, "", READ, Which::Any),
-    rule(
-        &kind::CSI_NODE,
-        "",
-        &["create", "update", "patch", "delete"],
-        Which::Own,
-    ),
+    rule(&kind::CSI_NODE, "", &["create", "update", "patch", "delete"], Which::Own),
     rule(&kind::LEASE, "", READ, Which::Any),
-    rule(
-        &kind::LEASE,
-        "",
-        &["create", "update", "patch", "delete"],
-        Which::Own,
-    ),
+    rule(&kind::LEASE, "", &["create", "update", "patch", "delete"], Which::Own),
     rule(&kind::POD, "", READ, Which::Any),
     rule(&kind::POD, "", &["delete"], Which::Bound),
     rule(&kind::POD, "status", CHANGE, Which::Bound),
@@ -80,18 +65,8 @@ pub(super) static RULES: [Rule; 31] = [
     rule(&kind::CSI_DRIVER, "", READ, Which::Any),
     rule(&kind::NAMESPACE, "", READ, Which::Any),
     rule(&kind::SERVICE, "", READ, Which::Any),
-    rule(
-        &kind::EVENT,
-        "",
-        &["get", "create", "update", "patch"],
-        Which::Any,
-    ),
-    rule(
-        &crate::events::SHOWN,
-        "",
-        &["get", "create", "update", "patch"],
-        Which::Any,
-    ),
+    rule(&kind::EVENT, "", &["get", "create", "update", "patch"], Which::Any),
+    rule(&crate::events::SHOWN, "", &["get", "create", "update", "patch"], Which::Any),
     rule(&kind::CONFIG_MAP, "", &["get"], Which::Named),
     rule(&kind::SECRET, "", &["get"], Which::Named),
     rule(&kind::SERVICE_ACCOUNT, "", &["get"], Which::Named),
@@ -130,10 +105,7 @@ pub(super) fn decide_created(node: &str, wish: Attributes<'_>, name: &str) -> Re
     if rules.any(|rule| rule.which != Which::Own || name == node) {
         return Ok(());
     }
-    Err(format!(
-        "node \"{node}\" is not allowed to create {} \"{name}\"",
-        wish.kind.plural
-    ))
+    Err(format!("node \"{node}\" is not allowed to create {} \"{name}\"", wish.kind.plural))
 }
 
 impl Rule {
@@ -147,9 +119,9 @@ fn bound(snapshot: &Snapshot, node: &str, wish: Attributes<'_>) -> Result<(), St
     let pod = snapshot.get(&Key::new(&kind::POD, wish.namespace, wish.name));
     // An unknown pod is let through: the registry says that it is not there.
     match pod {
-        Some(pod) if pod.value()["spec"]["nodeName"] != node => Err(format!(
-            "node \"{node}\" can only change pods with spec.nodeName set to itself"
-        )),
+        Some(pod) if pod.value()["spec"]["nodeName"] != node => {
+            Err(format!("node \"{node}\" can only change pods with spec.nodeName set to itself"))
+        }
         _ => Ok(()),
     }
 }
@@ -162,13 +134,7 @@ fn named(snapshot: &Snapshot, node: &str, wish: Attributes<'_>) -> Result<(), St
         let value = pod.value();
         value["spec"]["nodeName"] == node && pod.key.namespace == wish.namespace && names(&value)
     });
-    if found {
-        Ok(())
-    } else {
-        Err(format!(
-            "no relationship found between node '{node}' and this object"
-        ))
-    }
+    if found { Ok(()) } else { Err(format!("no relationship found between node '{node}' and this object")) }
 }
 
 fn mentions(value: &Value, name: &str) -> bool {

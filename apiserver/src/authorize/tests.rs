@@ -9,29 +9,17 @@ use super::*;
 
 async fn cluster() -> Snapshot {
     let registry = Registry::new(Store::in_memory());
-    let who = Who {
-        user: "test".into(),
-        manager: "test".into(),
-    };
+    let who = Who { user: "test".into(), manager: "test".into() };
     registry
-        .create(
-            &kind::NAMESPACE,
-            "",
-            json!({"metadata": {"name": "a"}}),
-            &who,
-            false,
-        )
+        .create(&kind::NAMESPACE, "", json!({"metadata": {"name": "a"}}), &who, false)
         .await
         .expect("is created");
     for node in ["mine", "other"] {
         let body = json!({"metadata": {"name": format!("on-{node}")}, "spec": {
             "nodeName": node,
-            "containers": [{"name": "c", "image": "i",
-                "env": [{"name": "E", "valueFrom": {"secretKeyRef": {"name": format!("for-{node}"), "key": "k"}}}]}]}});
-        registry
-            .create(&kind::POD, "a", body, &who, false)
-            .await
-            .expect("is created");
+            "imagePullSecrets": [{"name": format!("for-{node}")}],
+            "containers": [{"name": "c", "image": "i"}]}});
+        registry.create(&kind::POD, "a", body, &who, false).await.expect("is created");
     }
     registry.snapshot()
 }
@@ -40,13 +28,7 @@ async fn cluster() -> Snapshot {
 async fn nodes() {
     let (snapshot, node) = (cluster().await, Identity::node("mine"));
     let check = |verb: &str, kind: &'static Kind, sub: &str, namespace: &str, name: &str| {
-        let wish = Attributes {
-            verb,
-            kind,
-            subresource: sub,
-            namespace,
-            name,
-        };
+        let wish = Attributes { verb, kind, subresource: sub, namespace, name };
         decide(&snapshot, &node, wish).is_ok()
     };
     let rows: Vec<(&str, &'static Kind, &str, &str, &str, bool)> = vec![
@@ -94,30 +76,16 @@ async fn nodes() {
 #[tokio::test]
 async fn refusals_are_in_kubernetes_words() {
     let (snapshot, node) = (cluster().await, Identity::node("mine"));
-    let wish = Attributes {
-        verb: "get",
-        kind: &kind::DEPLOYMENT,
-        subresource: "",
-        namespace: "y",
-        name: "d",
-    };
+    let wish =
+        Attributes { verb: "get", kind: &kind::DEPLOYMENT, subresource: "", namespace: "y", name: "d" };
     let failure = check(&snapshot, &node, wish).expect_err("no rule allows it");
     assert_eq!(
         failure.message,
         "deployments.apps \"d\" is forbidden: User \"system:node:mine\" cannot get resource \"deployments\" in API \
          group \"apps\" in the namespace \"y\""
     );
-    let wish = Attributes {
-        verb: "list",
-        kind: &kind::SECRET,
-        subresource: "",
-        namespace: "",
-        name: "",
-    };
-    let stranger = Identity {
-        user: "x".into(),
-        groups: vec![],
-    };
+    let wish = Attributes { verb: "list", kind: &kind::SECRET, subresource: "", namespace: "", name: "" };
+    let stranger = Identity { user: "x".into(), groups: vec![] };
     let failure = check(&snapshot, &stranger, wish).expect_err("no rule allows it");
     assert_eq!(
         failure.message,
@@ -129,13 +97,7 @@ async fn refusals_are_in_kubernetes_words() {
 async fn what_is_created_must_carry_the_nodes_name() {
     let node = Identity::node("mine");
     let check = |kind, name| {
-        let wish = Attributes {
-            verb: "create",
-            kind,
-            subresource: "",
-            namespace: "",
-            name: "",
-        };
+        let wish = Attributes { verb: "create", kind, subresource: "", namespace: "", name: "" };
         check_created(&node, wish, name).is_ok()
     };
     assert!(
@@ -146,12 +108,6 @@ async fn what_is_created_must_carry_the_nodes_name() {
 
 #[tokio::test]
 async fn administrators_may_do_everything() {
-    let wish = Attributes {
-        verb: "delete",
-        kind: &kind::SECRET,
-        subresource: "",
-        namespace: "y",
-        name: "s",
-    };
+    let wish = Attributes { verb: "delete", kind: &kind::SECRET, subresource: "", namespace: "y", name: "s" };
     assert!(check(&cluster().await, &Identity::admin(), wish).is_ok());
 }

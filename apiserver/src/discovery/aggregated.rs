@@ -9,10 +9,7 @@ use crate::path::Review;
 /// `/api` (the core group alone) or `/apis` (all others).
 pub(super) fn document(core: bool, version: &str) -> Value {
     let groups = if core { vec![("", "v1")] } else { groups() };
-    let items: Vec<_> = groups
-        .into_iter()
-        .map(|(group, version)| item(group, version))
-        .collect();
+    let items: Vec<_> = groups.into_iter().map(|(group, version)| item(group, version)).collect();
     json!({"kind": "APIGroupDiscoveryList", "apiVersion": format!("apidiscovery.k8s.io/{version}"),
         "metadata": {}, "items": items})
 }

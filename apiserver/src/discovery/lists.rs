@@ -13,10 +13,7 @@ pub(super) fn versions() -> Value {
 
 /// `/apis`.
 pub(super) fn groups() -> Value {
-    let groups: Vec<_> = all_groups()
-        .into_iter()
-        .map(|(group, version)| entry(group, version))
-        .collect();
+    let groups: Vec<_> = all_groups().into_iter().map(|(group, version)| entry(group, version)).collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
@@ -38,18 +35,12 @@ fn entry(group: &str, version: &str) -> Value {
 pub(super) fn resources(group: &str, version: &str) -> Option<Value> {
     let kinds = shown().filter(|kind| kind.group == group && kind.version == version);
     let mut resources: Vec<_> = kinds.flat_map(of_kind).collect();
-    let reviews = Review::ALL
-        .into_iter()
-        .filter(|(_, g, ..)| *g == group && version == "v1");
+    let reviews = Review::ALL.into_iter().filter(|(_, g, ..)| *g == group && version == "v1");
     resources.extend(reviews.map(|(_, _, plural, kind)| {
         json!({"name": plural, "singularName": kind.to_lowercase(), "namespaced": false, "kind": kind,
             "verbs": ["create"]})
     }));
-    let group_version = if group.is_empty() {
-        version.to_owned()
-    } else {
-        format!("{group}/{version}")
-    };
+    let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     (!resources.is_empty()).then(|| {
         json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources})
     })

@@ -26,16 +26,7 @@ struct Subresource {
     verbs: &'static [&'static str],
 }
 
-const VERBS: &[&str] = &[
-    "create",
-    "delete",
-    "deletecollection",
-    "get",
-    "list",
-    "patch",
-    "update",
-    "watch",
-];
+const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 /// Every kind shown.
 fn shown() -> impl Iterator<Item = &'static Kind> {
@@ -80,20 +71,15 @@ pub(crate) fn respond(route: &Route<'_>, headers: &HeaderMap) -> Result<Response
                     aggregated::document(core, version),
                     format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"),
                 ),
-                None => (
-                    if core { lists::versions() } else { lists::groups() },
-                    reply::JSON.to_owned(),
-                ),
+                None => (if core { lists::versions() } else { lists::groups() }, reply::JSON.to_owned()),
             }
         }
-        Route::Group(group) => (
-            lists::group(group).ok_or_else(Failure::no_such_path)?,
-            reply::JSON.to_owned(),
-        ),
-        Route::Resources { group, version } => (
-            lists::resources(group, version).ok_or_else(Failure::no_such_path)?,
-            reply::JSON.to_owned(),
-        ),
+        Route::Group(group) => {
+            (lists::group(group).ok_or_else(Failure::no_such_path)?, reply::JSON.to_owned())
+        }
+        Route::Resources { group, version } => {
+            (lists::resources(group, version).ok_or_else(Failure::no_such_path)?, reply::JSON.to_owned())
+        }
         _ => return Err(Failure::no_such_path()),
     };
     Ok(cached(&document, &content_type, headers))
@@ -101,24 +87,20 @@ pub(crate) fn respond(route: &Route<'_>, headers: &HeaderMap) -> Result<Response
 
 /// The first form that the client wants and we have; `None` for the lists.
 fn aggregated_version(ranges: &[Range<'_>]) -> Option<&'static str> {
-    ranges
-        .iter()
-        .filter(|range| range.takes_json())
-        .find_map(|range| match (range.get("g"), range.get("v"), range.get("as")) {
+    ranges.iter().filter(|range| range.takes_json()).find_map(|range| {
+        match (range.get("g"), range.get("v"), range.get("as")) {
             ("apidiscovery.k8s.io", "v2", "APIGroupDiscoveryList") => Some(Some("v2")),
             ("apidiscovery.k8s.io", "v2beta1", "APIGroupDiscoveryList") => Some(Some("v2beta1")),
             ("", ..) => Some(None),
             _ => None,
-        })?
+        }
+    })?
 }
 
 /// A document with its hash, or 304 for a client that has it.
 fn cached(document: &Value, content_type: &str, headers: &HeaderMap) -> Response<Body> {
     let text = document.to_string();
-    let hash: String = Sha256::digest(text.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02X}"))
-        .collect();
+    let hash: String = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02X}")).collect();
     let tag = format!("\"{hash}\"");
     let known = headers.get(header::IF_NONE_MATCH).and_then(|v| v.to_str().ok());
     let mut response = match known {

@@ -39,10 +39,7 @@ pub(super) fn read_pair(dir: &Path, name: &str) -> Result<Option<Certified>, Pki
     match (read(&certificate)?, read(&key)?) {
         (None, _) => Ok(None),
         (Some(certificate), Some(key)) => Ok(Some(Certified { certificate, key })),
-        (Some(_), None) => Err(PkiError::Damaged {
-            path: key,
-            reason: "it is missing".to_owned(),
-        }),
+        (Some(_), None) => Err(PkiError::Damaged { path: key, reason: "it is missing".to_owned() }),
     }
 }
 
@@ -57,12 +54,7 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), PkiError> {
     let new = path.with_extension("new");
     let written = (|| {
         let mut options = fs::OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new)?;
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.set_permissions(fs::Permissions::from_mode(0o600))?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
@@ -82,9 +74,5 @@ fn read(path: &Path) -> Result<Option<String>, PkiError> {
 
 fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PkiError {
     let path = path.to_owned();
-    move |source| PkiError::File {
-        operation,
-        path,
-        source,
-    }
+    move |source| PkiError::File { operation, path, source }
 }

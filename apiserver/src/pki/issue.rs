@@ -17,24 +17,15 @@ const LEAF_YEARS: i16 = 1;
 /// A new authority. Its name is unique, so that a leaf tells by its issuer whose it is.
 pub(super) fn authority(now: Timestamp) -> Result<Certified, PkiError> {
     let name = format!("orlop-ca-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
-    let sign = |source| PkiError::Sign {
-        subject: name.clone(),
-        source,
-    };
+    let sign = |source| PkiError::Sign { subject: name.clone(), source };
     let mut params = params(now, AUTHORITY_YEARS);
     params.distinguished_name.push(DnType::CommonName, name.as_str());
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![
-        KeyUsagePurpose::KeyCertSign,
-        KeyUsagePurpose::CrlSign,
-        KeyUsagePurpose::DigitalSignature,
-    ];
+    params.key_usages =
+        vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
     let key = KeyPair::generate().map_err(sign)?;
     let certificate = params.self_signed(&key).map_err(sign)?;
-    Ok(Certified {
-        certificate: certificate.pem(),
-        key: key.serialize_pem(),
-    })
+    Ok(Certified { certificate: certificate.pem(), key: key.serialize_pem() })
 }
 
 /// A serving certificate.
@@ -46,15 +37,11 @@ pub(super) fn serving(
 ) -> Result<Certified, PkiError> {
     let mut params = leaf(now, "orlop", ExtendedKeyUsagePurpose::ServerAuth);
     for name in names {
-        let name = (*name).try_into().map_err(|source| PkiError::Sign {
-            subject: (*name).to_owned(),
-            source,
-        })?;
+        let name =
+            (*name).try_into().map_err(|source| PkiError::Sign { subject: (*name).to_owned(), source })?;
         params.subject_alt_names.push(SanType::DnsName(name));
     }
-    params
-        .subject_alt_names
-        .extend(addresses.iter().copied().map(SanType::IpAddress));
+    params.subject_alt_names.extend(addresses.iter().copied().map(SanType::IpAddress));
     sign(&params, issuer, "the server")
 }
 
@@ -75,16 +62,10 @@ fn sign(
     issuer: &Issuer<'_, KeyPair>,
     subject: &str,
 ) -> Result<Certified, PkiError> {
-    let failed = |source| PkiError::Sign {
-        subject: subject.to_owned(),
-        source,
-    };
+    let failed = |source| PkiError::Sign { subject: subject.to_owned(), source };
     let key = KeyPair::generate().map_err(failed)?;
     let certificate = params.signed_by(&key, issuer).map_err(failed)?;
-    Ok(Certified {
-        certificate: certificate.pem(),
-        key: key.serialize_pem(),
-    })
+    Ok(Certified { certificate: certificate.pem(), key: key.serialize_pem() })
 }
 
 fn leaf(now: Timestamp, name: &str, usage: ExtendedKeyUsagePurpose) -> CertificateParams {
@@ -103,11 +84,7 @@ fn params(now: Timestamp, years: i16) -> CertificateParams {
     let today = now.to_zoned(TimeZone::UTC).date();
     let date = |date: jiff::civil::Date| {
         // Months and days are 1 to 31.
-        date_time_ymd(
-            date.year().into(),
-            date.month().unsigned_abs(),
-            date.day().unsigned_abs(),
-        )
+        date_time_ymd(date.year().into(), date.month().unsigned_abs(), date.day().unsigned_abs())
     };
     params.not_before = date(today.saturating_sub(1.day()));
     params.not_after = date(today.saturating_add(i64::from(years).years()));
@@ -130,17 +107,12 @@ pub(super) fn facts(pem: &str) -> Result<Facts, String> {
     let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).map_err(|e| e.to_string())?;
     let (_, certificate) =
         x509_parser::certificate::X509Certificate::from_der(&pem.contents).map_err(|e| e.to_string())?;
-    let names = certificate
-        .subject_alternative_name()
-        .map_err(|e| e.to_string())?;
-    let names = names
-        .iter()
-        .flat_map(|san| &san.value.general_names)
-        .filter_map(|name| match name {
-            GeneralName::DNSName(name) => Some((*name).to_owned()),
-            GeneralName::IPAddress(bytes) => address(bytes).map(|address| address.to_string()),
-            _ => None,
-        });
+    let names = certificate.subject_alternative_name().map_err(|e| e.to_string())?;
+    let names = names.iter().flat_map(|san| &san.value.general_names).filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => address(bytes).map(|address| address.to_string()),
+        _ => None,
+    });
     Ok(Facts {
         subject: certificate.subject().to_string(),
         issuer: certificate.issuer().to_string(),

@@ -95,11 +95,8 @@ impl Pki {
         let key = KeyPair::from_pem(&authority.key).map_err(|e| damaged(dir, "ca.key", &e))?;
         let issuer =
             Issuer::from_ca_cert_pem(&authority.certificate, key).map_err(|e| damaged(dir, "ca.crt", &e))?;
-        let wanted = names
-            .iter()
-            .map(ToString::to_string)
-            .chain(addresses.iter().map(IpAddr::to_string))
-            .collect();
+        let wanted =
+            names.iter().map(ToString::to_string).chain(addresses.iter().map(IpAddr::to_string)).collect();
         let serving = match files::read_pair(dir, "server")? {
             Some(old) if still_good(&old, &authority.certificate, &wanted, now) => old,
             _ => {
@@ -108,12 +105,7 @@ impl Pki {
                 new
             }
         };
-        Ok(Self {
-            ca: authority.certificate,
-            issuer,
-            serving,
-            now,
-        })
+        Ok(Self { ca: authority.certificate, issuer, serving, now })
     }
 
     /// The authority's certificate as PEM: what clients trust.
@@ -156,9 +148,7 @@ impl Pki {
 }
 
 fn pem(text: &str) -> Result<Vec<CertificateDer<'static>>, PkiError> {
-    CertificateDer::pem_slice_iter(text.as_bytes())
-        .collect::<Result<_, _>>()
-        .map_err(tls)
+    CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<_, _>>().map_err(tls)
 }
 
 fn tls(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> PkiError {
@@ -166,10 +156,7 @@ fn tls(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> PkiError {
 }
 
 fn damaged(dir: &Path, file: &str, reason: &impl ToString) -> PkiError {
-    PkiError::Damaged {
-        path: dir.join(file),
-        reason: reason.to_string(),
-    }
+    PkiError::Damaged { path: dir.join(file), reason: reason.to_string() }
 }
 
 /// Whether a serving certificate can be used on: ours, its key's, with the right names, and with time left.

@@ -46,23 +46,15 @@ fn keys_are_private_and_damage_is_told() {
         assert_eq!(mode(&dir.join(file)), 0o600, "{file}");
     }
     std::fs::remove_file(dir.join("ca.key")).expect("was there");
-    let error = Pki::ensure(&dir, &["localhost"], &[LOCAL])
-        .err()
-        .expect("is refused")
-        .to_string();
-    assert!(
-        error.contains("ca.key is damaged (it is missing): remove"),
-        "{error}"
-    );
+    let error = Pki::ensure(&dir, &["localhost"], &[LOCAL]).err().expect("is refused").to_string();
+    assert!(error.contains("ca.key is damaged (it is missing): remove"), "{error}");
 }
 
 #[test]
 fn a_client_certificate_says_who() {
     let dir = tempfile::tempdir().expect("has a temporary directory");
     let pki = Pki::ensure(dir.path(), &["localhost"], &[LOCAL]).expect("is made");
-    let client = pki
-        .client_certificate("system:node:laptop", "system:nodes")
-        .expect("is signed");
+    let client = pki.client_certificate("system:node:laptop", "system:nodes").expect("is signed");
     let der = pem(&client.certificate).expect("is PEM");
     let identity = crate::Identity::from_certificate(&der[0]).expect("names somebody");
     assert_eq!(identity, crate::Identity::node("laptop"));

@@ -19,9 +19,7 @@ pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<
     let value = body::any(call.headers, &body::read(incoming).await?)?;
     let found = value["kind"].as_str().unwrap_or("Binding");
     if found != "Binding" {
-        return Err(Failure::bad_request(format!(
-            "the body must be a Binding, not {found}"
-        )));
+        return Err(Failure::bad_request(format!("the body must be a Binding, not {found}")));
     }
     super::create::same_namespace(&value, &key.namespace)?;
     let target = &value["target"];
@@ -29,10 +27,7 @@ pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<
         return Err(Failure::bad_request("target.kind: must be Node"));
     }
     let node = target["name"].as_str().unwrap_or_default();
-    call.server
-        .registry
-        .bind(&key, node, &call.writer(), dry_run)
-        .await?;
+    call.server.registry.bind(&key, node, &call.writer(), dry_run).await?;
     let status =
         json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
     Ok(reply::json(StatusCode::CREATED, &status))
@@ -47,10 +42,7 @@ pub(crate) async fn finalize(call: &Call<'_>, incoming: Incoming) -> Result<Resp
     super::replace::check_name(&mut decoded.value, &key)?;
     let new = decoded.value;
     let change = |mut old: Value| -> Result<Value, Error> {
-        let finalizers = new["spec"]
-            .get("finalizers")
-            .cloned()
-            .unwrap_or_else(|| json!([]));
+        let finalizers = new["spec"].get("finalizers").cloned().unwrap_or_else(|| json!([]));
         old["spec"]["finalizers"] = finalizers;
         // A version in the body is a precondition.
         if let Some(version) = new["metadata"].get("resourceVersion") {
@@ -58,15 +50,6 @@ pub(crate) async fn finalize(call: &Call<'_>, incoming: Incoming) -> Result<Resp
         }
         Ok(old)
     };
-    let outcome = call
-        .server
-        .registry
-        .change(&key, Part::Whole, &call.writer(), dry_run, change)
-        .await?;
-    Ok(super::written(
-        &presenter,
-        StatusCode::OK,
-        &outcome,
-        decoded.warnings,
-    ))
+    let outcome = call.server.registry.change(&key, Part::Whole, &call.writer(), dry_run, change).await?;
+    Ok(super::written(&presenter, StatusCode::OK, &outcome, decoded.warnings))
 }

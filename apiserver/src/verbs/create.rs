@@ -15,21 +15,9 @@ pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<
     let name = decoded.value["metadata"]["name"].as_str().unwrap_or_default();
     authorize::check_created(call.who, call.attributes("create"), name)?;
     let registry = &call.server.registry;
-    let outcome = registry
-        .create(
-            call.target.kind,
-            &namespace,
-            decoded.value,
-            &call.writer(),
-            dry_run,
-        )
-        .await?;
-    Ok(super::written(
-        &presenter,
-        StatusCode::CREATED,
-        &outcome,
-        decoded.warnings,
-    ))
+    let outcome =
+        registry.create(call.target.kind, &namespace, decoded.value, &call.writer(), dry_run).await?;
+    Ok(super::written(&presenter, StatusCode::CREATED, &outcome, decoded.warnings))
 }
 
 /// The namespace that the object goes to; path and body must not disagree.

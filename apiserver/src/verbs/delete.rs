@@ -19,11 +19,7 @@ pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<
     let presenter = Presenter::new(call.target, call.query, call.headers)?;
     let key = super::key(call)?;
     let options = options(call, incoming).await?;
-    let outcome = call
-        .server
-        .registry
-        .delete(&key, &options, &call.writer())
-        .await?;
+    let outcome = call.server.registry.delete(&key, &options, &call.writer()).await?;
     if outcome.gone && !options.dry_run {
         return Ok(reply::json(StatusCode::OK, &success(call, &outcome)));
     }
@@ -38,10 +34,8 @@ pub(crate) async fn collection(call: &Call<'_>, incoming: Incoming) -> Result<Re
     let options = options(call, incoming).await?;
     let snapshot = call.server.registry.snapshot();
     let all = snapshot.list(call.target.kind, filter.namespace.as_deref(), None);
-    let doomed: Vec<_> = all
-        .filter(|object| filter.matches(object))
-        .map(|object| object.key.clone())
-        .collect();
+    let doomed: Vec<_> =
+        all.filter(|object| filter.matches(object)).map(|object| object.key.clone()).collect();
     let mut deleted = Vec::new();
     for key in doomed {
         match call.server.registry.delete(&key, &options, &call.writer()).await {
@@ -50,11 +44,7 @@ pub(crate) async fn collection(call: &Call<'_>, incoming: Incoming) -> Result<Re
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(super::list::whole(
-        presenter,
-        call.server.registry.snapshot().revision(),
-        deleted,
-    ))
+    Ok(super::list::whole(presenter, call.server.registry.snapshot().revision(), deleted))
 }
 
 /// What a client is told about an object that is gone.
@@ -100,9 +90,7 @@ fn orphaning(orphan: bool) -> String {
 fn from_body(value: &Value) -> Result<DeleteOptions, Failure> {
     let kind = value["kind"].as_str().unwrap_or("DeleteOptions");
     if kind != "DeleteOptions" {
-        return Err(Failure::bad_request(format!(
-            "the body of a DELETE must be DeleteOptions, not {kind}"
-        )));
+        return Err(Failure::bad_request(format!("the body of a DELETE must be DeleteOptions, not {kind}")));
     }
     let preconditions = &value["preconditions"];
     let revision = preconditions["resourceVersion"].as_str().map(|text| {
@@ -110,20 +98,13 @@ fn from_body(value: &Value) -> Result<DeleteOptions, Failure> {
             Failure::bad_request(format!("preconditions.resourceVersion: \"{text}\" is no version"))
         })
     });
-    let dry_run = value["dryRun"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str);
+    let dry_run = value["dryRun"].as_array().into_iter().flatten().filter_map(Value::as_str);
     checked(DeleteOptions {
         grace: value["gracePeriodSeconds"].as_i64(),
         uid: preconditions["uid"].as_str().map(str::to_owned),
         revision: revision.transpose()?,
         dry_run: router::dry_run(dry_run)?,
-        propagation: match (
-            value["propagationPolicy"].as_str(),
-            value["orphanDependents"].as_bool(),
-        ) {
+        propagation: match (value["propagationPolicy"].as_str(), value["orphanDependents"].as_bool()) {
             (Some(policy), _) => Some(policy.to_owned()),
             (None, orphan) => orphan.map(orphaning),
         },

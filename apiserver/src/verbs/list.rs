@@ -83,27 +83,12 @@ impl Page {
         }
         let all = snapshot.list(call.target.kind, filter.namespace.as_deref(), after);
         let mut matching = all.filter(|object| filter.matches(object));
-        let items: Vec<_> = matching
-            .by_ref()
-            .take(limit.unwrap_or(usize::MAX))
-            .cloned()
-            .collect();
+        let items: Vec<_> = matching.by_ref().take(limit.unwrap_or(usize::MAX)).cloned().collect();
         let mut metadata = Map::new();
-        metadata.insert(
-            "resourceVersion".to_owned(),
-            snapshot.revision().to_string().into(),
-        );
+        metadata.insert("resourceVersion".to_owned(), snapshot.revision().to_string().into());
         if let (Some(_), Some(last)) = (matching.next(), items.last()) {
             let after = (last.key.namespace.clone(), last.key.name.clone());
-            metadata.insert(
-                "continue".to_owned(),
-                Token {
-                    rv: snapshot.revision(),
-                    after,
-                }
-                .encode()
-                .into(),
-            );
+            metadata.insert("continue".to_owned(), Token { rv: snapshot.revision(), after }.encode().into());
             if !filter.is_selective() {
                 metadata.insert("remainingItemCount".to_owned(), (1 + matching.count()).into());
             }
@@ -113,29 +98,15 @@ impl Page {
 
     /// The list that kubectl waits with: one name.
     fn of_one(snapshot: &Snapshot, key: &Key, filter: &Filter) -> Self {
-        let items = snapshot
-            .get(key)
-            .filter(|object| filter.matches(object))
-            .into_iter()
-            .collect();
-        let version = [(
-            "resourceVersion".to_owned(),
-            snapshot.revision().to_string().into(),
-        )];
-        Self {
-            items,
-            metadata: version.into_iter().collect(),
-        }
+        let items = snapshot.get(key).filter(|object| filter.matches(object)).into_iter().collect();
+        let version = [("resourceVersion".to_owned(), snapshot.revision().to_string().into())];
+        Self { items, metadata: version.into_iter().collect() }
     }
 }
 
 /// The one namespace that a list is about; none for a namespaced kind across all of them.
 fn scope<'a>(call: &Call<'_>, filter: &'a Filter) -> Option<&'a str> {
-    if call.target.kind.namespaced {
-        filter.namespace.as_deref()
-    } else {
-        Some("")
-    }
+    if call.target.kind.namespaced { filter.namespace.as_deref() } else { Some("") }
 }
 
 /// The revision to show.
@@ -156,11 +127,7 @@ fn snapshot(call: &Call<'_>, limited: bool, token: Option<&Token>) -> Result<Sna
     }
     let snapshot = store.snapshot();
     if version > snapshot.revision() {
-        return Err(Error::Future {
-            asked: version,
-            newest: snapshot.revision(),
-        }
-        .into());
+        return Err(Error::Future { asked: version, newest: snapshot.revision() }.into());
     }
     Ok(snapshot)
 }
@@ -179,9 +146,9 @@ fn version(call: &Call<'_>, limited: bool, continued: bool) -> Result<(Revision,
     let given = version.unwrap_or(0);
     match call.query.get("resourceVersionMatch") {
         Some(_) if continued => refuse("resourceVersionMatch is forbidden when continue is provided"),
-        _ if continued && given > 0 => Err(Failure::bad_request(
-            "specifying resource version is not allowed when using continue",
-        )),
+        _ if continued && given > 0 => {
+            Err(Failure::bad_request("specifying resource version is not allowed when using continue"))
+        }
         Some(_) if version.is_none() => {
             refuse("resourceVersionMatch is forbidden unless resourceVersion is provided")
         }
@@ -210,34 +177,21 @@ pub(super) fn resource_version(query: &Query<'_>) -> Result<Option<Revision>, Fa
 /// A list of just these objects.
 pub(super) fn whole(presenter: Presenter, revision: Revision, items: Vec<Arc<Object>>) -> Response<Body> {
     let version = [("resourceVersion".to_owned(), revision.to_string().into())];
-    respond(
-        presenter,
-        Page {
-            items,
-            metadata: version.into_iter().collect(),
-        },
-    )
+    respond(presenter, Page { items, metadata: version.into_iter().collect() })
 }
 
 fn respond(presenter: Presenter, page: Page) -> Response<Body> {
     let mut first =
         Vec::with_capacity(PIECE.min(256 + page.items.iter().map(|o| o.bytes.len() + 40).sum::<usize>()));
     presenter.write_head(&mut first, page.metadata);
-    let mut rest = Rest {
-        presenter,
-        items: page.items,
-        next: 0,
-    };
+    let mut rest = Rest { presenter, items: page.items, next: 0 };
     let done = rest.fill(&mut first);
     let first = Bytes::from(first);
     let body = if done {
         reply::full(first)
     } else {
         let more = futures::stream::iter(rest.map(Ok));
-        reply::streamed(futures::StreamExt::chain(
-            futures::stream::iter([Ok(first)]),
-            more,
-        ))
+        reply::streamed(futures::StreamExt::chain(futures::stream::iter([Ok(first)]), more))
     };
     reply::typed(StatusCode::OK, presenter.content_type(), body)
 }
@@ -287,10 +241,7 @@ mod tests {
 
     #[test]
     fn tokens_survive_the_way() {
-        let token = Token {
-            rv: 1007,
-            after: ("a".to_owned(), "b".to_owned()),
-        };
+        let token = Token { rv: 1007, after: ("a".to_owned(), "b".to_owned()) };
         assert_eq!(Token::decode(&token.encode()).expect("is our own"), token);
         assert!(Token::decode("nonsense").is_err());
     }

@@ -1,6 +1,6 @@
 //! `pods/NAME/log`: options are checked here, the bytes come from the node's agent.
 
-use futures::StreamExt;
+use futures::StreamExt as _;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
@@ -11,16 +11,14 @@ use crate::{
     failure::Failure,
     node_calls::NodeCallError,
     query::Query,
-    reply::{self, Body, BodyError},
+    reply::{self, Body},
     router::Call,
 };
 
 pub(crate) async fn run(call: &Call<'_>) -> Result<Response<Body>, Failure> {
     let key = super::key(call)?;
     let pod = call.server.registry.snapshot().get(&key);
-    let pod = pod
-        .ok_or_else(|| Failure::not_found(call.target.shown, &key.name))?
-        .value();
+    let pod = pod.ok_or_else(|| Failure::not_found(call.target.shown, &key.name))?.value();
     let container = container(&pod, &key.name, call.query.get("container"))?;
     let options = options(call.query).map_err(|fault| match fault {
         Fault::Request(failure) => failure,
@@ -33,21 +31,11 @@ pub(crate) async fn run(call: &Call<'_>) -> Result<Response<Body>, Failure> {
             key.name, key.name
         )));
     }
-    let path = format!(
-        "/containerLogs/{}/{}/{container}{options}",
-        key.namespace, key.name
-    );
+    let path = format!("/containerLogs/{}/{}/{container}{options}", key.namespace, key.name);
     let body = call.server.nodes.logs(node, &path).await.map_err(failure)?;
     let closing = call.server.closing.clone().cancelled_owned();
-    let pieces = body
-        .into_data_stream()
-        .take_until(closing)
-        .map(|piece| piece.map_err(BodyError::from));
-    Ok(reply::typed(
-        StatusCode::OK,
-        "text/plain",
-        reply::streamed(pieces),
-    ))
+    let pieces = body.into_data_stream().take_until(closing);
+    Ok(reply::typed(StatusCode::OK, "text/plain", reply::streamed(pieces)))
 }
 
 /// Only for messages: options are no stored kind.
@@ -83,9 +71,9 @@ fn container<'a>(pod: &'a Value, name: &str, asked: Option<&'a str>) -> Result<&
     let (main, init) = (names("containers"), names("initContainers"));
     match (asked, main.as_slice()) {
         (Some(asked), _) if main.contains(&asked) || init.contains(&asked) => Ok(asked),
-        (Some(asked), _) => Err(Failure::bad_request(format!(
-            "container {asked} is not valid for pod {name}"
-        ))),
+        (Some(asked), _) => {
+            Err(Failure::bad_request(format!("container {asked} is not valid for pod {name}")))
+        }
         (None, [only]) => Ok(only),
         (None, many) => {
             let mut message = format!(
@@ -133,29 +121,16 @@ fn options(query: &Query<'_>) -> Result<String, Fault> {
         }
     }
     if let Some(text) = query.get("sinceTime") {
-        let wrong = |_| {
-            Fault::Field(FieldError::invalid(
-                "sinceTime",
-                &text.into(),
-                "must be a time as in RFC 3339",
-            ))
-        };
+        let wrong =
+            |_| Fault::Field(FieldError::invalid("sinceTime", &text.into(), "must be a time as in RFC 3339"));
         let time: Timestamp = text.parse().map_err(wrong)?;
         if query.get("sinceSeconds").is_some() {
             let detail = "at most one of `sinceTime` or `sinceSeconds` may be specified";
-            return Err(Fault::Field(FieldError::new(
-                "sinceTime",
-                Cause::Forbidden,
-                detail,
-            )));
+            return Err(Fault::Field(FieldError::new("sinceTime", Cause::Forbidden, detail)));
         }
         parts.push(format!("sinceTime={time}"));
     }
-    Ok(if parts.is_empty() {
-        String::new()
-    } else {
-        format!("?{}", parts.join("&"))
-    })
+    Ok(if parts.is_empty() { String::new() } else { format!("?{}", parts.join("&")) })
 }
 
 #[cfg(test)]
@@ -178,30 +153,12 @@ mod tests {
         let rows = [
             ("", ""),
             ("container=c&follow=true&tailLines=5", "?follow=true&tailLines=5"),
-            (
-                "previous=true&timestamps=true&limitBytes=9",
-                "?previous=true&timestamps=true&limitBytes=9",
-            ),
-            (
-                "sinceTime=2026-01-01T02%3A00%3A00%2B02%3A00",
-                "?sinceTime=2026-01-01T00:00:00Z",
-            ),
-            (
-                "tailLines=-1",
-                "tailLines: Invalid value: -1: must be greater than or equal to 0",
-            ),
-            (
-                "sinceSeconds=0",
-                "sinceSeconds: Invalid value: 0: must be greater than 0",
-            ),
-            (
-                "tailLines=x",
-                "query parameter tailLines: \"x\" is not a number that it can be",
-            ),
-            (
-                "sinceTime=now",
-                "sinceTime: Invalid value: \"now\": must be a time as in RFC 3339",
-            ),
+            ("previous=true&timestamps=true&limitBytes=9", "?previous=true&timestamps=true&limitBytes=9"),
+            ("sinceTime=2026-01-01T02%3A00%3A00%2B02%3A00", "?sinceTime=2026-01-01T00:00:00Z"),
+            ("tailLines=-1", "tailLines: Invalid value: -1: must be greater than or equal to 0"),
+            ("sinceSeconds=0", "sinceSeconds: Invalid value: 0: must be greater than 0"),
+            ("tailLines=x", "query parameter tailLines: \"x\" is not a number that it can be"),
+            ("sinceTime=now", "sinceTime: Invalid value: \"now\": must be a time as in RFC 3339"),
             (
                 "sinceSeconds=1&sinceTime=2026-01-01T00%3A00%3A00Z",
                 "sinceTime: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified",
@@ -219,10 +176,7 @@ mod tests {
         assert_eq!(container(&one, "p", None).expect("is the only one"), "a");
         assert_eq!(container(&one, "p", Some("i")).expect("is there"), "i");
         let words = |result: Result<&str, Failure>| result.expect_err("is refused").message;
-        assert_eq!(
-            words(container(&one, "p", Some("x"))),
-            "container x is not valid for pod p"
-        );
+        assert_eq!(words(container(&one, "p", Some("x"))), "container x is not valid for pod p");
         assert_eq!(
             words(container(&two, "p", None)),
             "a container name must be specified for pod p, choose one of: [a b]"

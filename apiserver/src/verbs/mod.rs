@@ -28,11 +28,7 @@ fn key(call: &Call<'_>) -> Result<Key, Failure> {
 
 /// Which half a PUT or PATCH may change.
 fn part(call: &Call<'_>) -> Part {
-    if call.target.sub() == "status" {
-        Part::Status
-    } else {
-        Part::Main
-    }
+    if call.target.sub() == "status" { Part::Status } else { Part::Main }
 }
 
 /// The answer to a write.

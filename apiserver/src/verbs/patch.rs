@@ -3,13 +3,23 @@
 //! The registry runs the patch again when somebody else was faster; only a patch that carries a `resourceVersion` can
 //! conflict.
 
+use std::sync::{Mutex, PoisonError};
+
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
-use orlop_objects::{FieldError, Key, Kind, decode::FieldValidation, patch::strategic};
+use orlop_objects::{FieldError, Key, decode::FieldValidation, patch::strategic};
 use orlop_registry::Error;
 use serde_json::Value;
 
-use crate::{body, events, failure::Failure, path::Target, present::Presenter, reply::Body, router::Call};
+use crate::{
+    body::{self, Decoded},
+    events,
+    failure::Failure,
+    path::Target,
+    present::Presenter,
+    reply::Body,
+    router::Call,
+};
 
 /// Operations in one JSON patch, as in Kubernetes.
 const OPERATIONS: usize = 10_000;
@@ -31,11 +41,15 @@ pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<
     let bytes = body::read(incoming).await?;
     let patch = parse(body::media_type(call.headers), &bytes)?;
     let registry = &call.server.registry;
-    let apply = |old: Value| patched(call.target, &key, &patch, old, validation);
-    let outcome = registry
-        .change(&key, super::part(call), &call.writer(), dry_run, apply)
-        .await?;
-    Ok(super::written(&presenter, StatusCode::OK, &outcome, Vec::new()))
+    let warnings = Mutex::new(Vec::new());
+    let apply = |old: Value| {
+        let decoded = patched(call.target, &key, &patch, old, validation)?;
+        // The last attempt counts: it is the one that is committed.
+        *warnings.lock().unwrap_or_else(PoisonError::into_inner) = decoded.warnings;
+        Ok(decoded.value)
+    };
+    let outcome = registry.change(&key, super::part(call), &call.writer(), dry_run, apply).await?;
+    Ok(super::written(&presenter, StatusCode::OK, &outcome, warnings.into_inner().unwrap_or_default()))
 }
 
 fn parse(media_type: &str, bytes: &[u8]) -> Result<Patch, Failure> {
@@ -84,45 +98,28 @@ fn patched(
     patch: &Patch,
     old: Value,
     validation: FieldValidation,
-) -> Result<Value, Error> {
-    let old = if target.shown == target.kind {
-        old
-    } else {
-        events::to_shown(old)
-    };
+) -> Result<Decoded, Error> {
+    let old = if target.shown == target.kind { old } else { events::to_shown(old) };
     let mut new = match patch {
         Patch::Merge(patch) => {
             let mut new = old;
             json_patch::merge(&mut new, patch);
             new
         }
-        Patch::Json(patch) => apply_operations(target.kind, key, old, patch)?,
+        Patch::Json(patch) => apply_operations(key, old, patch)?,
         Patch::Strategic(patch) => strategic(target.kind, old, patch).map_err(|e| invalid(key, e))?,
     };
     body::check_type(target.shown, &mut new).map_err(|f| Error::BadRequest(f.message))?;
     super::replace::check_name(&mut new, key).map_err(|f| Error::BadRequest(f.message))?;
-    let decoded = body::checked(target, new, validation).map_err(|f| Error::BadRequest(f.message))?;
-    Ok(decoded.value)
+    body::checked(target, new, validation).map_err(|f| Error::BadRequest(f.message))
 }
 
 fn invalid(key: &Key, error: FieldError) -> Error {
-    Error::Invalid {
-        key: key.clone(),
-        causes: vec![error],
-    }
+    Error::Invalid { key: key.clone(), causes: vec![error] }
 }
 
-fn apply_operations(
-    _kind: &'static Kind,
-    key: &Key,
-    mut value: Value,
-    patch: &json_patch::Patch,
-) -> Result<Value, Error> {
-    let copies = patch
-        .0
-        .iter()
-        .filter(|op| matches!(op, json_patch::PatchOperation::Copy(_)))
-        .count();
+fn apply_operations(key: &Key, mut value: Value, patch: &json_patch::Patch) -> Result<Value, Error> {
+    let copies = patch.0.iter().filter(|op| matches!(op, json_patch::PatchOperation::Copy(_))).count();
     // Each copy can at most double the object: a few of them are harmless, many are measured one by one.
     let mut grown = 0;
     for operation in &patch.0 {

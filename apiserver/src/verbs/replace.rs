@@ -17,15 +17,8 @@ pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<
     let registry = &call.server.registry;
     let value = decoded.value;
     let replace = |_old: Value| Ok(value.clone());
-    let outcome = registry
-        .change(&key, super::part(call), &call.writer(), dry_run, replace)
-        .await?;
-    Ok(super::written(
-        &presenter,
-        StatusCode::OK,
-        &outcome,
-        decoded.warnings,
-    ))
+    let outcome = registry.change(&key, super::part(call), &call.writer(), dry_run, replace).await?;
+    Ok(super::written(&presenter, StatusCode::OK, &outcome, decoded.warnings))
 }
 
 /// Refuses a body about another object than the path's, and fills in what it left out.

@@ -42,21 +42,15 @@ pub(crate) fn run(call: &Call<'_>) -> Result<Response<Body>, Failure> {
     let presenter = Presenter::new(call.target, call.query, call.headers)?;
     let filter = Filter::new(call.target, call.query)?;
     refuse_initial_events(call)?;
-    let timeout = call
-        .query
-        .number("timeoutSeconds")?
-        .filter(|s| *s > 0)
-        .map_or(LONGEST, Duration::from_secs);
+    let timeout =
+        call.query.number("timeoutSeconds")?.filter(|s| *s > 0).map_or(LONGEST, Duration::from_secs);
     let bookmarks = call.query.flag("allowWatchBookmarks")?;
     let store = call.server.registry.store();
     let (initial, from) = match resource_version(call.query)?.unwrap_or(0) {
         0 => {
             let snapshot = store.snapshot();
             let all = snapshot.list(call.target.kind, filter.namespace.as_deref(), None);
-            (
-                all.filter(|o| filter.matches(o)).cloned().collect(),
-                snapshot.revision(),
-            )
+            (all.filter(|o| filter.matches(o)).cloned().collect(), snapshot.revision())
         }
         version => (VecDeque::new(), version),
     };
@@ -80,11 +74,7 @@ pub(crate) fn run(call: &Call<'_>) -> Result<Response<Body>, Failure> {
         let piece = stream.next().await?;
         Some((Ok::<_, BodyError>(piece), stream))
     });
-    Ok(reply::typed(
-        StatusCode::OK,
-        presenter.content_type(),
-        reply::streamed(pieces),
-    ))
+    Ok(reply::typed(StatusCode::OK, presenter.content_type(), reply::streamed(pieces)))
 }
 
 /// Ignoring the parameter would make a client wait for ever; refusing makes it list and watch.
@@ -93,18 +83,10 @@ fn refuse_initial_events(call: &Call<'_>) -> Result<(), Failure> {
         .into_iter()
         .filter(|name| call.query.has(name))
         .map(|name| {
-            FieldError::new(
-                name,
-                Cause::Forbidden,
-                "is not supported for watch yet: list, then watch",
-            )
+            FieldError::new(name, Cause::Forbidden, "is not supported for watch yet: list, then watch")
         })
         .collect();
-    if faults.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::unprocessable(call.target.shown, "", &faults))
-    }
+    if faults.is_empty() { Ok(()) } else { Err(Failure::unprocessable(call.target.shown, "", &faults)) }
 }
 
 /// A watch under way.
@@ -148,7 +130,7 @@ impl Stream {
         }
         while out.is_empty() {
             match self.wait().await? {
-                Next::Change(Some(change)) => self.drain(&mut out, change),
+                Next::Change(Some(change)) => self.drain(&mut out, &change),
                 Next::Change(None) => {
                     self.watch = None;
                     let failure = Failure::expired("the watch fell too far behind: list again");
@@ -179,8 +161,8 @@ impl Stream {
     }
 
     /// Writes a change, and those that are there already, as one piece.
-    fn drain(&mut self, out: &mut Vec<u8>, first: Change) {
-        self.write_change(out, &first);
+    fn drain(&mut self, out: &mut Vec<u8>, first: &Change) {
+        self.write_change(out, first);
         while out.len() < PIECE
             && let Some(Some(change)) = self.watch.as_mut().and_then(|watch| watch.next().now_or_never())
         {
@@ -189,19 +171,11 @@ impl Stream {
     }
 
     fn write_change(&mut self, out: &mut Vec<u8>, change: &Change) {
-        if self
-            .filter
-            .namespace
-            .as_ref()
-            .is_some_and(|ns| *ns != change.key.namespace)
-        {
+        if self.filter.namespace.as_ref().is_some_and(|ns| *ns != change.key.namespace) {
             return;
         }
         let matching = |object: &&Arc<Object>| self.filter.matches(object);
-        let (old, new) = (
-            change.old.as_ref().filter(matching),
-            change.new.as_ref().filter(matching),
-        );
+        let (old, new) = (change.old.as_ref().filter(matching), change.new.as_ref().filter(matching));
         match (old, new) {
             (None, Some(new)) => self.write(out, "ADDED", new),
             (Some(_), Some(new)) => self.write(out, "MODIFIED", new),
@@ -212,8 +186,7 @@ impl Stream {
 
     fn write(&mut self, out: &mut Vec<u8>, event: &str, object: &Object) {
         open(out, event);
-        self.presenter
-            .write(out, object, std::mem::take(&mut self.columns));
+        self.presenter.write(out, object, std::mem::take(&mut self.columns));
         out.extend_from_slice(b"}\n");
     }
 
