@@ -12,6 +12,7 @@
 //! | any other, no finalizers | any | gone |
 //! | any other, finalizers | any | terminating now, grace 0 |
 //! | namespace with spec.finalizers | any | terminating now, phase Terminating |
+//! | namespace default, kube-system, kube-public | any | forbidden (by `admit`) |
 //!
 //! The rules are those of Kubernetes' generic registry (graceful deletion and finalizers).
 

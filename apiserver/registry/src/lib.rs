@@ -4,14 +4,14 @@
 //!
 //! | room | rule |
 //! |---|---|
-//! | [`create`] | what a new object gets and may not bring |
-//! | [`change`] | which half of an object a write may change, and what no write may change |
-//! | [`delete`] | grace, finalizers, preconditions |
-//! | [`admit`] | what depends on other objects: namespace, default class, service account |
-//! | [`managed`] | who set which field, kept in `managedFields` |
-//! | [`events`] | Events: derived names, repeats, expiry |
-//! | [`bind`] | a pod gets its node |
-//! | [`door`] | the rules above in one transaction |
+//! | `create` | what a new object gets and may not bring |
+//! | `change` | which half of an object a write may change, and what no write may change |
+//! | `delete` | grace, finalizers, preconditions |
+//! | `admit` | what depends on other objects: namespace, default class, service account |
+//! | `managed` | who set which field, kept in `managedFields` |
+//! | `events` | Events: derived names, repeats, expiry |
+//! | `bind` | a pod gets its node |
+//! | `door` | the rules above in one transaction |
 //!
 //! Must not know: HTTP, drivers, mounts.
 

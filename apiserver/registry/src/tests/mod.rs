@@ -7,6 +7,7 @@ mod create;
 mod delete;
 mod events;
 mod managed;
+mod model;
 
 use std::sync::{
     Arc,
