@@ -6,12 +6,18 @@ use anyhow::{Result, ensure};
 
 use crate::cluster::{Cluster, said};
 
+/// Writes an archive that holds `busybox:latest`.
+pub fn write_busybox(archive: &Path) -> Result<()> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("examples/busybox-image.sh");
+    let output = Command::new("sh").arg(script).arg(archive).output()?;
+    ensure!(output.status.success(), "busybox-image.sh: {}", said(&output));
+    Ok(())
+}
+
 /// Makes `busybox:latest` and loads it.
 pub fn load_busybox(cluster: &Cluster) -> Result<()> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("examples/busybox-image.sh");
     let archive = cluster.dir().with_file_name("busybox.tar");
-    let output = Command::new("sh").arg(script).arg(&archive).output()?;
-    ensure!(output.status.success(), "busybox-image.sh: {}", said(&output));
+    write_busybox(&archive)?;
     cluster.run(&["image", "load", &archive.to_string_lossy()])?;
     Ok(())
 }
