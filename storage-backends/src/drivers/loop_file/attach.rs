@@ -8,8 +8,6 @@
 //! | several | refused: names them | detaches all, looks again |
 //! | any, mounted somewhere | as above | refused: names the place |
 
-use std::path::PathBuf;
-
 use super::{Inner, fault::Context, mounted, request::Handle};
 use crate::{
     driver::{Code, Error},
@@ -23,9 +21,9 @@ const DELETED: &str = " (deleted)";
 pub(super) fn devices(inner: &Inner, handle: &Handle) -> host::Result<Vec<LoopDevice>> {
     let path = inner.path(handle);
     let id = inner.host.file(&path)?.map(|file| file.id);
-    let mut unlinked = path.into_os_string();
-    unlinked.push(DELETED);
-    let unlinked = PathBuf::from(unlinked);
+    // The kernel knows no links in a path.
+    let pool = inner.host.canonical(&inner.pool)?.unwrap_or_else(|| inner.pool.clone());
+    let unlinked = pool.join(format!("{}{DELETED}", handle.file_name()));
     let mut found = inner.host.loops()?;
     found.retain(|device| Some(device.backing) == id || device.path == unlinked);
     Ok(found)
@@ -72,7 +70,12 @@ pub(super) fn attach(inner: &Inner, context: &Context, handle: &Handle) -> Resul
     let device = find(inner, context, handle)?.ok_or_else(|| {
         context.fail(Code::Internal, "the kernel attached it and does not show a device for it")
     })?;
-    tracing::info!(volume = %handle, device = %device.device.display(), "volume attached");
+    tracing::info!(
+        volume = %handle,
+        device = %device.device.display(),
+        direct_io = device.direct_io,
+        "volume attached"
+    );
     Ok(device)
 }
 

@@ -1,44 +1,51 @@
 //! Blocking work off the async runtime: a deadline for who waits, and one call at a time per volume.
 //!
 //! A thread cannot be stopped. When the deadline passes, the caller gets its answer and the work goes on; until it has
-//! ended, further calls for that volume are answered Aborted, so no two ever run at once.
+//! ended, further calls for that volume wait, and are answered Aborted at their own deadline: no two ever run at once.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
+
 use super::fault::Context;
 use crate::driver::{Code, Error};
 
-/// Volumes that a call is under way for.
+type Turns = Arc<Mutex<HashMap<String, Arc<Turn<()>>>>>;
+
+/// Volumes that a call is under way or waits for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Busy {
-    volumes: Arc<Mutex<HashSet<String>>>,
+    turns: Turns,
 }
 
 /// Held while a call for a volume is under way.
 #[derive(Debug)]
 pub(super) struct Mine {
-    volumes: Arc<Mutex<HashSet<String>>>,
-    volume: String,
+    _turn: OwnedMutexGuard<()>,
 }
 
 impl Busy {
-    pub(super) fn claim(&self, context: &Context) -> Result<Mine, Error> {
-        let mut volumes = self.volumes.lock().unwrap_or_else(PoisonError::into_inner);
-        if volumes.insert(context.volume.clone()) {
-            Ok(Mine { volumes: Arc::clone(&self.volumes), volume: context.volume.clone() })
-        } else {
-            Err(context.fail(Code::Aborted, "another call for this volume is under way; it is tried again"))
+    /// Waits for this volume's other calls to end.
+    pub(super) async fn claim(&self, context: &Context, deadline: Duration) -> Result<Mine, Error> {
+        let turn = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            // Those that nobody holds or waits for.
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            Arc::clone(turns.entry(context.volume.clone()).or_default())
+        };
+        match tokio::time::timeout(deadline, turn.lock_owned()).await {
+            Ok(turn) => Ok(Mine { _turn: turn }),
+            Err(_) => Err(context.fail(
+                Code::Aborted,
+                format!(
+                    "an earlier call for this volume is still under way after {deadline:?}; it is tried again"
+                ),
+            )),
         }
-    }
-}
-
-impl Drop for Mine {
-    fn drop(&mut self) {
-        self.volumes.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.volume);
     }
 }
 
@@ -76,28 +83,25 @@ pub(super) async fn within<T>(
 mod tests {
     use super::*;
 
+    const SHORT: Duration = Duration::from_millis(1);
+    const LONG: Duration = Duration::from_secs(60);
+
     #[tokio::test]
     async fn who_waits_gets_an_answer_and_the_volume_stays_busy_until_the_work_ends() {
         let busy = Busy::default();
         let context = Context::new("stage", "v");
-        let mine = busy.claim(&context).unwrap();
+        let mine = busy.claim(&context, LONG).await.unwrap();
         let (go, wait) = std::sync::mpsc::channel::<()>();
-        let (ended, end) = tokio::sync::oneshot::channel();
-        let late = within(context.clone(), Duration::from_millis(1), async |context| {
-            tokio::task::spawn_blocking(move || {
-                let _ = wait.recv();
-                drop(mine);
-                let _ = ended.send(());
-            });
-            std::future::pending::<()>().await;
-            Err::<(), _>(context.fail(Code::Internal, "never"))
+        let late = run(context.clone(), SHORT, move |_| {
+            let _mine = mine;
+            let _ = wait.recv();
+            Ok(())
         })
         .await;
         assert!(late.unwrap_err().message.starts_with("no answer within 1ms"));
-        assert_eq!(busy.claim(&context).unwrap_err().code, Code::Aborted);
-        assert!(busy.claim(&Context::new("stage", "other")).is_ok());
+        assert_eq!(busy.claim(&context, SHORT).await.unwrap_err().code, Code::Aborted);
+        busy.claim(&Context::new("stage", "other"), LONG).await.unwrap();
         go.send(()).unwrap();
-        end.await.unwrap();
-        assert!(busy.claim(&context).is_ok());
+        busy.claim(&context, LONG).await.unwrap();
     }
 }

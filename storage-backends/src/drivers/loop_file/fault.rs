@@ -33,13 +33,28 @@ impl Context {
     /// An error of the machine. Its words are in the message as well, since an Event shows nothing else.
     pub(super) fn host(&self, error: host::Error) -> Error {
         let why = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        let hint = hint(&error.source).map(|hint| format!("; {hint}")).unwrap_or_default();
         Error {
             operation: self.operation,
             volume: self.volume.clone(),
-            message: format!("{error}{why}"),
+            message: format!("{error}{why}{hint}"),
             code: code_of(&error.source),
             source: Some(Box::new(error)),
         }
+    }
+}
+
+/// What the kernel's one word does not say.
+fn hint(cause: &Cause) -> Option<&'static str> {
+    let Cause::Os(error) = cause else { return None };
+    match error.kind() {
+        io::ErrorKind::ResourceBusy => {
+            Some("a process still has files open there, or works in it: it must end first")
+        }
+        io::ErrorKind::StorageFull => Some("the disk that holds the pool is full: make room on it"),
+        io::ErrorKind::ReadOnlyFilesystem => Some("the file system is read-only: see `dmesg` for why"),
+        io::ErrorKind::PermissionDenied => Some("Orlop must run as root"),
+        _ => None,
     }
 }
 

@@ -92,8 +92,8 @@ impl LoopDriver {
     ) -> Result<T, Error> {
         let context = Context::new(operation, &volume.handle);
         let handle = Handle::parse(&volume.handle).map_err(|why| context.fail(Code::InvalidArgument, why))?;
-        let mine = self.inner.busy.claim(&context)?;
         let deadline = volume.deadline;
+        let mine = self.inner.busy.claim(&context, deadline).await?;
         self.blocking(context, deadline, move |inner, context| {
             let _mine = mine;
             work(inner, context, &handle, &volume)
@@ -114,7 +114,7 @@ impl LoopDriver {
     async fn make(&self, request: Create) -> Result<Volume, Error> {
         let context = Context::new("create", &request.name);
         let spec = request::Spec::parse(&request).map_err(|(code, why)| context.fail(code, why))?;
-        let mine = self.inner.busy.claim(&context)?;
+        let mine = self.inner.busy.claim(&context, request.deadline).await?;
         let this = self.clone();
         blocking::within(context, request.deadline, async move |context| {
             // Closed never: the semaphore lives as long as the driver.
@@ -203,9 +203,13 @@ impl Driver for LoopDriver {
     }
 }
 
-/// The pool directory of a driver is made on demand.
+/// The pool directory is made on demand, and as durable as what is in it.
 fn ensure_pool(host: &dyn Host, pool: &Path) -> crate::host::Result<()> {
-    host.create_dir(pool)
+    if host.file(pool)?.is_some() {
+        return Ok(());
+    }
+    host.create_dir(pool)?;
+    host.sync_file(pool.parent().unwrap_or(Path::new("/")))
 }
 
 #[cfg(test)]

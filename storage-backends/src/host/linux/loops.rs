@@ -95,7 +95,10 @@ fn open_node(device: &Path, minor: u32) -> io::Result<File> {
     let node = loop {
         match OpenOptions::new().read(true).write(true).open(device) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && Instant::now() < until => pause(),
-            other => break other?,
+            Ok(node) => break node,
+            Err(error) => {
+                return Err(io::Error::new(error.kind(), format!("{}: {error}", device.display())));
+            }
         }
     };
     let number = number_of(&node.metadata()?);
