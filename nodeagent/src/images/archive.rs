@@ -82,17 +82,10 @@ impl Archive {
     pub(super) fn open(path: &Path, scratch: &Path) -> Result<Self, Error> {
         let file = File::open(path).at("open", path)?;
         if !file.metadata().at("look at", path)?.is_file() {
-            return Err(Error::NotAnImage {
-                path: path.into(),
-                reason: "it is no regular file".into(),
-            });
+            return Err(Error::NotAnImage { path: path.into(), reason: "it is no regular file".into() });
         }
         let file = plain(file, path, scratch)?;
-        let mut archive = Self {
-            path: path.into(),
-            file,
-            members: BTreeMap::new(),
-        };
+        let mut archive = Self { path: path.into(), file, members: BTreeMap::new() };
         archive.members = archive.index()?;
         Ok(archive)
     }
@@ -101,10 +94,7 @@ impl Archive {
     pub(super) fn images(&self) -> Result<Vec<Found>, Error> {
         let found = if self.has("manifest.json") {
             let saved: Vec<SavedImage> = self.json("manifest.json")?;
-            saved
-                .into_iter()
-                .map(|image| self.saved(image))
-                .collect::<Result<Vec<_>, _>>()?
+            saved.into_iter().map(|image| self.saved(image)).collect::<Result<Vec<_>, _>>()?
         } else if self.has("index.json") {
             oci_layout::images(self)?
         } else {
@@ -138,17 +128,11 @@ impl Archive {
 
     /// An error that says the archive contradicts itself.
     pub(super) fn damaged(&self, reason: String) -> Error {
-        Error::Damaged {
-            path: self.path.clone(),
-            reason,
-        }
+        Error::Damaged { path: self.path.clone(), reason }
     }
 
     pub(super) fn not_an_image(&self, reason: String) -> Error {
-        Error::NotAnImage {
-            path: self.path.clone(),
-            reason,
-        }
+        Error::NotAnImage { path: self.path.clone(), reason }
     }
 
     fn has(&self, name: &str) -> bool {
@@ -159,26 +143,16 @@ impl Archive {
         let config = self.bytes(&image.config)?;
         let id = digest(&config);
         if digest_in_name(&image.config).is_some_and(|named| named != id) {
-            return Err(self.damaged(format!(
-                "{} has the digest {id}, not the one it is named by",
-                image.config
-            )));
+            return Err(
+                self.damaged(format!("{} has the digest {id}, not the one it is named by", image.config))
+            );
         }
         let blob = |member: String| {
-            let digest = member
-                .starts_with("blobs/")
-                .then(|| digest_in_name(&member))
-                .flatten();
+            let digest = member.starts_with("blobs/").then(|| digest_in_name(&member)).flatten();
             LayerBlob { member, digest }
         };
         let layers = image.layers.into_iter().map(blob).collect();
-        Ok(Found {
-            names: image.repo_tags,
-            id,
-            config,
-            manifest: None,
-            layers,
-        })
+        Ok(Found { names: image.repo_tags, id, config, manifest: None, layers })
     }
 
     /// Follows the links that older Dockers write for layers that occur twice.
@@ -210,16 +184,12 @@ impl Archive {
                     return Err(self.damaged(format!("it ends in the middle of {name}")));
                 }
                 members.insert(name, Member::File { offset, size });
-            } else if let Some(target) = entry
-                .link_name_bytes()
-                .filter(|_| kind.is_symlink() || kind.is_hard_link())
+            } else if let Some(target) =
+                entry.link_name_bytes().filter(|_| kind.is_symlink() || kind.is_hard_link())
             {
                 let target = String::from_utf8_lossy(&target).into_owned();
-                let base = if kind.is_symlink() {
-                    name.rsplit_once('/').map_or("", |(dir, _)| dir)
-                } else {
-                    ""
-                };
+                let base =
+                    if kind.is_symlink() { name.rsplit_once('/').map_or("", |(dir, _)| dir) } else { "" };
                 members.insert(name.clone(), Member::Link(clean(&format!("{base}/{target}"))));
             }
         }
@@ -233,20 +203,14 @@ fn plain(mut file: File, path: &Path, scratch: &Path) -> Result<File, Error> {
         return Ok(file);
     }
     let mut options = File::options();
-    let mut unpacked = options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(scratch)
-        .at("create", scratch)?;
+    let mut unpacked =
+        options.read(true).write(true).create(true).truncate(true).open(scratch).at("create", scratch)?;
     let mut stream = flate2::read::MultiGzDecoder::new(file);
     let mut buffer = vec![0; 1 << 16];
     loop {
-        let n = stream.read(&mut buffer).map_err(|e| Error::Damaged {
-            path: path.into(),
-            reason: format!("its compression: {e}"),
-        })?;
+        let n = stream
+            .read(&mut buffer)
+            .map_err(|e| Error::Damaged { path: path.into(), reason: format!("its compression: {e}") })?;
         if n == 0 {
             return Ok(unpacked);
         }

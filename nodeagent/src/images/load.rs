@@ -66,11 +66,7 @@ impl ImageStore {
         if !path.exists() {
             self.put(&found.config, &path)?;
         }
-        Ok(Entry {
-            image: found.id.clone(),
-            layer_bytes,
-            manifest: found.manifest.clone(),
-        })
+        Ok(Entry { image: found.id.clone(), layer_bytes, manifest: found.manifest.clone() })
     }
 
     /// Unpacks a layer unless it is there; `chain` ends with its own directory name. Answers the bytes of its files.
@@ -84,15 +80,9 @@ impl ImageStore {
         let Some((name, below)) = chain.split_last() else {
             return Ok(0);
         };
-        let (target, size) = (
-            self.layers().join(name),
-            self.layers().join(format!("{name}.size")),
-        );
+        let (target, size) = (self.layers().join(name), self.layers().join(format!("{name}.size")));
         if target.is_dir() {
-            return Ok(fs::read_to_string(size)
-                .ok()
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(0));
+            return Ok(fs::read_to_string(size).ok().and_then(|text| text.parse().ok()).unwrap_or(0));
         }
         let temporary = self.tmp().join("layer");
         tree::create_dirs(&temporary)?;
@@ -128,10 +118,7 @@ impl ImageStore {
         if found == diff_id {
             return Ok(written);
         }
-        Err(archive.damaged(format!(
-            "layer {} unpacks to {found}, its image wants {diff_id}",
-            layer.member
-        )))
+        Err(archive.damaged(format!("layer {} unpacks to {found}, its image wants {diff_id}", layer.member)))
     }
 }
 
@@ -166,11 +153,7 @@ fn stream(archive: &Archive, layer: &LayerBlob, unpacker: &mut Unpacker) -> Resu
 /// Whether a layer is compressed, by its first bytes: its name and media type are often wrong.
 fn compression(archive: &Archive, layer: &LayerBlob, member: &mut io::Take<fs::File>) -> Result<bool, Error> {
     let mut magic = Vec::new();
-    archive
-        .open_member(&layer.member)?
-        .take(4)
-        .read_to_end(&mut magic)
-        .at("read", &archive.path)?;
+    archive.open_member(&layer.member)?.take(4).read_to_end(&mut magic).at("read", &archive.path)?;
     // Both readers share the file's offset: go back to where this one began.
     *member = archive.open_member(&layer.member)?;
     if magic == [0x28, 0xb5, 0x2f, 0xfd] {
@@ -186,47 +169,27 @@ fn compression(archive: &Archive, layer: &LayerBlob, member: &mut io::Take<fs::F
 fn tell(archive: &Archive, layer: &str, fault: Fault) -> Error {
     match fault {
         Fault::Read(e) => archive.damaged(format!("layer {layer}: {e}")),
-        Fault::Write {
-            operation,
-            entry,
-            source,
-        } => Error::Io {
-            operation,
-            path: entry.into(),
-            source,
-        },
-        Fault::Refused { entry, reason } => Error::Unsafe {
-            path: archive.path.clone(),
-            layer: layer.to_owned(),
-            entry,
-            reason,
-        },
+        Fault::Write { operation, entry, source } => Error::Io { operation, path: entry.into(), source },
+        Fault::Refused { entry, reason } => {
+            Error::Unsafe { path: archive.path.clone(), layer: layer.to_owned(), entry, reason }
+        }
     }
 }
 
 fn check(archive: &Archive, found: &Found, file: &ImageFile) -> Result<(), Error> {
     let (layers, diff_ids) = (found.layers.len(), &file.rootfs.diff_ids);
     if layers != diff_ids.len() {
-        return Err(archive.damaged(format!(
-            "it has {layers} layers, its image wants {}",
-            diff_ids.len()
-        )));
+        return Err(archive.damaged(format!("it has {layers} layers, its image wants {}", diff_ids.len())));
     }
     if layers == 0 || layers > MOST_LAYERS {
-        return Err(archive.damaged(format!(
-            "an image has 1 to {MOST_LAYERS} layers, this one {layers}"
-        )));
+        return Err(archive.damaged(format!("an image has 1 to {MOST_LAYERS} layers, this one {layers}")));
     }
     if let Some(bad) = diff_ids.iter().find(|id| !super::reference::is_digest(id)) {
         return Err(archive.damaged(format!("its configuration names a layer {bad:?}")));
     }
     let here = ("linux", architecture());
     let os = if file.os.is_empty() { here.0 } else { &file.os };
-    let arch = if file.architecture.is_empty() {
-        here.1
-    } else {
-        &file.architecture
-    };
+    let arch = if file.architecture.is_empty() { here.1 } else { &file.architecture };
     if (os, arch) == here {
         return Ok(());
     }
@@ -267,10 +230,7 @@ struct Hashed<R> {
 
 impl<R> Hashed<R> {
     fn new(inner: R) -> Self {
-        Self {
-            inner,
-            hasher: Sha256::new(),
-        }
+        Self { inner, hasher: Sha256::new() }
     }
 }
 

@@ -20,6 +20,8 @@ mod load;
 mod oci_layout;
 mod reference;
 mod store;
+#[cfg(test)]
+pub(crate) mod testing;
 mod tree;
 mod unpack;
 
@@ -55,3 +57,6 @@ pub struct Removed {
     /// Bytes of the layers that went with them.
     pub bytes: u64,
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,10 +90,7 @@ fn collect(
             .checked_sub(1)
             .ok_or_else(|| archive.damaged("indexes lead to indexes without end".into()))?;
         let index: Index = serde_json::from_slice(&bytes).map_err(wrong)?;
-        return index
-            .manifests
-            .iter()
-            .try_for_each(|d| collect(archive, d, names, deeper, found, others));
+        return index.manifests.iter().try_for_each(|d| collect(archive, d, names, deeper, found, others));
     }
     let manifest: Manifest = serde_json::from_slice(&bytes).map_err(wrong)?;
     found.push(Found {
@@ -107,10 +104,7 @@ fn collect(
 }
 
 fn layer(descriptor: &Descriptor) -> LayerBlob {
-    LayerBlob {
-        member: member(&descriptor.digest),
-        digest: Some(descriptor.digest.clone()),
-    }
+    LayerBlob { member: member(&descriptor.digest), digest: Some(descriptor.digest.clone()) }
 }
 
 fn member(digest: &str) -> String {

@@ -42,16 +42,11 @@ impl std::fmt::Display for Reference {
 impl Reference {
     /// Parses a reference as written and fills in what Docker would.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let wrong = |reason| Error::Reference {
-            reference: text.to_owned(),
-            reason,
-        };
+        let wrong = |reason| Error::Reference { reference: text.to_owned(), reason };
         let (named, digest) = match text.split_once('@') {
             Some((named, digest)) if is_digest(digest) => (named, Some(digest.to_owned())),
             Some(_) => {
-                return Err(wrong(
-                    "what follows @ must be sha256: and 64 lower-case hex digits",
-                ));
+                return Err(wrong("what follows @ must be sha256: and 64 lower-case hex digits"));
             }
             None => (text, None),
         };
@@ -71,11 +66,7 @@ impl Reference {
             (None, Some(_)) => None,
             (None, None) => Some("latest".to_owned()),
         };
-        Ok(Self {
-            repository,
-            tag,
-            digest,
-        })
+        Ok(Self { repository, tag, digest })
     }
 }
 
@@ -89,10 +80,7 @@ pub(super) fn as_id(text: &str) -> Option<String> {
 /// Whether the text is a sha256 digest in full form.
 pub(super) fn is_digest(text: &str) -> bool {
     text.strip_prefix("sha256:").is_some_and(|hex| {
-        hex.len() == 64
-            && hex
-                .bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
     })
 }
 
@@ -109,11 +97,7 @@ fn full_name(name: &str) -> String {
         Some((first, rest)) if is_host(first) => (first, rest),
         _ => ("docker.io", name),
     };
-    let host = if host == "index.docker.io" {
-        "docker.io"
-    } else {
-        host
-    };
+    let host = if host == "index.docker.io" { "docker.io" } else { host };
     if host == "docker.io" && !path.contains('/') {
         format!("{host}/library/{path}")
     } else {
@@ -163,9 +147,7 @@ fn is_path_part(part: &str) -> bool {
     let bytes = part.as_bytes();
     let ends = bytes.first().is_some_and(|b| word(*b)) && bytes.last().is_some_and(|b| word(*b));
     let separators = part.split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
-    ends && separators
-        .into_iter()
-        .all(|s| matches!(s, "" | "." | "_" | "__") || s.bytes().all(|b| b == b'-'))
+    ends && separators.into_iter().all(|s| matches!(s, "" | "." | "_" | "__") || s.bytes().all(|b| b == b'-'))
 }
 
 #[cfg(test)]
@@ -186,10 +168,7 @@ mod tests {
         let rows = [
             ("busybox", "docker.io/library/busybox:latest".to_owned()),
             ("busybox:1.35", "docker.io/library/busybox:1.35".to_owned()),
-            (
-                "library/busybox:1.35",
-                "docker.io/library/busybox:1.35".to_owned(),
-            ),
+            ("library/busybox:1.35", "docker.io/library/busybox:1.35".to_owned()),
             ("me/app", "docker.io/me/app:latest".to_owned()),
             ("index.docker.io/me/app", "docker.io/me/app:latest".to_owned()),
             ("docker.io/busybox", "docker.io/library/busybox:latest".to_owned()),
@@ -197,21 +176,11 @@ mod tests {
             ("localhost:5000/a/b:v1", "localhost:5000/a/b:v1".to_owned()),
             ("registry:5000/app", "registry:5000/app:latest".to_owned()),
             ("ghcr.io/me/app__x:V1", "ghcr.io/me/app__x:V1".to_owned()),
-            (
-                "busybox@sha256:HEX",
-                "docker.io/library/busybox@sha256:HEX".to_owned(),
-            ),
-            (
-                "busybox:1@sha256:HEX",
-                "docker.io/library/busybox:1@sha256:HEX".to_owned(),
-            ),
+            ("busybox@sha256:HEX", "docker.io/library/busybox@sha256:HEX".to_owned()),
+            ("busybox:1@sha256:HEX", "docker.io/library/busybox:1@sha256:HEX".to_owned()),
         ];
         for (written, means) in rows {
-            assert_eq!(
-                full(&written.replace("HEX", &hex)),
-                means.replace("HEX", &hex),
-                "{written}"
-            );
+            assert_eq!(full(&written.replace("HEX", &hex)), means.replace("HEX", &hex), "{written}");
         }
     }
 
@@ -231,11 +200,7 @@ mod tests {
             "-a",
             "a___b",
         ] {
-            assert!(
-                full(written).starts_with("error: "),
-                "{written} passed as {}",
-                full(written)
-            );
+            assert!(full(written).starts_with("error: "), "{written} passed as {}", full(written));
         }
     }
 

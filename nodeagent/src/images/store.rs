@@ -56,9 +56,7 @@ pub(super) struct Lock {
 impl ImageStore {
     /// Opens the store in `dir`, which is made when missing (0700).
     pub fn open(dir: &Path) -> Result<Self, Error> {
-        let store = Self {
-            dir: Arc::new(dir.to_owned()),
-        };
+        let store = Self { dir: Arc::new(dir.to_owned()) };
         for dir in [dir.to_owned(), store.blobs(), store.layers(), store.tmp()] {
             tree::create_dirs(&dir)?;
         }
@@ -76,11 +74,7 @@ impl ImageStore {
 
     /// All images, by name.
     pub fn list(&self) -> Result<Vec<Image>, Error> {
-        self.record()?
-            .references
-            .iter()
-            .map(|(name, entry)| self.image(name, entry))
-            .collect()
+        self.record()?.references.iter().map(|(name, entry)| self.image(name, entry)).collect()
     }
 
     /// Takes a name away, and with its last name the image and the layers that no other image has.
@@ -96,13 +90,7 @@ impl ImageStore {
         let names: Vec<String> = record
             .references
             .iter()
-            .filter(|(key, other)| {
-                if by_id {
-                    other.image == image.id
-                } else {
-                    *key == name
-                }
-            })
+            .filter(|(key, other)| if by_id { other.image == image.id } else { *key == name })
             .map(|(key, _)| key.clone())
             .collect();
         record.references.retain(|key, _| !names.contains(key));
@@ -113,11 +101,7 @@ impl ImageStore {
         self.save(&record)?;
         let bytes = self.sweep(&record)?;
         let images = if last { vec![image.id] } else { Vec::new() };
-        Ok(Removed {
-            references: names,
-            images,
-            bytes,
-        })
+        Ok(Removed { references: names, images, bytes })
     }
 
     /// Removes blobs and layers that no name leads to; answers how many bytes of layers went. The lock is held.
@@ -145,10 +129,8 @@ impl ImageStore {
 
     pub(super) fn image(&self, name: &str, entry: &Entry) -> Result<Image, Error> {
         let file = self.image_file(&entry.image)?;
-        let mut layers: Vec<PathBuf> = chain(&file.rootfs.diff_ids)
-            .iter()
-            .map(|id| self.layers().join(id))
-            .collect();
+        let mut layers: Vec<PathBuf> =
+            chain(&file.rootfs.diff_ids).iter().map(|id| self.layers().join(id)).collect();
         layers.reverse();
         Ok(Image {
             reference: name.to_owned(),
@@ -168,36 +150,26 @@ impl ImageStore {
                 reason: "its content does not have the digest it is named by".into(),
             });
         }
-        serde_json::from_slice(&bytes).map_err(|e| Error::Corrupt {
-            path,
-            reason: e.to_string(),
-        })
+        serde_json::from_slice(&bytes).map_err(|e| Error::Corrupt { path, reason: e.to_string() })
     }
 
     /// The record as it stands; empty when there is none yet.
     pub(super) fn record(&self) -> Result<Record, Error> {
         let path = self.record_path();
         match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| Error::Corrupt {
-                path,
-                reason: e.to_string(),
-            }),
+            Ok(bytes) => {
+                serde_json::from_slice(&bytes).map_err(|e| Error::Corrupt { path, reason: e.to_string() })
+            }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Record::default()),
-            Err(source) => Err(Error::Io {
-                operation: "read",
-                path,
-                source,
-            }),
+            Err(source) => Err(Error::Io { operation: "read", path, source }),
         }
     }
 
     /// Replaces the record durably. The lock is held.
     pub(super) fn save(&self, record: &Record) -> Result<(), Error> {
         let path = self.record_path();
-        let text = serde_json::to_vec_pretty(record).map_err(|e| Error::Corrupt {
-            path: path.clone(),
-            reason: e.to_string(),
-        })?;
+        let text = serde_json::to_vec_pretty(record)
+            .map_err(|e| Error::Corrupt { path: path.clone(), reason: e.to_string() })?;
         self.put(&text, &path)
     }
 
@@ -242,10 +214,7 @@ impl ImageStore {
 
 /// Finds a name's entry: the name itself, an id, or a repository with a manifest's digest.
 fn locate<'r>(record: &'r Record, reference: &str) -> Result<Option<(&'r str, &'r Entry)>, Error> {
-    let mut all = record
-        .references
-        .iter()
-        .map(|(name, entry)| (name.as_str(), entry));
+    let mut all = record.references.iter().map(|(name, entry)| (name.as_str(), entry));
     if let Some(id) = as_id(reference) {
         return Ok(all.find(|(_, entry)| entry.image == id));
     }

@@ -15,18 +15,12 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use super::{Error, error::At};
 
 /// How a directory is opened here: itself, never what a link points at.
-pub(super) const DIRECTORY: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
+pub(super) const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Makes a directory (0700) and those above it that are missing.
 pub(super) fn create_dirs(path: &Path) -> Result<(), Error> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .at("create directory", path)
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).at("create directory", path)
 }
 
 /// Makes the entries of a directory durable.
@@ -40,9 +34,7 @@ pub(super) fn remove_tree(dir: &Path, name: &str) -> Result<u64, Error> {
     let path = dir.join(name);
     let parent = rustix::fs::open(dir, DIRECTORY, Mode::empty()).at("open", dir)?;
     let device = rustix::fs::fstat(&parent).at("look at", dir)?.st_dev;
-    let name = std::ffi::CString::new(name)
-        .map_err(std::io::Error::from)
-        .at("remove", &path)?;
+    let name = std::ffi::CString::new(name).map_err(std::io::Error::from).at("remove", &path)?;
     remove_entry(&parent, &name, device).at("remove", &path)
 }
 

@@ -45,11 +45,7 @@ pub(super) enum Fault {
     /// The stream itself is broken.
     Read(io::Error),
     /// The kernel refused an effect.
-    Write {
-        operation: &'static str,
-        entry: String,
-        source: io::Error,
-    },
+    Write { operation: &'static str, entry: String, source: io::Error },
     /// The layer asks for something that is not done.
     Refused { entry: String, reason: String },
 }
@@ -77,14 +73,7 @@ impl Unpacker {
     pub(super) fn new(root: OwnedFd, lower: Vec<OwnedFd>) -> io::Result<Self> {
         let device = rustix::fs::fstat(&root)?.st_dev;
         rustix::fs::fchmod(&root, Mode::from_raw_mode(0o755))?;
-        Ok(Self {
-            root,
-            lower,
-            device,
-            directories: Vec::new(),
-            opaque: BTreeSet::new(),
-            bytes: 0,
-        })
+        Ok(Self { root, lower, device, directories: Vec::new(), opaque: BTreeSet::new(), bytes: 0 })
     }
 
     /// Reads a tar to its end mark and makes what it holds; answers the bytes of the files made.
@@ -94,12 +83,9 @@ impl Unpacker {
             self.entry(&mut entry.map_err(Fault::Read)?)?;
         }
         for (name, attributes) in std::mem::take(&mut self.directories) {
-            let dir = self
-                .open(&name, OFlags::RDONLY | OFlags::DIRECTORY)
-                .map_err(|e| name.fault("open", e))?;
-            attributes
-                .times_of(&dir)
-                .map_err(|e| name.fault("set times of", e))?;
+            let dir =
+                self.open(&name, OFlags::RDONLY | OFlags::DIRECTORY).map_err(|e| name.fault("open", e))?;
+            attributes.times_of(&dir).map_err(|e| name.fault("set times of", e))?;
         }
         Ok(self.bytes)
     }
@@ -133,9 +119,7 @@ impl Unpacker {
         if kind != EntryType::Directory {
             return Err(name.refuse("the root of a layer is a directory"));
         }
-        attributes
-            .apply(&self.root)
-            .map_err(|e| name.fault("set attributes of", e))?;
+        attributes.apply(&self.root).map_err(|e| name.fault("set attributes of", e))?;
         self.directories.push((name, attributes));
         Ok(())
     }
@@ -155,9 +139,7 @@ impl Unpacker {
             None => self.make_dir(dir, name)?,
         }
         let made = open_dir(dir, name).map_err(|e| name.fault("open", e))?;
-        attributes
-            .apply(&made)
-            .map_err(|e| name.fault("set attributes of", e))?;
+        attributes.apply(&made).map_err(|e| name.fault("set attributes of", e))?;
         self.directories.push((name.clone(), attributes));
         Ok(())
     }
@@ -169,9 +151,7 @@ impl Unpacker {
         if target == *name {
             return Ok(());
         }
-        let from = self
-            .open(&parent, OFlags::PATH | OFlags::DIRECTORY)
-            .map_err(|_| missing())?;
+        let from = self.open(&parent, OFlags::PATH | OFlags::DIRECTORY).map_err(|_| missing())?;
         let stat =
             rustix::fs::statat(&from, last.last(), AtFlags::SYMLINK_NOFOLLOW).map_err(|_| missing())?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory || is_whiteout(&stat) {
@@ -203,25 +183,19 @@ impl Unpacker {
             EntryType::Char | EntryType::Block => {
                 let number =
                     |part: io::Result<Option<u32>>| part.map_err(Fault::Read).map(Option::unwrap_or_default);
-                let (major, minor) = (
-                    number(entry.header().device_major())?,
-                    number(entry.header().device_minor())?,
-                );
+                let (major, minor) =
+                    (number(entry.header().device_major())?, number(entry.header().device_minor())?);
                 if (major, minor) == (0, 0) {
                     return Err(name.refuse("a device 0:0 is overlayfs's own mark, and no image may set it"));
                 }
-                let of = if kind == EntryType::Char {
-                    FileType::CharacterDevice
-                } else {
-                    FileType::BlockDevice
-                };
+                let of =
+                    if kind == EntryType::Char { FileType::CharacterDevice } else { FileType::BlockDevice };
                 make_node(dir, name, of, rustix::fs::makedev(major, minor))?;
             }
             other => {
-                return Err(name.refuse(&format!(
-                    "entries of kind {:?} are not known",
-                    other.as_byte() as char
-                )));
+                return Err(
+                    name.refuse(&format!("entries of kind {:?} are not known", other.as_byte() as char))
+                );
             }
         }
         attributes
@@ -248,12 +222,8 @@ impl Unpacker {
             file.write_all(&buffer[..n]).map_err(|e| name.fault("write", e))?;
             self.bytes += n as u64;
         }
-        attributes
-            .apply(&file)
-            .map_err(|e| name.fault("set attributes of", e))?;
-        attributes
-            .times_of(&file)
-            .map_err(|e| name.fault("set times of", e))
+        attributes.apply(&file).map_err(|e| name.fault("set attributes of", e))?;
+        attributes.times_of(&file).map_err(|e| name.fault("set times of", e))
     }
 
     /// A name of the layers below is to be hidden. What this layer itself has under the name stays.
@@ -276,9 +246,7 @@ impl Unpacker {
         if !self.opaque.insert(name.path()) {
             return Ok(());
         }
-        let dir = self
-            .open(name, OFlags::RDONLY | OFlags::DIRECTORY)
-            .map_err(|e| name.fault("open", e))?;
+        let dir = self.open(name, OFlags::RDONLY | OFlags::DIRECTORY).map_err(|e| name.fault("open", e))?;
         let flags = rustix::fs::XattrFlags::empty();
         rustix::fs::fsetxattr(&dir, OPAQUE, b"y", flags).map_err(|e| name.fault("mark as opaque", e))
     }
@@ -305,26 +273,19 @@ impl Unpacker {
             Some(Found::Other) => return Err(name.refuse("entries lie beneath it, and it is no directory")),
         }
         let made = open_dir(&dir, &last).map_err(|e| name.fault("open", e))?;
-        self.inherit(&made, name)
-            .map_err(|e| name.fault("set attributes of", e))?;
+        self.inherit(&made, name).map_err(|e| name.fault("set attributes of", e))?;
         Ok(made)
     }
 
     /// A directory that only names imply looks as it does in the layers below.
     fn inherit(&self, made: &OwnedFd, name: &Name) -> rustix::io::Result<()> {
         let flags = OFlags::PATH | OFlags::DIRECTORY;
-        let below = self
-            .lower
-            .iter()
-            .find_map(|lower| open_in(lower, name, flags).ok());
+        let below = self.lower.iter().find_map(|lower| open_in(lower, name, flags).ok());
         let Some(below) = below else {
             return rustix::fs::fchmod(made, Mode::from_raw_mode(0o755));
         };
         let stat = rustix::fs::fstat(&below)?;
-        let (uid, gid) = (
-            rustix::fs::Uid::from_raw(stat.st_uid),
-            rustix::fs::Gid::from_raw(stat.st_gid),
-        );
+        let (uid, gid) = (rustix::fs::Uid::from_raw(stat.st_uid), rustix::fs::Gid::from_raw(stat.st_gid));
         rustix::fs::fchown(made, Some(uid), Some(gid))?;
         rustix::fs::fchmod(made, Mode::from_raw_mode(stat.st_mode & 0o7777))
     }
@@ -338,8 +299,7 @@ impl Unpacker {
         match remove_entry(dir, &name.last_c(), self.device) {
             Ok(_) => {
                 let path = name.path();
-                self.directories
-                    .retain(|(made, _)| !made.path().starts_with(&path));
+                self.directories.retain(|(made, _)| !made.path().starts_with(&path));
                 self.opaque.retain(|made| !made.starts_with(&path));
                 Ok(())
             }
@@ -375,13 +335,7 @@ enum Found {
 /// The one way a name of more than one part is resolved.
 fn open_in(root: &OwnedFd, name: &Name, flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    rustix::fs::openat2(
-        root,
-        name.relative(),
-        flags | OFlags::CLOEXEC,
-        Mode::empty(),
-        resolve,
-    )
+    rustix::fs::openat2(root, name.relative(), flags | OFlags::CLOEXEC, Mode::empty(), resolve)
 }
 
 fn open_dir(dir: &OwnedFd, name: &Name) -> rustix::io::Result<OwnedFd> {
@@ -396,3 +350,6 @@ fn make_node(dir: &OwnedFd, name: &Name, kind: FileType, device: u64) -> Result<
 fn is_whiteout(stat: &rustix::fs::Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,13 +29,7 @@ const MASKED: [&str; 12] = [
 ];
 
 /// Shown read-only (containerd's list).
-const READ_ONLY: [&str; 5] = [
-    "/proc/bus",
-    "/proc/fs",
-    "/proc/irq",
-    "/proc/sys",
-    "/proc/sysrq-trigger",
-];
+const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// Period over which a CPU limit is kept, in microseconds (the kernel's default).
 const CPU_PERIOD: u64 = 100_000;
@@ -59,13 +53,8 @@ pub fn write_bundle(dir: &Path, spec: &ContainerSpec) -> Result<(), Error> {
     let config = config(spec, &user, Machine::look())?;
     let path = dir.join("config.json");
     let mut file = fs::OpenOptions::new();
-    let mut file = file
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&path)
-        .at("create", &path)?;
+    let mut file =
+        file.write(true).create(true).truncate(true).mode(0o600).open(&path).at("create", &path)?;
     std::io::Write::write_all(&mut file, config.to_string().as_bytes()).at("write", &path)
 }
 
@@ -118,24 +107,14 @@ fn check(spec: &ContainerSpec) -> Result<(), Error> {
         });
     }
     if spec.args.is_empty() {
-        return Err(Error::NoCommand {
-            image: spec.image.clone(),
-        });
+        return Err(Error::NoCommand { image: spec.image.clone() });
     }
     // A working directory below /proc has led runc out of the root file system (CVE-2024-21626).
-    let mut parts = Path::new(&spec.cwd)
-        .components()
-        .filter(|c| *c != Component::CurDir)
-        .skip(1)
-        .peekable();
+    let mut parts = Path::new(&spec.cwd).components().filter(|c| *c != Component::CurDir).skip(1).peekable();
     if parts.peek().is_some_and(|first| first.as_os_str() == "proc")
         || parts.any(|p| p == Component::ParentDir)
     {
-        return Err(refused_path(
-            "workingDir",
-            &spec.cwd,
-            "must not lie below /proc, nor have .. in it",
-        ));
+        return Err(refused_path("workingDir", &spec.cwd, "must not lie below /proc, nor have .. in it"));
     }
     if !spec.cwd.is_empty() && !spec.cwd.starts_with('/') {
         return Err(refused_path("workingDir", &spec.cwd, "must be absolute"));
@@ -144,10 +123,7 @@ fn check(spec: &ContainerSpec) -> Result<(), Error> {
 }
 
 fn refused_path(field: &'static str, path: &str, rule: &str) -> Error {
-    Error::Refused {
-        field,
-        reason: format!("{path:?} {rule}"),
-    }
+    Error::Refused { field, reason: format!("{path:?} {rule}") }
 }
 
 fn process(spec: &ContainerSpec, user: &user::User, capabilities: &[String], machine: Machine) -> Value {
@@ -178,11 +154,7 @@ fn oom_score(wanted: i32, machine: Machine) -> i32 {
 
 fn namespaces(spec: &ContainerSpec, machine: Machine) -> Value {
     let pinned = |kind: &str, file: &str| json!({"type": kind, "path": spec.namespaces.join(file)});
-    let mut list = vec![
-        json!({"type": "pid"}),
-        json!({"type": "mount"}),
-        pinned("ipc", "ipc"),
-    ];
+    let mut list = vec![json!({"type": "pid"}), json!({"type": "mount"}), pinned("ipc", "ipc")];
     if !spec.host_network {
         list.extend([pinned("network", "net"), pinned("uts", "uts")]);
     }
@@ -219,20 +191,15 @@ fn mounts(own: &[Mount]) -> Result<Value, Error> {
         check_target(&mount.target)?;
     }
     let taken = |target: &str| sorted.iter().any(|m| Path::new(&m.target) == Path::new(target));
-    let mut all: Vec<Value> = usual()
-        .into_iter()
-        .filter(|m| !taken(m["destination"].as_str().unwrap_or("")))
-        .collect();
+    let mut all: Vec<Value> =
+        usual().into_iter().filter(|m| !taken(m["destination"].as_str().unwrap_or(""))).collect();
     all.extend(sorted.into_iter().map(bind));
     Ok(all.into())
 }
 
 fn check_target(target: &str) -> Result<(), Error> {
     let parts: Vec<Component<'_>> = Path::new(target).components().collect();
-    let plain = parts
-        .iter()
-        .skip(1)
-        .all(|part| matches!(part, Component::Normal(_)));
+    let plain = parts.iter().skip(1).all(|part| matches!(part, Component::Normal(_)));
     if parts.first() != Some(&Component::RootDir) || parts.len() < 2 || !plain {
         return Err(refused_path(
             "volumeMounts.mountPath",
@@ -242,11 +209,7 @@ fn check_target(target: &str) -> Result<(), Error> {
     }
     // runc refuses most of it too; a mount over /proc would hide or fake what the masks protect.
     if parts[1].as_os_str() == "proc" {
-        return Err(refused_path(
-            "volumeMounts.mountPath",
-            target,
-            "must not lie in /proc",
-        ));
+        return Err(refused_path("volumeMounts.mountPath", target, "must not lie in /proc"));
     }
     Ok(())
 }
@@ -273,11 +236,7 @@ fn usual() -> Vec<Value> {
     vec![
         mount("/proc", "proc", "nosuid,noexec,nodev"),
         mount("/dev", "tmpfs", "nosuid,strictatime,mode=755,size=65536k"),
-        mount(
-            "/dev/pts",
-            "devpts",
-            "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5",
-        ),
+        mount("/dev/pts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"),
         mount("/dev/shm", "tmpfs", "nosuid,noexec,nodev,mode=1777,size=65536k"),
         mount("/dev/mqueue", "mqueue", "nosuid,noexec,nodev"),
         mount("/sys", "sysfs", "nosuid,noexec,nodev,ro"),

@@ -74,11 +74,8 @@ const ALL: [&str; 41] = [
 pub(super) fn resolve(security: &Security, grantable: u64) -> Result<Vec<String>, Error> {
     let add = names(&security.add, "securityContext.capabilities.add")?;
     let drop = names(&security.drop, "securityContext.capabilities.drop")?;
-    let granted = |name: &str| {
-        ALL.iter()
-            .position(|n| *n == name)
-            .is_some_and(|bit| grantable & (1 << bit) != 0)
-    };
+    let granted =
+        |name: &str| ALL.iter().position(|n| *n == name).is_some_and(|bit| grantable & (1 << bit) != 0);
     if let Some(name) = add.iter().find(|name| **name != "ALL" && !granted(name)) {
         return Err(Error::Refused {
             field: "securityContext.capabilities.add",
@@ -95,12 +92,7 @@ pub(super) fn resolve(security: &Security, grantable: u64) -> Result<Vec<String>
         DEFAULT.into_iter().collect()
     };
     let wanted = |name: &&str| (base.contains(name) && !drop.contains(name)) || add.contains(name);
-    Ok(ALL
-        .iter()
-        .copied()
-        .filter(|n| wanted(n) && granted(n))
-        .map(|n| format!("CAP_{n}"))
-        .collect())
+    Ok(ALL.iter().copied().filter(|n| wanted(n) && granted(n)).map(|n| format!("CAP_{n}")).collect())
 }
 
 fn names<'a>(list: &'a [String], field: &'static str) -> Result<BTreeSet<&'a str>, Error> {
@@ -121,8 +113,7 @@ fn names<'a>(list: &'a [String], field: &'static str) -> Result<BTreeSet<&'a str
 pub(super) fn grantable() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
-    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or(u64::MAX)
+    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(u64::MAX)
 }
 
 /// Whether a mask holds `CAP_SYS_RESOURCE`, which lowering an out-of-memory score needs.
@@ -136,11 +127,7 @@ mod tests {
 
     fn check(add: &str, drop: &str) -> String {
         let list = |words: &str| words.split_whitespace().map(str::to_owned).collect();
-        let security = Security {
-            add: list(add),
-            drop: list(drop),
-            ..Security::default()
-        };
+        let security = Security { add: list(add), drop: list(drop), ..Security::default() };
         match resolve(&security, u64::MAX & !(1 << 24)) {
             Ok(found) => found.join(" ").replace("CAP_", ""),
             Err(e) => format!("error: {e}"),
@@ -154,11 +141,7 @@ mod tests {
         assert_eq!(check("NET_BIND_SERVICE", "ALL"), "NET_BIND_SERVICE");
         assert_eq!(check("CAP_SYS_PTRACE", "ALL"), "SYS_PTRACE");
         assert!(!check("", "NET_RAW MKNOD").contains("NET_RAW"));
-        assert_eq!(
-            check("ALL", "").split(' ').count(),
-            40,
-            "all but what this process lacks"
-        );
+        assert_eq!(check("ALL", "").split(' ').count(), 40, "all but what this process lacks");
         assert!(!check("ALL", "SYS_ADMIN").contains("SYS_ADMIN"));
     }
 

@@ -42,10 +42,6 @@ pub(super) trait At<T> {
 
 impl<T, E: Into<std::io::Error>> At<T> for Result<T, E> {
     fn at(self, operation: &'static str, path: &std::path::Path) -> Result<T, Error> {
-        self.map_err(|source| Error::Io {
-            operation,
-            path: path.to_owned(),
-            source: source.into(),
-        })
+        self.map_err(|source| Error::Io { operation, path: path.to_owned(), source: source.into() })
     }
 }

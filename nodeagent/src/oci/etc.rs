@@ -27,10 +27,7 @@ pub fn write_etc_files(dir: &Path, files: &EtcFiles) -> Result<Vec<Mount>, Error
         ("hostname", format!("{}\n", files.hostname)),
         ("resolv.conf", resolv_conf(files)?),
     ];
-    contents
-        .into_iter()
-        .map(|(name, text)| write(&dir.join(name), name, &text))
-        .collect()
+    contents.into_iter().map(|(name, text)| write(&dir.join(name), name, &text)).collect()
 }
 
 fn write(path: &Path, name: &str, text: &str) -> Result<Mount, Error> {
@@ -80,24 +77,14 @@ mod tests {
     #[test]
     fn hosts_names_the_pod_and_its_aliases() {
         let dir = tempfile::tempdir().unwrap();
-        let aliases = vec![(
-            "10.0.0.9".to_owned(),
-            vec!["db".to_owned(), "db.local".to_owned()],
-        )];
-        let files = EtcFiles {
-            hostname: "web-0".into(),
-            host_network: false,
-            aliases,
-        };
+        let aliases = vec![("10.0.0.9".to_owned(), vec!["db".to_owned(), "db.local".to_owned()])];
+        let files = EtcFiles { hostname: "web-0".into(), host_network: false, aliases };
         let mounts = write_etc_files(dir.path(), &files).unwrap();
         let targets: Vec<_> = mounts.iter().map(|m| m.target.as_str()).collect();
         assert_eq!(targets, ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"]);
         let hosts = fs::read_to_string(&mounts[0].source).unwrap();
         assert!(hosts.contains("127.0.0.1\tlocalhost\n"), "{hosts}");
-        assert!(
-            hosts.ends_with("127.0.0.1\tweb-0\n10.0.0.9\tdb db.local\n"),
-            "{hosts}"
-        );
+        assert!(hosts.ends_with("127.0.0.1\tweb-0\n10.0.0.9\tdb db.local\n"), "{hosts}");
         assert_eq!(fs::read_to_string(&mounts[1].source).unwrap(), "web-0\n");
     }
 }

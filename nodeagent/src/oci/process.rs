@@ -49,11 +49,8 @@ mod tests {
 
     #[test]
     fn command_follows_the_table() {
-        let image = ImageConfig {
-            entrypoint: list("/entry -e"),
-            cmd: list("one two"),
-            ..ImageConfig::default()
-        };
+        let image =
+            ImageConfig { entrypoint: list("/entry -e"), cmd: list("one two"), ..ImageConfig::default() };
         let rows = [
             ("", "", "/entry -e one two"),
             ("", "three", "/entry -e three"),
@@ -73,18 +70,9 @@ mod tests {
 
     #[test]
     fn the_pods_environment_overrides_the_images() {
-        let image = ImageConfig {
-            env: list("PATH=/bin A=1 B=2"),
-            ..ImageConfig::default()
-        };
-        let pod = [
-            ("B".to_owned(), "3=4".to_owned()),
-            ("C".to_owned(), String::new()),
-        ];
-        assert_eq!(
-            environment(&image, "web", &pod),
-            list("PATH=/bin HOSTNAME=web A=1 B=3=4 C=")
-        );
+        let image = ImageConfig { env: list("PATH=/bin A=1 B=2"), ..ImageConfig::default() };
+        let pod = [("B".to_owned(), "3=4".to_owned()), ("C".to_owned(), String::new())];
+        assert_eq!(environment(&image, "web", &pod), list("PATH=/bin HOSTNAME=web A=1 B=3=4 C="));
         assert!(environment(&ImageConfig::default(), "h", &[])[0].starts_with("PATH=/usr/local/sbin:"));
     }
 }

@@ -103,22 +103,12 @@ const EPERM: u32 = 1;
 pub(super) fn filter(capabilities: &[String], arch: &str) -> Value {
     let has = |name: &str| capabilities.iter().any(|c| c == name);
     let mut calls = vec![allow(ALLOWED)];
-    calls.extend(PERSONALITIES.map(|value| {
-        allow_if(
-            "personality",
-            &json!({"index": 0, "value": value, "op": "SCMP_CMP_EQ"}),
-        )
-    }));
-    calls.push(allow_if(
-        "socket",
-        &json!({"index": 0, "value": AF_VSOCK, "op": "SCMP_CMP_NE"}),
-    ));
     calls.extend(
-        BY_CAPABILITY
-            .iter()
-            .filter(|(name, _)| has(name))
-            .map(|(_, names)| allow(names)),
+        PERSONALITIES
+            .map(|value| allow_if("personality", &json!({"index": 0, "value": value, "op": "SCMP_CMP_EQ"}))),
     );
+    calls.push(allow_if("socket", &json!({"index": 0, "value": AF_VSOCK, "op": "SCMP_CMP_NE"})));
+    calls.extend(BY_CAPABILITY.iter().filter(|(name, _)| has(name)).map(|(_, names)| allow(names)));
     if !has("CAP_SYS_ADMIN") {
         let plain = json!({"index": 0, "value": NEW_NAMESPACES, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"});
         calls.push(allow_if("clone", &plain));
@@ -141,10 +131,7 @@ fn machine(arch: &str) -> (&'static [&'static str], &'static str) {
             &["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"],
             "arm_fadvise64_64 arm_sync_file_range breakpoint cacheflush set_tls sync_file_range2",
         ),
-        _ => (
-            &["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
-            "arch_prctl modify_ldt",
-        ),
+        _ => (&["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"], "arch_prctl modify_ldt"),
     }
 }
 
@@ -204,10 +191,7 @@ mod tests {
     fn capabilities_open_their_own_calls() {
         let admin = filter(&["CAP_SYS_ADMIN".into()], "x86_64");
         assert!(unconditional(&admin).contains("mount"));
-        assert!(
-            !admin.to_string().contains("SCMP_CMP_MASKED_EQ"),
-            "clone has no condition left"
-        );
+        assert!(!admin.to_string().contains("SCMP_CMP_MASKED_EQ"), "clone has no condition left");
         let chroot = unconditional(&filter(&["CAP_SYS_CHROOT".into()], "x86_64"));
         assert!(chroot.contains("chroot") && !chroot.contains("mount"));
     }
@@ -223,10 +207,7 @@ mod tests {
     #[test]
     fn arm_has_its_own_architectures() {
         let arm = filter(&[], "aarch64");
-        assert_eq!(
-            arm["architectures"],
-            json!(["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"])
-        );
+        assert_eq!(arm["architectures"], json!(["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]));
         assert!(unconditional(&arm).contains("sync_file_range2"));
     }
 }

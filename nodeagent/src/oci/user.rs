@@ -56,20 +56,12 @@ fn decide(request: &UserRequest, passwd: &str, group: &str) -> Result<User, Erro
     if request.non_root && account.uid == 0 {
         return Err(Error::RunsAsRoot);
     }
-    let mut groups = if named_group.is_some() {
-        Vec::new()
-    } else {
-        member_of(group, &account.name)
-    };
+    let mut groups = if named_group.is_some() { Vec::new() } else { member_of(group, &account.name) };
     groups.extend(&request.groups);
     groups.retain(|g| *g != gid);
     groups.sort_unstable();
     groups.dedup();
-    Ok(User {
-        uid: account.uid,
-        gid,
-        groups,
-    })
+    Ok(User { uid: account.uid, gid, groups })
 }
 
 /// A line of passwd.
@@ -82,11 +74,7 @@ struct Account {
 
 impl Account {
     fn bare(uid: u32) -> Self {
-        Self {
-            name: String::new(),
-            uid,
-            gid: 0,
-        }
+        Self { name: String::new(), uid, gid: 0 }
     }
 }
 
@@ -109,11 +97,7 @@ fn account(passwd: &str, wanted: &str) -> Option<Account> {
     let line = |line: &str| {
         let mut fields = line.split(':');
         let (name, uid, gid) = (fields.next()?, fields.nth(1)?, fields.next()?);
-        Some(Account {
-            name: name.to_owned(),
-            uid: uid.parse().ok()?,
-            gid: gid.parse().ok()?,
-        })
+        Some(Account { name: name.to_owned(), uid: uid.parse().ok()?, gid: gid.parse().ok()? })
     };
     let mut accounts = passwd.lines().filter_map(line);
     let number: Option<u32> = wanted.parse().ok();
@@ -125,14 +109,12 @@ fn group_id(group: &str, wanted: &str) -> Result<u32, Error> {
         let mut fields = line.split(':');
         (fields.next()? == wanted).then(|| fields.nth(1)?.parse().ok())?
     });
-    named
-        .or_else(|| wanted.parse().ok())
-        .ok_or_else(|| Error::Refused {
-            field: "image",
-            reason: format!(
-                "its group {wanted:?} is not in its /etc/group; set securityContext.runAsGroup to a number"
-            ),
-        })
+    named.or_else(|| wanted.parse().ok()).ok_or_else(|| Error::Refused {
+        field: "image",
+        reason: format!(
+            "its group {wanted:?} is not in its /etc/group; set securityContext.runAsGroup to a number"
+        ),
+    })
 }
 
 /// Groups that list a user as a member.
@@ -140,11 +122,7 @@ fn member_of(group: &str, user: &str) -> Vec<u32> {
     let line = |line: &str| {
         let mut fields = line.split(':');
         let gid = fields.nth(2)?.parse().ok()?;
-        fields
-            .next()?
-            .split(',')
-            .any(|member| !user.is_empty() && member == user)
-            .then_some(gid)
+        fields.next()?.split(',').any(|member| !user.is_empty() && member == user).then_some(gid)
     };
     group.lines().filter_map(line).collect()
 }
@@ -152,21 +130,19 @@ fn member_of(group: &str, user: &str) -> Vec<u32> {
 /// The text of a file of the image; empty when the image has none.
 fn read_beneath(rootfs: &Path, name: &str) -> Result<String, Error> {
     let path = rootfs.join(name);
-    let root = rustix::fs::open(
-        rootfs,
-        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .at("open", rootfs)?;
+    // A root file system that is not there has no accounts; that it is missing is runc's to say.
+    let root =
+        match rustix::fs::open(rootfs, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
+            Ok(root) => root,
+            Err(rustix::io::Errno::NOENT) => return Ok(String::new()),
+            Err(source) => return Err(source).at("open", rootfs),
+        };
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     match rustix::fs::openat2(&root, name, flags, Mode::empty(), resolve) {
         Ok(file) => {
             let mut bytes = Vec::new();
-            std::fs::File::from(file)
-                .take(LIMIT)
-                .read_to_end(&mut bytes)
-                .at("read", &path)?;
+            std::fs::File::from(file).take(LIMIT).read_to_end(&mut bytes).at("read", &path)?;
             Ok(String::from_utf8_lossy(&bytes).into_owned())
         }
         Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(String::new()),
@@ -184,13 +160,7 @@ mod tests {
 
     fn check(image: &str, uid: Option<u32>, gid: Option<u32>, more: &[u32]) -> String {
         let groups = more.to_vec();
-        let request = UserRequest {
-            image: image.into(),
-            uid,
-            gid,
-            groups,
-            non_root: false,
-        };
+        let request = UserRequest { image: image.into(), uid, gid, groups, non_root: false };
         match decide(&request, PASSWD, GROUP) {
             Ok(user) => format!("{} {} {:?}", user.uid, user.gid, user.groups),
             Err(e) => format!("error: {e}"),
@@ -214,19 +184,10 @@ mod tests {
 
     #[test]
     fn non_root_is_checked_on_the_number() {
-        let request = |image: &str| UserRequest {
-            image: image.into(),
-            non_root: true,
-            ..UserRequest::default()
-        };
-        assert!(matches!(
-            decide(&request(""), PASSWD, GROUP),
-            Err(Error::RunsAsRoot)
-        ));
-        assert!(matches!(
-            decide(&request("root"), PASSWD, GROUP),
-            Err(Error::RunsAsRoot)
-        ));
+        let request =
+            |image: &str| UserRequest { image: image.into(), non_root: true, ..UserRequest::default() };
+        assert!(matches!(decide(&request(""), PASSWD, GROUP), Err(Error::RunsAsRoot)));
+        assert!(matches!(decide(&request("root"), PASSWD, GROUP), Err(Error::RunsAsRoot)));
         assert!(decide(&request("bob"), PASSWD, GROUP).is_ok());
     }
 

@@ -43,10 +43,7 @@ impl Attributes {
             uid: id(header.uid().map_err(Fault::Read)?)?,
             gid: id(header.gid().map_err(Fault::Read)?)?,
             mode: header.mode().map_err(Fault::Read)? & 0o7777,
-            modified: modified.unwrap_or(Timespec {
-                tv_sec: seconds,
-                tv_nsec: 0,
-            }),
+            modified: modified.unwrap_or(Timespec { tv_sec: seconds, tv_nsec: 0 }),
             xattrs,
         })
     }
@@ -54,11 +51,7 @@ impl Attributes {
     /// Sets owner, mode and extended attributes, in the order that keeps them: a change of owner clears set-id bits and
     /// file capabilities.
     pub(super) fn apply(&self, file: impl AsFd) -> rustix::io::Result<()> {
-        rustix::fs::fchown(
-            &file,
-            Some(Uid::from_raw(self.uid)),
-            Some(Gid::from_raw(self.gid)),
-        )?;
+        rustix::fs::fchown(&file, Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid)))?;
         rustix::fs::fchmod(&file, Mode::from_raw_mode(self.mode))?;
         self.xattrs.iter().try_for_each(|(key, value)| {
             rustix::fs::fsetxattr(&file, key.as_str(), value, XattrFlags::empty())
@@ -81,10 +74,7 @@ impl Attributes {
     }
 
     fn timestamps(&self) -> Timestamps {
-        Timestamps {
-            last_access: self.modified,
-            last_modification: self.modified,
-        }
+        Timestamps { last_access: self.modified, last_modification: self.modified }
     }
 }
 
@@ -97,10 +87,7 @@ fn is_kept(key: &str) -> bool {
 fn timestamp(text: &str) -> Option<Timespec> {
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let nanoseconds = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
-    Some(Timespec {
-        tv_sec: seconds.parse().ok()?,
-        tv_nsec: nanoseconds,
-    })
+    Some(Timespec { tv_sec: seconds.parse().ok()?, tv_nsec: nanoseconds })
 }
 
 #[cfg(test)]

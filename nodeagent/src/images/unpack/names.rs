@@ -43,14 +43,7 @@ impl Name {
     /// The directory and the name in it; `None` for the root.
     pub(super) fn split(&self) -> Option<(Self, Self)> {
         let (last, parent) = self.parts.split_last()?;
-        Some((
-            Self {
-                parts: parent.to_vec(),
-            },
-            Self {
-                parts: vec![last.clone()],
-            },
-        ))
+        Some((Self { parts: parent.to_vec() }, Self { parts: vec![last.clone()] }))
     }
 
     /// The name of an entry in this directory.
@@ -77,11 +70,7 @@ impl Name {
 
     /// All of it as the kernel wants it: `.` for the root.
     pub(super) fn relative(&self) -> PathBuf {
-        if self.parts.is_empty() {
-            PathBuf::from(".")
-        } else {
-            self.path()
-        }
+        if self.parts.is_empty() { PathBuf::from(".") } else { self.path() }
     }
 
     /// What the last part hides, when it is a whiteout.
@@ -99,19 +88,12 @@ impl Name {
 
     /// An error about this entry.
     pub(super) fn refuse(&self, reason: &str) -> Fault {
-        Fault::Refused {
-            entry: self.to_string(),
-            reason: reason.to_owned(),
-        }
+        Fault::Refused { entry: self.to_string(), reason: reason.to_owned() }
     }
 
     /// An error of the kernel about this entry.
     pub(super) fn fault(&self, operation: &'static str, source: impl Into<io::Error>) -> Fault {
-        Fault::Write {
-            operation,
-            entry: self.to_string(),
-            source: source.into(),
-        }
+        Fault::Write { operation, entry: self.to_string(), source: source.into() }
     }
 }
 
@@ -122,8 +104,5 @@ impl fmt::Display for Name {
 }
 
 fn refuse(name: &[u8], reason: &str) -> Fault {
-    Fault::Refused {
-        entry: String::from_utf8_lossy(name).into_owned(),
-        reason: reason.to_owned(),
-    }
+    Fault::Refused { entry: String::from_utf8_lossy(name).into_owned(), reason: reason.to_owned() }
 }

@@ -3,12 +3,8 @@
 use super::*;
 use crate::oci::{Security, UserRequest};
 
-const MACHINE: Machine = Machine {
-    unified_cgroups: false,
-    grantable: u64::MAX,
-    oom_score_adj: 0,
-    arch: "x86_64",
-};
+const MACHINE: Machine =
+    Machine { unified_cgroups: false, grantable: u64::MAX, oom_score_adj: 0, arch: "x86_64" };
 
 fn spec() -> ContainerSpec {
     ContainerSpec {
@@ -21,11 +17,7 @@ fn spec() -> ContainerSpec {
 }
 
 fn root() -> user::User {
-    user::User {
-        uid: 0,
-        gid: 0,
-        groups: vec![],
-    }
+    user::User { uid: 0, gid: 0, groups: vec![] }
 }
 
 fn made(spec: &ContainerSpec) -> Value {
@@ -37,39 +29,20 @@ fn refusal(spec: &ContainerSpec) -> String {
 }
 
 fn mount(target: &str) -> Mount {
-    Mount {
-        source: "/src".into(),
-        target: target.into(),
-        read_only: true,
-        propagation: Propagation::Private,
-    }
+    Mount { source: "/src".into(), target: target.into(), read_only: true, propagation: Propagation::Private }
 }
 
 fn targets(config: &Value) -> Vec<&str> {
-    config["mounts"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|m| m["destination"].as_str().unwrap())
-        .collect()
+    config["mounts"].as_array().unwrap().iter().map(|m| m["destination"].as_str().unwrap()).collect()
 }
 
 #[test]
 fn the_default_profile_restricts() {
     let config = made(&spec());
-    assert_eq!(
-        config["process"]["capabilities"]["bounding"]
-            .as_array()
-            .unwrap()
-            .len(),
-        14
-    );
+    assert_eq!(config["process"]["capabilities"]["bounding"].as_array().unwrap().len(), 14);
     assert!(config["process"]["capabilities"]["ambient"].is_null());
     assert!(config["process"]["capabilities"]["inheritable"].is_null());
-    assert_eq!(
-        config["linux"]["resources"]["devices"],
-        json!([{"allow": false, "access": "rwm"}])
-    );
+    assert_eq!(config["linux"]["resources"]["devices"], json!([{"allow": false, "access": "rwm"}]));
     assert_eq!(config["linux"]["seccomp"]["defaultAction"], "SCMP_ACT_ERRNO");
     assert!(config["process"]["rlimits"].is_null());
     assert_eq!(config["process"]["noNewPrivileges"], false);
@@ -102,36 +75,20 @@ fn namespaces_are_joined_but_for_the_hosts() {
             .collect::<Vec<_>>()
             .join(" ")
     };
-    assert_eq!(
-        kinds(&spec(), MACHINE),
-        "pid=null mount=null ipc=/ns/ipc network=/ns/net uts=/ns/uts"
-    );
-    let host = ContainerSpec {
-        host_network: true,
-        ..spec()
-    };
-    let v2 = Machine {
-        unified_cgroups: true,
-        ..MACHINE
-    };
+    assert_eq!(kinds(&spec(), MACHINE), "pid=null mount=null ipc=/ns/ipc network=/ns/net uts=/ns/uts");
+    let host = ContainerSpec { host_network: true, ..spec() };
+    let v2 = Machine { unified_cgroups: true, ..MACHINE };
     assert_eq!(kinds(&host, v2), "pid=null mount=null ipc=/ns/ipc cgroup=null");
 }
 
 #[test]
 fn limits_become_cgroup_values() {
-    let resources = Resources {
-        memory: Some(1 << 20),
-        cpu_shares: Some(0),
-        cpu_millis: Some(250),
-        pids: Some(10),
-    };
+    let resources =
+        Resources { memory: Some(1 << 20), cpu_shares: Some(0), cpu_millis: Some(250), pids: Some(10) };
     let config = made(&ContainerSpec { resources, ..spec() });
     let found = &config["linux"]["resources"];
     assert_eq!(found["memory"], json!({"limit": 1 << 20}));
-    assert_eq!(
-        found["cpu"],
-        json!({"shares": 2, "period": 100_000, "quota": 25_000})
-    );
+    assert_eq!(found["cpu"], json!({"shares": 2, "period": 100_000, "quota": 25_000}));
     assert_eq!(found["pids"], json!({"limit": 10}));
 }
 
@@ -148,79 +105,21 @@ fn a_pods_mount_replaces_the_usual_one_and_parents_come_first() {
 
 #[test]
 fn bad_input_is_refused_by_its_field() {
-    let security = Security {
-        privileged: true,
-        ..Security::default()
-    };
+    let security = Security { privileged: true, ..Security::default() };
     let cases = [
+        (ContainerSpec { security, ..spec() }, "securityContext.privileged: "),
         (
-            ContainerSpec { security, ..spec() },
-            "securityContext.privileged: ",
-        ),
-        (
-            ContainerSpec {
-                args: vec![],
-                image: "img".into(),
-                ..spec()
-            },
+            ContainerSpec { args: vec![], image: "img".into(), ..spec() },
             "command: neither the container nor its image img",
         ),
-        (
-            ContainerSpec {
-                cwd: "tmp".into(),
-                ..spec()
-            },
-            "workingDir: \"tmp\" must be absolute",
-        ),
-        (
-            ContainerSpec {
-                cwd: "/proc/self/fd/7".into(),
-                ..spec()
-            },
-            "workingDir: ",
-        ),
-        (
-            ContainerSpec {
-                cwd: "/./proc/1".into(),
-                ..spec()
-            },
-            "workingDir: ",
-        ),
-        (
-            ContainerSpec {
-                cwd: "/a/../proc".into(),
-                ..spec()
-            },
-            "workingDir: ",
-        ),
-        (
-            ContainerSpec {
-                mounts: vec![mount("/")],
-                ..spec()
-            },
-            "volumeMounts.mountPath: \"/\"",
-        ),
-        (
-            ContainerSpec {
-                mounts: vec![mount("data")],
-                ..spec()
-            },
-            "volumeMounts.mountPath: \"data\"",
-        ),
-        (
-            ContainerSpec {
-                mounts: vec![mount("/a/../..")],
-                ..spec()
-            },
-            "volumeMounts.mountPath: ",
-        ),
-        (
-            ContainerSpec {
-                mounts: vec![mount("/proc/sys")],
-                ..spec()
-            },
-            "volumeMounts.mountPath: ",
-        ),
+        (ContainerSpec { cwd: "tmp".into(), ..spec() }, "workingDir: \"tmp\" must be absolute"),
+        (ContainerSpec { cwd: "/proc/self/fd/7".into(), ..spec() }, "workingDir: "),
+        (ContainerSpec { cwd: "/./proc/1".into(), ..spec() }, "workingDir: "),
+        (ContainerSpec { cwd: "/a/../proc".into(), ..spec() }, "workingDir: "),
+        (ContainerSpec { mounts: vec![mount("/")], ..spec() }, "volumeMounts.mountPath: \"/\""),
+        (ContainerSpec { mounts: vec![mount("data")], ..spec() }, "volumeMounts.mountPath: \"data\""),
+        (ContainerSpec { mounts: vec![mount("/a/../..")], ..spec() }, "volumeMounts.mountPath: "),
+        (ContainerSpec { mounts: vec![mount("/proc/sys")], ..spec() }, "volumeMounts.mountPath: "),
     ];
     for (bad, begins) in cases {
         assert!(refusal(&bad).starts_with(begins), "{}", refusal(&bad));
@@ -229,11 +128,7 @@ fn bad_input_is_refused_by_its_field() {
 
 #[test]
 fn an_oom_score_is_never_one_that_the_kernel_would_refuse() {
-    let poor = Machine {
-        grantable: u64::MAX & !(1 << 24),
-        oom_score_adj: 100,
-        ..MACHINE
-    };
+    let poor = Machine { grantable: u64::MAX & !(1 << 24), oom_score_adj: 100, ..MACHINE };
     assert_eq!(oom_score(-998, MACHINE), -998);
     assert_eq!(oom_score(-998, poor), 100);
     assert_eq!(oom_score(1000, poor), 1000);
@@ -244,22 +139,13 @@ fn an_oom_score_is_never_one_that_the_kernel_would_refuse() {
 fn the_file_is_written_whole_and_again() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("r")).unwrap();
-    let mut spec = ContainerSpec {
-        rootfs: dir.path().join("r"),
-        ..spec()
-    };
-    spec.user = UserRequest {
-        uid: Some(7),
-        ..UserRequest::default()
-    };
+    let mut spec = ContainerSpec { rootfs: dir.path().join("r"), ..spec() };
+    spec.user = UserRequest { uid: Some(7), ..UserRequest::default() };
     spec.env = vec!["LONG=".to_owned() + &"x".repeat(5000)];
     write_bundle(dir.path(), &spec).unwrap();
     spec.env.clear();
     write_bundle(dir.path(), &spec).unwrap();
     let text = std::fs::read(dir.path().join("config.json")).unwrap();
     let config: Value = serde_json::from_slice(&text).unwrap();
-    assert_eq!(
-        config["process"]["user"],
-        json!({"uid": 7, "gid": 0, "additionalGids": []})
-    );
+    assert_eq!(config["process"]["user"], json!({"uid": 7, "gid": 0, "additionalGids": []}));
 }

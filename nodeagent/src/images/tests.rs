@@ -1,0 +1,275 @@
+//! The store as its users see it: what loads, what is refused, what is left behind. Owners are set, so root is needed.
+
+use std::{fs, path::PathBuf};
+
+use super::{testing::*, *};
+
+struct Bench {
+    dir: tempfile::TempDir,
+    store: ImageStore,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = ImageStore::open(&dir.path().join("images")).unwrap();
+        Self { dir, store }
+    }
+
+    fn load(&self, members: &[(String, Vec<u8>)]) -> Result<Vec<Image>, Error> {
+        self.store.load(&archive(self.dir.path(), members))
+    }
+
+    fn refusal(&self, members: &[(String, Vec<u8>)]) -> String {
+        let error = self.load(members).unwrap_err().to_string();
+        self.is_clean();
+        error
+    }
+
+    /// Nothing half made: no work in progress, no blob and no layer that no name leads to.
+    fn is_clean(&self) {
+        let images = self.store.list().unwrap();
+        let known: Vec<PathBuf> = images.iter().flat_map(|image| image.layers.clone()).collect();
+        for entry in fs::read_dir(self.store.layers()).unwrap() {
+            let path = entry.unwrap().path().with_extension("");
+            assert!(known.contains(&path), "{} is left over", path.display());
+        }
+        let ids: Vec<String> = images.iter().map(|image| image.id.replace("sha256:", "")).collect();
+        for entry in fs::read_dir(self.store.blobs()).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            assert!(ids.contains(&name), "blob {name} is left over");
+        }
+        let _lock = self.store.lock().unwrap();
+        assert_eq!(fs::read_dir(self.store.tmp()).unwrap().count(), 0);
+    }
+}
+
+fn layer(text: &str) -> Vec<u8> {
+    Layer::new().dir("etc", 0o755).file("etc/text", text).done()
+}
+
+#[test]
+fn root_what_docker_saves_is_loaded_found_and_removed() {
+    if !is_root("root_what_docker_saves_is_loaded_found_and_removed") {
+        return;
+    }
+    let bench = Bench::new();
+    let loaded = bench.load(&saved(&["app:1", "me/app:2"], &[layer("one"), layer("two!")])).unwrap();
+    let names: Vec<&str> = loaded.iter().map(|image| image.reference.as_str()).collect();
+    assert_eq!(names, ["docker.io/library/app:1", "docker.io/me/app:2"]);
+    let image = bench.store.find("app:1").unwrap().unwrap();
+    assert_eq!(image, loaded[0]);
+    assert_eq!((image.size, image.config.cmd.as_slice()), (7, &["sh".to_owned()][..]));
+    let top = fs::read_to_string(image.layers[0].join("etc/text")).unwrap();
+    let bottom = fs::read_to_string(image.layers[1].join("etc/text")).unwrap();
+    assert_eq!((top.as_str(), bottom.as_str()), ("two!", "one"));
+    assert_eq!(bench.store.find(&image.id).unwrap().unwrap().id, image.id);
+    assert_eq!(bench.store.find("app:2").unwrap(), None);
+    bench.is_clean();
+
+    let busy = |_: &Image| true;
+    let removed = bench.store.remove("app:1", &busy).unwrap();
+    assert_eq!((removed.images.len(), removed.bytes), (0, 0), "another name still leads to it");
+    let error = bench.store.remove("me/app:2", &busy).unwrap_err().to_string();
+    assert!(error.contains("docker.io/me/app:2 is in use"), "{error}");
+    let removed = bench.store.remove("me/app:2", &|_| false).unwrap();
+    assert_eq!(removed.images, [image.id]);
+    assert!(matches!(bench.store.remove("me/app:2", &busy), Err(Error::NotFound(_))));
+    assert_eq!(bench.store.list().unwrap(), []);
+    bench.is_clean();
+}
+
+#[test]
+fn root_layers_are_shared_and_stay_while_one_image_has_them() {
+    if !is_root("root_layers_are_shared_and_stay_while_one_image_has_them") {
+        return;
+    }
+    let bench = Bench::new();
+    bench.load(&saved(&["a"], &[layer("base"), layer("a")])).unwrap();
+    bench.load(&saved(&["b"], &[layer("base"), layer("b")])).unwrap();
+    let (a, b) = (bench.store.find("a").unwrap().unwrap(), bench.store.find("b").unwrap().unwrap());
+    assert_eq!(a.layers[1], b.layers[1]);
+    assert_ne!(a.layers[0], b.layers[0]);
+    bench.store.remove("a", &|_| false).unwrap();
+    assert!(!a.layers[0].exists() && b.layers.iter().all(|layer| layer.exists()));
+    assert_eq!(bench.store.find("b").unwrap().unwrap().size, 5);
+    bench.is_clean();
+}
+
+#[test]
+fn root_a_name_that_moves_leaves_the_old_image_under_its_id() {
+    if !is_root("root_a_name_that_moves_leaves_the_old_image_under_its_id") {
+        return;
+    }
+    let bench = Bench::new();
+    let old = bench.load(&saved(&["a"], &[layer("old")])).unwrap().remove(0);
+    bench.load(&saved(&["a"], &[layer("new")])).unwrap();
+    assert_ne!(bench.store.find("a").unwrap().unwrap().id, old.id);
+    let kept = bench.store.find(&old.id).unwrap().unwrap();
+    assert_eq!((kept.reference, kept.layers), (old.id.clone(), old.layers));
+    bench.load(&saved(&["a"], &[layer("old")])).unwrap();
+    let names: Vec<String> = bench.store.list().unwrap().into_iter().map(|image| image.reference).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert!(!names.contains(&old.id), "it has a name again");
+    bench.is_clean();
+}
+
+#[test]
+fn root_an_oci_layout_with_gzipped_layers_is_loaded_for_this_machine() {
+    if !is_root("root_an_oci_layout_with_gzipped_layers_is_loaded_for_this_machine") {
+        return;
+    }
+    let bench = Bench::new();
+    let name = "ghcr.io/me/app:v1";
+    let image = bench.load(&layout(name, &[layer("one"), layer("two")])).unwrap().remove(0);
+    assert_eq!((image.reference.as_str(), image.size), (name, 6));
+    let record = bench.store.record().unwrap();
+    let manifest = record.references[name].manifest.clone().unwrap();
+    let by_digest = bench.store.find(&format!("ghcr.io/me/app@{manifest}")).unwrap().unwrap();
+    assert_eq!(by_digest.id, image.id);
+    assert_eq!(bench.store.find(&format!("ghcr.io/you/app@{manifest}")).unwrap(), None);
+
+    let others: Vec<_> = layout(name, &[layer("one")]);
+    let foreign: Vec<_> = others
+        .into_iter()
+        .map(|(name, data)| {
+            let text = String::from_utf8_lossy(&data).into_owned();
+            if name == "index.json" {
+                return (
+                    name,
+                    br#"{"manifests":[{"digest":"x","platform":{"os":"linux","architecture":"s390x"}}]}"#
+                        .to_vec(),
+                );
+            }
+            (name, text.into_bytes())
+        })
+        .collect();
+    assert!(bench.refusal(&foreign).contains("is for linux/s390x"));
+}
+
+#[test]
+fn root_a_whole_archive_may_be_gzipped() {
+    if !is_root("root_a_whole_archive_may_be_gzipped") {
+        return;
+    }
+    let bench = Bench::new();
+    let path = bench.dir.path().join("image.tar.gz");
+    fs::write(&path, gzip(&tar(&saved(&["a"], &[layer("x")])))).unwrap();
+    assert_eq!(bench.store.load(&path).unwrap()[0].reference, "docker.io/library/a:latest");
+    bench.is_clean();
+    fs::write(&path, &gzip(&tar(&saved(&["b"], &[layer("y")])))[..200]).unwrap();
+    assert!(bench.store.load(&path).unwrap_err().to_string().contains("its compression"));
+    bench.is_clean();
+}
+
+#[test]
+fn what_is_no_image_says_what_was_expected() {
+    let bench = Bench::new();
+    let expected = "; expected what `docker save IMAGE -o FILE` writes, or an OCI image layout in a tar";
+    let file = bench.dir.path().join("file");
+    for (content, reason) in [
+        (
+            b"just some text, much longer than a header of five hundred and twelve bytes ".repeat(20),
+            "it is no tar",
+        ),
+        (Vec::new(), "it holds neither manifest.json nor index.json"),
+        (tar(&[("hello".into(), b"world".to_vec())]), "it holds neither manifest.json nor index.json"),
+        (tar(&[("manifest.json".into(), b"[]".to_vec())]), "its manifest names no image"),
+        (tar(&[("manifest.json".into(), b"{oops".to_vec())]), "manifest.json: "),
+    ] {
+        fs::write(&file, content).unwrap();
+        let error = bench.store.load(&file).unwrap_err().to_string();
+        assert!(error.contains(reason) && error.ends_with(expected), "{error}");
+    }
+    assert!(bench.store.load(bench.dir.path()).unwrap_err().to_string().contains("it is no regular file"));
+    let error = bench.store.load(&bench.dir.path().join("none")).unwrap_err().to_string();
+    assert!(error.ends_with("none: No such file or directory (os error 2)"), "{error}");
+    bench.is_clean();
+}
+
+#[test]
+fn root_archives_that_lie_are_refused_and_leave_nothing() {
+    if !is_root("root_archives_that_lie_are_refused_and_leave_nothing") {
+        return;
+    }
+    let bench = Bench::new();
+    let good = || saved(&["a"], &[layer("one"), layer("two")]);
+    let mut members = good();
+    members[1].1.push(b' ');
+    assert!(bench.refusal(&members).contains("not the one it is named by"));
+
+    members = good();
+    members[3].1 = layer("other");
+    assert!(bench.refusal(&members).contains("layer 1/layer.tar unpacks to sha256:"));
+
+    members = good();
+    members.pop();
+    assert!(bench.refusal(&members).contains("it names 1/layer.tar, which is not in it"));
+
+    members = good();
+    let cut = members[3].1.len() - 1500;
+    members[3].1.truncate(cut);
+    assert!(bench.refusal(&members).contains("layer 1/layer.tar"));
+
+    members = good();
+    let manifest = String::from_utf8(members[0].1.clone()).unwrap().replace("\"0/layer.tar\",", "");
+    members[0].1 = manifest.into_bytes();
+    assert!(bench.refusal(&members).contains("it has 1 layers, its image wants 2"));
+
+    let mut layout = layout("a:1", &[layer("one")]);
+    layout[2].1 = gzip(&layer("six"));
+    assert!(bench.refusal(&layout).contains("sha256:"));
+
+    let whole = tar(&good());
+    let path = bench.dir.path().join("cut.tar");
+    for length in (0..whole.len()).step_by(512) {
+        fs::write(&path, &whole[..length]).unwrap();
+        if bench.store.load(&path).is_ok() {
+            assert!(length + 2048 >= whole.len(), "loaded from {length} of {} bytes", whole.len());
+            bench.store.remove("a", &|_| false).unwrap();
+        }
+        bench.is_clean();
+    }
+}
+
+#[test]
+fn root_work_left_by_a_crash_is_cleared() {
+    if !is_root("root_work_left_by_a_crash_is_cleared") {
+        return;
+    }
+    let bench = Bench::new();
+    fs::create_dir_all(bench.store.tmp().join("layer/deep/er")).unwrap();
+    fs::write(bench.store.tmp().join("layer/deep/file"), "x").unwrap();
+    bench.load(&saved(&["a"], &[layer("one")])).unwrap();
+    bench.is_clean();
+}
+
+#[test]
+fn root_two_stores_on_one_directory_load_at_once() {
+    if !is_root("root_two_stores_on_one_directory_load_at_once") {
+        return;
+    }
+    let bench = Bench::new();
+    std::thread::scope(|scope| {
+        for i in 0..6 {
+            let dir = bench.dir.path();
+            scope.spawn(move || {
+                let own = dir.join(i.to_string());
+                fs::create_dir(&own).unwrap();
+                let store = ImageStore::open(&dir.join("images")).unwrap();
+                let members = saved(&[&format!("app:{i}")], &[layer("base"), layer(&i.to_string())]);
+                store.load(&archive(&own, &members)).unwrap();
+            });
+        }
+    });
+    assert_eq!(bench.store.list().unwrap().len(), 6);
+    bench.is_clean();
+}
+
+#[test]
+fn a_damaged_record_is_named() {
+    let bench = Bench::new();
+    fs::write(bench.dir.path().join("images/references.json"), "{").unwrap();
+    let error = bench.store.list().unwrap_err().to_string();
+    assert!(error.contains("references.json"), "{error}");
+}
