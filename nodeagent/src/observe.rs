@@ -46,9 +46,13 @@ impl Mounts {
         self.0.contains(&Place::Rootfs(id.clone()))
     }
 
-    /// Whether namespaces of the pod are pinned.
-    pub(crate) fn are_pinned(&self, pod: &str) -> bool {
-        self.0.contains(&Place::Namespace { pod: pod.to_owned() })
+    /// Kinds of the pod's namespaces that are pinned.
+    pub(crate) fn pinned(&self, pod: &str) -> BTreeSet<String> {
+        let kind = |place: &Place| match place {
+            Place::Namespace { pod: uid, kind } if uid == pod => Some(kind.clone()),
+            _ => None,
+        };
+        self.0.iter().filter_map(kind).collect()
     }
 }
 
@@ -101,7 +105,7 @@ impl Machine {
         look.seen.published = volumes.into_iter().filter(|v| mounts.is_published(uid, v)).collect();
         look.seen.empty = own("kubernetes.io~empty-dir")?.into_iter().collect();
         look.seen.memory = look.seen.empty.iter().filter(|v| mounts.has_memory(uid, v)).cloned().collect();
-        look.seen.pinned = mounts.are_pinned(uid);
+        look.seen.pins = mounts.pinned(uid);
         look.seen.place = self.host.file(&self.layout.pod(uid))?.is_some();
         look.seen.logs = match logs {
             Some(dir) => self.host.file(dir)?.is_some(),
@@ -142,7 +146,7 @@ impl Machine {
         let directories = self.host.list_dir(&self.layout.pods())?;
         pods.extend(directories.into_iter().filter(|uid| crate::ids::is_safe(uid)));
         for place in self.mounts()?.0 {
-            if let Place::Namespace { pod } | Place::Published { pod, .. } = place {
+            if let Place::Namespace { pod, .. } | Place::Published { pod, .. } = place {
                 pods.insert(pod);
             }
         }

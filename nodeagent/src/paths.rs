@@ -46,6 +46,8 @@ pub enum Place {
     Namespace {
         /// The pod's uid.
         pod: String,
+        /// `net`, `ipc` or `uts`.
+        kind: String,
     },
 }
 
@@ -148,7 +150,9 @@ impl Layout {
     pub fn place(&self, target: &Path) -> Option<Place> {
         if let Ok(rest) = target.strip_prefix(&self.run) {
             return match parts(rest)?.as_slice() {
-                ["ns", pod, _] => Some(Place::Namespace { pod: (*pod).to_owned() }),
+                ["ns", pod, kind] => {
+                    Some(Place::Namespace { pod: (*pod).to_owned(), kind: (*kind).to_owned() })
+                }
                 _ => None,
             };
         }
@@ -189,7 +193,7 @@ mod tests {
             (layout.published("u", "pvc-1"), Place::Published { pod: "u".into(), volume: "pvc-1".into() }),
             (layout.empty_dir("u", "tmp"), Place::Memory { pod: "u".into(), volume: "tmp".into() }),
             (layout.bundle(&id).join("rootfs"), Place::Rootfs(id)),
-            (layout.namespaces("u").join("net"), Place::Namespace { pod: "u".into() }),
+            (layout.namespaces("u").join("net"), Place::Namespace { pod: "u".into(), kind: "net".into() }),
         ];
         for (path, place) in rows {
             assert_eq!(layout.place(&path), Some(place), "{}", path.display());

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::Failure;
+use super::{Failure, pod_steps::is_pinned};
 use crate::{
     clock,
     core::Core,
@@ -91,6 +91,7 @@ impl Core {
         let (name, dir) = (uid.to_owned(), logs.clone());
         let mut look = self.machine.blocking(move |m| m.look_at_pod(&name, dir.as_deref())).await?;
         look.seen.asked = memory.asked.clone();
+        look.seen.pinned = pod.as_ref().is_some_and(|pod| is_pinned(pod, &look.seen.pins));
         let mut volumes = pod.as_ref().map(|pod| self.world().resolve(pod)).unwrap_or_default();
         let wanted = self.ready_volumes(&mut volumes).await?;
         let containers = pod.as_ref().map(|pod| containers(pod, &look, memory)).unwrap_or_default();

@@ -1,6 +1,9 @@
 //! Steps on a pod as a whole: namespaces, volumes, directories. Container steps are in `container`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use orlop_backends::{
     driver::Publish,
@@ -16,17 +19,24 @@ use crate::{
     world::{PodFacts, Source},
 };
 
+/// What a pod's containers share, and the names that they are pinned by; with the host's network the first alone.
+const SHARED: [Namespace; 3] = [Namespace::Ipc, Namespace::Net, Namespace::Uts];
+const NAMES: [&str; 3] = ["ipc", "net", "uts"];
+
+/// Whether all of a pod's namespaces are among the pinned ones.
+pub(super) fn is_pinned(pod: &PodFacts, pins: &BTreeSet<String>) -> bool {
+    let names = if spec::host_network(pod) { &NAMES[..1] } else { &NAMES };
+    names.iter().all(|name| pins.contains(*name))
+}
+
 impl Machine {
     /// Ensures that the pod's namespaces are pinned.
     pub(super) fn pin(&self, pod: &PodFacts) -> Result<(), Error> {
-        if self.mounts()?.are_pinned(&pod.uid) {
+        // A death in the middle of pinning leaves some: they are made anew together.
+        if !self.mounts()?.pinned(&pod.uid).is_empty() {
             self.unpin(&pod.uid)?;
         }
-        let shared: &[Namespace] = if spec::host_network(pod) {
-            &[Namespace::Ipc]
-        } else {
-            &[Namespace::Net, Namespace::Ipc, Namespace::Uts]
-        };
+        let shared = if spec::host_network(pod) { &SHARED[..1] } else { &SHARED };
         let dir = self.layout.namespaces(&pod.uid);
         Ok(self.runtime.pin_namespaces(&dir, shared, &spec::hostname(pod))?)
     }

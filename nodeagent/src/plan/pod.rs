@@ -102,8 +102,10 @@ pub enum Source {
 /// What is there of a pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// Its namespaces are pinned.
+    /// All its namespaces are pinned.
     pub pinned: bool,
+    /// Namespaces that are pinned.
+    pub pins: BTreeSet<String>,
     /// PersistentVolumes published to it.
     pub published: BTreeSet<String>,
     /// Its own directories: names of volumes.
@@ -347,7 +349,7 @@ fn rest(seen: &Seen, records: bool) -> Plan {
     let volumes = seen.published.iter().cloned().map(Step::Unpublish);
     plan.push(volumes.chain(seen.empty.iter().cloned().map(Step::RemoveEmpty)).collect());
     let mut last = Vec::new();
-    if seen.pinned {
+    if !seen.pins.is_empty() {
         last.push(Step::Unpin);
     }
     if seen.place {
