@@ -37,7 +37,7 @@ async fn take(bench: &Bench, key: &Key, step: &Step) {
     };
     match step.clone() {
         Step::Label(n) => {
-            main(Box::new(move |v| v["metadata"]["labels"] = json!({"n": n.to_string()}))).await
+            main(Box::new(move |v| v["metadata"]["labels"] = json!({"n": n.to_string()}))).await;
         }
         Step::Image(n) => {
             main(Box::new(move |v| v["spec"]["containers"][0]["image"] = format!("i:{n}").into())).await;

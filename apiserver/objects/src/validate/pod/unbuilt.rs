@@ -229,5 +229,4 @@ fn not_in_host_network(at: &At<'_>, spec: &At<'_>) -> bool {
 }
 
 #[cfg(test)]
-#[path = "unbuilt_tests.rs"]
 mod tests;
