@@ -82,7 +82,9 @@ fn property(field: &Field) -> Value {
     let mut out = shape(&field.shape);
     let mut extra = Map::new();
     let mut set = |name: &str, value: Value| extra.insert(name.to_owned(), value);
-    if !field.doc.is_empty() {
+    // kubectl prints a field's words and then its type's; the same ones twice help nobody.
+    let same = object_of(&field.shape).is_some_and(|ty| ty.doc == field.doc);
+    if !field.doc.is_empty() && !same {
         set("description", field.doc.into());
     }
     if let Some(default) = field.default_value() {
