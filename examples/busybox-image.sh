@@ -1,29 +1,69 @@
 #!/bin/sh
-# Makes an image archive, in the form that `docker save` writes, from Debian's static busybox. No container engine needed.
-# Usage: busybox-image.sh FILE
+# Makes an image of the machine's own static busybox, without Docker and without a network:
+#
+#     examples/busybox-image.sh FILE
+#
+# FILE becomes what `docker save busybox:latest` would write: load it with `orlop image load FILE`.
+# Needs /bin/busybox (Debian: busybox-static), tar and sha256sum.
+#
+# What is in it, by the names that manifest.json gives:
+#
+#     manifest.json          [{"Config": "<digest>.json", "RepoTags": ["busybox:latest"], "Layers": ["layer.tar"]}]
+#     <digest>.json          the configuration; its sha256 is the image's id
+#     layer.tar              the root file system; its sha256 is the one diff_id of the configuration
 set -eu
 
-out=${1:?usage: busybox-image.sh FILE}
-busybox=$(command -v busybox) || { echo 'busybox-image: install the package busybox-static' >&2; exit 1; }
+[ $# -eq 1 ] || { echo "usage: $0 FILE" >&2; exit 2; }
+case $1 in
+/*) out=$1 ;;
+*) out=$PWD/$1 ;;
+esac
+busybox=${BUSYBOX:-/bin/busybox}
+[ -x "$busybox" ] || { echo "$0: no $busybox; install the package busybox-static" >&2; exit 1; }
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
 
-mkdir -p "$work/root/bin" "$work/root/etc" "$work/root/tmp" "$work/root/root" "$work/image/layer"
-chmod 1777 "$work/root/tmp"
-cp "$busybox" "$work/root/bin/busybox"
+# The root file system: one program under the names of all its applets.
+root=$work/root
+mkdir -p "$root/bin" "$root/etc" "$root/root" "$root/tmp" "$root/var/tmp" "$root/usr" "$root/home" "$root/dev" \
+    "$root/proc" "$root/sys"
+ln -s ../bin "$root/usr/bin"
+ln -s bin "$root/sbin"
+chmod 0755 "$root" "$root/bin" "$root/etc" "$root/var" "$root/usr" "$root/home"
+chmod 0700 "$root/root"
+chmod 1777 "$root/tmp" "$root/var/tmp"
+cp "$busybox" "$root/bin/busybox"
+chmod 0755 "$root/bin/busybox"
 for applet in $("$busybox" --list); do
-    [ "$applet" = busybox ] || ln -s busybox "$work/root/bin/$applet"
+    [ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"
 done
-echo 'root:x:0:0:root:/root:/bin/sh' >"$work/root/etc/passwd"
-echo 'root:x:0:' >"$work/root/etc/group"
+printf 'root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/:/bin/false\nnobody:x:65534:65534:nobody:/home:/bin/false\n' \
+    >"$root/etc/passwd"
+printf 'root:x:0:\ndaemon:x:1:\nnogroup:x:65534:\n' >"$root/etc/group"
+chmod 0644 "$root/etc/passwd" "$root/etc/group"
 
-# The same bytes on every machine: sorted names, no owner, no time.
-tar -C "$work/root" --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -cf "$work/image/layer/layer.tar" .
-layer=$(sha256sum "$work/image/layer/layer.tar" | cut -d' ' -f1)
-printf '{"architecture":"%s","os":"linux","config":{"Cmd":["sh"],"Env":["PATH=/bin"]},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
-    "$(uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/')" "$layer" >"$work/config.json"
-config=$(sha256sum "$work/config.json" | cut -d' ' -f1)
-mv "$work/config.json" "$work/image/$config.json"
-printf '[{"Config":"%s.json","RepoTags":["busybox:latest"],"Layers":["layer/layer.tar"]}]' "$config" \
-    >"$work/image/manifest.json"
-tar -C "$work/image" -cf "$out" manifest.json "$config.json" layer
+# The same busybox gives the same image, byte for byte: fixed order, owner and time.
+pack() {
+    tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 --format=gnu "$@"
+}
+digest() {
+    sha256sum "$1" | cut -d ' ' -f 1
+}
+
+pack -C "$root" -cf "$work/layer.tar" .
+case $(uname -m) in
+x86_64) arch=amd64 ;;
+aarch64) arch=arm64 ;;
+*) arch=$(uname -m) ;;
+esac
+printf '{"architecture":"%s","os":"linux","created":"1970-01-01T00:00:00Z","config":{"Cmd":["sh"],"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
+    "$arch" "$(digest "$work/layer.tar")" >"$work/config"
+config=$(digest "$work/config").json
+mv "$work/config" "$work/$config"
+printf '[{"Config":"%s","RepoTags":["busybox:latest"],"Layers":["layer.tar"]}]\n' "$config" >"$work/manifest.json"
+
+# Written beside its place and renamed: a file of that name is always whole.
+pack -C "$work" -cf "$out.part" manifest.json "$config" layer.tar
+mv "$out.part" "$out"
