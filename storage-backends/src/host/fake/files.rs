@@ -302,6 +302,8 @@ impl Machine {
         let length = self.files.inodes[&number].length;
         if self.files.inodes[&number].content != Content::Blank {
             self.files.overwritten += 1;
+            let (object, why) = (path.display().to_string(), "it holds something already".to_owned());
+            return Err(Error { operation: "make file system on", object, source: Cause::Refused(why) });
         }
         *self.files.formatted.entry(uuid.to_owned()).or_default() += 1;
         let system = self.files.new_system(length.saturating_sub(FORMATTED));

@@ -73,7 +73,7 @@ impl Fake {
         self.machine().read(path)
     }
 
-    /// How often a file system was made over one that held something: 0, or a volume has lost its data.
+    /// How often a file system was to be made over something, which is refused: 0, or a volume was in danger.
     pub fn overwritten(&self) -> u64 {
         self.machine().files.overwritten
     }

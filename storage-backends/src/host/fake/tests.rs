@@ -114,9 +114,9 @@ fn a_reboot_keeps_files_alone() {
 }
 
 #[test]
-fn a_second_mkfs_is_noticed() {
+fn a_second_mkfs_is_refused_and_noticed() {
     let fake = machine();
     assert_eq!(fake.overwritten(), 0);
-    fake.make_filesystem(Path::new("/pool/x"), FsType::Ext4, "u").unwrap();
-    assert_eq!((fake.overwritten(), fake.formatted("u")), (1, 2));
+    fake.make_filesystem(Path::new("/pool/x"), FsType::Ext4, "u").unwrap_err();
+    assert_eq!((fake.overwritten(), fake.formatted("u")), (1, 1));
 }

@@ -29,6 +29,9 @@ const MAKE_DEADLINE: Duration = Duration::from_secs(300);
 
 pub(super) fn make(path: &Path, fs_type: FsType, uuid: &str) -> Result<()> {
     let zeroed = is_one_hole(path);
+    if !zeroed {
+        refuse_data(path)?;
+    }
     let program = |arguments: Vec<OsString>| match fs_type {
         FsType::Ext4 => Program {
             operation: "make ext4 file system on",
@@ -61,6 +64,20 @@ pub(super) fn make(path: &Path, fs_type: FsType, uuid: &str) -> Result<()> {
         }
         FsType::Ext4 => program(ext4_arguments(path, uuid, "lazy_itable_init=1")).run().map(drop),
     }
+}
+
+/// The caller has proven it blank; what is at stake is worth a second look.
+fn refuse_data(path: &Path) -> Result<()> {
+    let found = match probe(path)? {
+        Probe::Blank => return Ok(()),
+        Probe::FileSystem { kind, .. } => kind,
+        Probe::Other(what) => what,
+    };
+    Err(Error {
+        operation: "make file system on",
+        object: path.display().to_string(),
+        source: Cause::Refused(format!("it holds {found} already")),
+    })
 }
 
 /// `-F`: a regular file is meant. `-m 0`: nothing is kept back for root, a volume is as large as was asked for.

@@ -124,3 +124,18 @@ fn bytes_for_people() {
         assert_eq!(human(bytes), shown);
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_handle_leaves_the_pool(text in ".{0,60}") {
+        if let Ok(handle) = Handle::parse(&text) {
+            proptest::prop_assert_eq!(handle.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn never_less_than_asked_for_and_never_a_block_more(bytes in (8u64 << 20)..=i64::MAX as u64 - BLOCK) {
+        let real = Spec::parse(&request(bytes, &[])).unwrap().bytes;
+        proptest::prop_assert!(real >= bytes && real - bytes < BLOCK && real.is_multiple_of(BLOCK));
+    }
+}

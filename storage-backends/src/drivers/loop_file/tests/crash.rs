@@ -146,6 +146,32 @@ async fn after_a_crash_and_a_power_cut_the_same_volume_comes_up_again() {
     }
 }
 
+/// Each effect fails once, without a crash: the same process reaches the same ends when it is asked again.
+#[tokio::test]
+async fn after_a_failure_anywhere_the_same_process_goes_on() {
+    let (effects, _) = live(&machine(), Plan::default()).await;
+    let mut calls = std::collections::BTreeMap::<&str, usize>::new();
+    for effect in effects {
+        let before = calls.entry(effect).or_default();
+        let case = format!("{effect}: {before}*off, error(EIO)");
+        *before += 1;
+        let fake = machine();
+        let driver = LoopDriver::new(Arc::new(Faulty::new(fake.clone(), case.parse().unwrap())), POOL);
+        let mut failures = 0;
+        while let Err(error) = up(&driver, false).await {
+            failures += 1;
+            assert!(failures < 2, "{case}: {error}");
+        }
+        check_up(&fake, &case);
+        while let Err(error) = down(&driver).await {
+            failures += 1;
+            assert!(failures < 2, "{case}: {error}");
+        }
+        check_down(&fake, &case);
+        assert_eq!(failures, 1, "{case}: the failure is told, once");
+    }
+}
+
 /// On Linux a read-only bind mount is two system calls: a crash between them leaves a writable one.
 #[tokio::test]
 async fn a_half_done_read_only_publication_is_done_again() {

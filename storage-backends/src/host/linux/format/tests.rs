@@ -89,3 +89,14 @@ fn our_own_look_overrules_a_blkid_that_sees_nothing() {
     fs::write(&path, &image).unwrap();
     assert_ne!(probe(&path).ok(), Some(Probe::Blank));
 }
+
+#[test]
+fn nothing_is_formatted_over_something() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("taken");
+    File::create(&path).unwrap().set_len(16 << 20).unwrap();
+    make(&path, FsType::Ext4, UUID).unwrap();
+    let error = make(&path, FsType::Ext4, "8d5bb4e5-0f5f-4ab5-8e2a-111111111111").unwrap_err();
+    assert!(matches!(&error.source, Cause::Refused(why) if why.contains("ext4")), "{error:?}");
+    assert!(matches!(probe(&path).unwrap(), Probe::FileSystem { uuid: Some(uuid), .. } if uuid == UUID));
+}

@@ -105,3 +105,23 @@ fn the_table_of_this_machine() {
     let entries = read().unwrap();
     assert!(entries.iter().any(|entry| entry.target == Path::new("/")), "{entries:?}");
 }
+
+/// As the kernel's `mangle` does it.
+fn escape(path: &str) -> String {
+    let escaped =
+        |c: char| if " \t\n\\#".contains(c) { format!("\\{:03o}", u32::from(c)) } else { c.to_string() };
+    path.chars().map(escaped).collect()
+}
+
+proptest::proptest! {
+    #[test]
+    fn every_path_survives_the_kernels_escaping(path in "/[ -~\t\n\u{e4}]{0,40}") {
+        let line = format!("1 0 7:0 / {} rw - ext4 /dev/loop0 rw", escape(&path));
+        proptest::prop_assert_eq!(&one(&line).target, &PathBuf::from(path));
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes: Vec<u8>) {
+        let _ = parse(&bytes);
+    }
+}
