@@ -71,9 +71,11 @@ struct Resource {
     namespaced: bool,
     subresources: &'static [&'static str],
     schema: &'static str,
+    /// Whether it is only a question: it can be created, which answers it, and nothing is stored.
+    review: bool,
 }
 
-/// Every kind served, and events as their second group shows them.
+/// Every kind served, events as their second group shows them, and the questions about oneself.
 fn resources() -> impl Iterator<Item = Resource> {
     let of = |k: &&'static kind::Kind| Resource {
         group: k.group,
@@ -83,6 +85,7 @@ fn resources() -> impl Iterator<Item = Resource> {
         namespaced: k.namespaced,
         subresources: k.subresources,
         schema: k.schema,
+        review: false,
     };
     let events = Resource {
         group: "events.k8s.io",
@@ -92,10 +95,34 @@ fn resources() -> impl Iterator<Item = Resource> {
         namespaced: true,
         subresources: &[],
         schema: "io.k8s.api.events.v1.Event",
+        review: false,
     };
     let again = kind::ALL.iter().any(|k| k.group == events.group);
-    kind::ALL.iter().map(of).chain((!again).then_some(events))
+    kind::ALL.iter().map(of).chain((!again).then_some(events)).chain(REVIEWS)
 }
+
+const REVIEWS: [Resource; 2] = [
+    Resource {
+        group: "authorization.k8s.io",
+        version: "v1",
+        kind: "SelfSubjectAccessReview",
+        plural: "selfsubjectaccessreviews",
+        namespaced: false,
+        subresources: &[],
+        schema: "io.k8s.api.authorization.v1.SelfSubjectAccessReview",
+        review: true,
+    },
+    Resource {
+        group: "authentication.k8s.io",
+        version: "v1",
+        kind: "SelfSubjectReview",
+        plural: "selfsubjectreviews",
+        namespaced: false,
+        subresources: &[],
+        schema: "io.k8s.api.authentication.v1.SelfSubjectReview",
+        review: true,
+    },
+];
 
 impl Resource {
     /// `api/v1` or `apis/group/version`.

@@ -15,6 +15,10 @@ pub(super) fn all(resources: &[Resource]) -> Value {
         let base = format!("/{}", resource.document());
         let scope = if resource.namespaced { "/namespaces/{namespace}" } else { "" };
         let collection = format!("{base}{scope}/{}", resource.plural);
+        if resource.review {
+            out.insert(collection, item(resource, false, [("post", create(resource))]));
+            continue;
+        }
         out.insert(collection.clone(), collection_item(resource));
         if resource.namespaced {
             out.insert(format!("{base}/{}", resource.plural), everywhere_item(resource));
@@ -35,7 +39,7 @@ fn collection_item(r: &Resource) -> Value {
         false,
         [
             ("get", Operation::new(r, "list", "list", &LISTING).answers(&list)),
-            ("post", Operation::new(r, "create", "post", &WRITING).takes(r.schema).answers(r.schema)),
+            ("post", create(r)),
             (
                 "delete",
                 Operation::new(r, "deletecollection", "deletecollection", &LISTING)
@@ -43,6 +47,10 @@ fn collection_item(r: &Resource) -> Value {
             ),
         ],
     )
+}
+
+fn create(r: &Resource) -> Operation {
+    Operation::new(r, "create", "post", &WRITING).takes(r.schema).answers(r.schema)
 }
 
 fn everywhere_item(r: &Resource) -> Value {

@@ -20,7 +20,7 @@ pub(super) fn all(resources: &[Resource]) -> Value {
         let gvks: Vec<Value> = roots.map(|r| r.gvk(r.kind)).chain(common_gvk(resources, ty)).collect();
         out.insert(ty.name.to_owned(), object(ty, &gvks));
     }
-    out.extend(resources.iter().map(|r| (format!("{}List", r.schema), list(r))));
+    out.extend(resources.iter().filter(|r| !r.review).map(|r| (format!("{}List", r.schema), list(r))));
     out.extend(leaves::named().into_iter().map(|(name, schema)| (name.to_owned(), schema)));
     Value::Object(out)
 }
