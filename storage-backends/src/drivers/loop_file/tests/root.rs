@@ -12,16 +12,16 @@ use crate::{
 };
 
 /// A directory whose mounts and loop devices go with it, however the test ends.
-struct Scratch {
+pub(super) struct Scratch {
     dir: tempfile::TempDir,
 }
 
 impl Scratch {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.dir.path()
     }
 
@@ -51,7 +51,7 @@ impl Drop for Scratch {
     }
 }
 
-fn can_run(test: &str) -> bool {
+pub(super) fn can_run(test: &str) -> bool {
     let reason = if !rustix::process::geteuid().is_root() {
         "not root"
     } else if !Path::new("/dev/loop-control").exists() {
