@@ -13,7 +13,7 @@ pub struct Sources {
     pub proto: PathBuf,
 }
 
-/// Finds both below `CARGO_HOME`.
+/// Finds both below `CARGO_HOME`, in the versions that the workspace's lock file names.
 pub fn find() -> anyhow::Result<Sources> {
     let home = match std::env::var_os("CARGO_HOME") {
         Some(dir) => PathBuf::from(dir),
@@ -21,29 +21,32 @@ pub fn find() -> anyhow::Result<Sources> {
             .join(".cargo"),
     };
     let registry = home.join("registry/src");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../Cargo.lock");
+    let lock = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     Ok(Sources {
-        openapi: unpacked(&registry, "k8s-openapi-0.29.")?.join("src/v1_36"),
-        proto: unpacked(&registry, "k8s-pb-0.9.")?.join("src"),
+        openapi: unpacked(&registry, &lock, "k8s-openapi")?.join("src/v1_36"),
+        proto: unpacked(&registry, &lock, "k8s-pb")?.join("src"),
     })
 }
 
-/// The newest unpacked crate whose folder begins with `prefix`.
-fn unpacked(registry: &Path, prefix: &str) -> anyhow::Result<PathBuf> {
-    let mut found = Vec::new();
+/// The folder of a crate, in any of the registry's indexes.
+fn unpacked(registry: &Path, lock: &str, name: &str) -> anyhow::Result<PathBuf> {
+    let folder =
+        format!("{name}-{}", locked(lock, name).with_context(|| format!("{name} is not in Cargo.lock"))?);
     let indexes = registry.read_dir().with_context(|| format!("read {}", registry.display()))?;
     for index in indexes {
-        for krate in index?.path().read_dir()? {
-            let path = krate?.path();
-            if path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(prefix)) {
-                found.push(path);
-            }
+        let path = index?.path().join(&folder);
+        if path.is_dir() {
+            return Ok(path);
         }
     }
-    found.sort();
-    match found.pop() {
-        Some(path) => Ok(path),
-        None => bail!("no {prefix}* below {}: run `cargo fetch`", registry.display()),
-    }
+    bail!("no {folder} below {}: run `cargo fetch`", registry.display())
+}
+
+/// The version of a package in a lock file.
+fn locked<'a>(lock: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = lock.split_once(&format!("name = \"{name}\"\nversion = \""))?;
+    rest.split('"').next()
 }
 
 /// All Rust files below `dir`, with their folder relative to it (`api/core/v1`).
