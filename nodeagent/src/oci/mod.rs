@@ -16,6 +16,8 @@ mod capabilities;
 mod error;
 mod etc;
 mod process;
+#[cfg(test)]
+mod root_tests;
 mod seccomp;
 mod spec;
 mod user;

@@ -128,7 +128,7 @@ fn bad_input_is_refused_by_its_field() {
 
 #[test]
 fn an_oom_score_is_never_one_that_the_kernel_would_refuse() {
-    let poor = Machine { grantable: u64::MAX & !(1 << 24), oom_score_adj: 100, ..MACHINE };
+    let poor = Machine { grantable: !(1 << 24), oom_score_adj: 100, ..MACHINE };
     assert_eq!(oom_score(-998, MACHINE), -998);
     assert_eq!(oom_score(-998, poor), 100);
     assert_eq!(oom_score(1000, poor), 1000);
@@ -138,14 +138,14 @@ fn an_oom_score_is_never_one_that_the_kernel_would_refuse() {
 #[test]
 fn the_file_is_written_whole_and_again() {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::create_dir(dir.path().join("r")).unwrap();
+    fs::create_dir(dir.path().join("r")).unwrap();
     let mut spec = ContainerSpec { rootfs: dir.path().join("r"), ..spec() };
     spec.user = UserRequest { uid: Some(7), ..UserRequest::default() };
     spec.env = vec!["LONG=".to_owned() + &"x".repeat(5000)];
     write_bundle(dir.path(), &spec).unwrap();
     spec.env.clear();
     write_bundle(dir.path(), &spec).unwrap();
-    let text = std::fs::read(dir.path().join("config.json")).unwrap();
+    let text = fs::read(dir.path().join("config.json")).unwrap();
     let config: Value = serde_json::from_slice(&text).unwrap();
     assert_eq!(config["process"]["user"], json!({"uid": 7, "gid": 0, "additionalGids": []}));
 }

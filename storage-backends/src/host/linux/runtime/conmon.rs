@@ -54,8 +54,11 @@ pub(super) fn create(config: &RuntimeConfig, request: &ContainerRequest, monitor
     let (answer, sync) = io::pipe().map_err(&context)?;
     let (start, go) = io::pipe().map_err(&context)?;
     let words = config.run_dir.join("monitors").join(format!("{}.log", request.id));
-    let mut child = spawn(&conmon, &arguments(config, request, &runc), sync.into(), start.into(), &words)
-        .map_err(&context)?;
+    let pipes = [sync.as_raw_fd(), start.as_raw_fd()];
+    let spawned = spawn(&conmon, &arguments(config, request, &runc), pipes, &words);
+    // What the child holds is closed here, so that its death is seen as an end of file.
+    drop((sync, start));
+    let mut child = spawned.map_err(&context)?;
     let told = {
         let _guard = lock(monitors);
         cgroup::join_monitors(&config.instance, child.id()).and_then(|()| {
@@ -102,26 +105,19 @@ fn arguments(config: &RuntimeConfig, request: &ContainerRequest, runc: &Path) ->
     clippy::disallowed_methods,
     reason = "conmon is handed two pipes, which the runner of programs does not do"
 )]
-fn spawn(
-    conmon: &Path,
-    arguments: &[OsString],
-    sync: OwnedFd,
-    start: OwnedFd,
-    words: &Path,
-) -> io::Result<Child> {
+fn spawn(conmon: &Path, arguments: &[OsString], pipes: [RawFd; 2], words: &Path) -> io::Result<Child> {
     let mut command = Command::new(conmon);
     command
         .args(arguments)
         .env_clear()
         .env("PATH", PATH)
-        .env("_OCI_SYNCPIPE", sync.as_raw_fd().to_string())
-        .env("_OCI_STARTPIPE", start.as_raw_fd().to_string())
+        .env("_OCI_SYNCPIPE", pipes[0].to_string())
+        .env("_OCI_STARTPIPE", pipes[1].to_string())
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(File::create(words)?);
-    hand_over(&mut command, [sync.as_raw_fd(), start.as_raw_fd()]);
-    // Our ends of what the child holds are closed when this returns, so that its death is seen as an end of file.
+    hand_over(&mut command, pipes);
     command.spawn()
 }
 

@@ -77,7 +77,7 @@ fn make(dir: &Path, namespaces: &[Namespace], hostname: &str) -> Result<()> {
         match namespace {
             Namespace::Net => loopback_up().map_err(failed("set up loopback in", dir))?,
             Namespace::Uts => {
-                nix::unistd::sethostname(hostname).map_err(|e| failed("set host name in", dir)(e.into()))?
+                nix::unistd::sethostname(hostname).map_err(|e| failed("set host name in", dir)(e.into()))?;
             }
             Namespace::Ipc => {}
         }
