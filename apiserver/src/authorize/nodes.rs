@@ -15,8 +15,8 @@ pub(super) enum Which {
     Any,
     /// The one with the node's name.
     Own,
-    /// Pods bound to the node.
-    Bound,
+    /// Those that are at the node: see [`is_at`].
+    Here,
     /// What a pod bound to the node names.
     Named,
 }
@@ -51,16 +51,16 @@ pub(super) static RULES: [Rule; 31] = [
     rule(&kind::LEASE, "", READ, Which::Any),
     rule(&kind::LEASE, "", &["create", "update", "patch", "delete"], Which::Own),
     rule(&kind::POD, "", READ, Which::Any),
-    rule(&kind::POD, "", &["delete"], Which::Bound),
-    rule(&kind::POD, "status", CHANGE, Which::Bound),
+    rule(&kind::POD, "", &["delete"], Which::Here),
+    rule(&kind::POD, "status", CHANGE, Which::Here),
     rule(&kind::PERSISTENT_VOLUME, "", READ, Which::Any),
-    rule(&kind::PERSISTENT_VOLUME, "", &["create", "patch"], Which::Any),
+    rule(&kind::PERSISTENT_VOLUME, "", &["create"], Which::Any),
+    rule(&kind::PERSISTENT_VOLUME, "", &["patch"], Which::Here),
     rule(&kind::PERSISTENT_VOLUME_CLAIM, "", READ, Which::Any),
-    rule(&kind::PERSISTENT_VOLUME_CLAIM, "", &["patch"], Which::Any),
-    rule(&kind::PERSISTENT_VOLUME_CLAIM, "status", &["patch"], Which::Any),
+    rule(&kind::PERSISTENT_VOLUME_CLAIM, "", &["patch"], Which::Here),
     rule(&kind::VOLUME_ATTACHMENT, "", READ, Which::Any),
-    rule(&kind::VOLUME_ATTACHMENT, "", &["patch"], Which::Any),
-    rule(&kind::VOLUME_ATTACHMENT, "status", CHANGE, Which::Any),
+    rule(&kind::VOLUME_ATTACHMENT, "", &["patch"], Which::Here),
+    rule(&kind::VOLUME_ATTACHMENT, "status", CHANGE, Which::Here),
     rule(&kind::STORAGE_CLASS, "", READ, Which::Any),
     rule(&kind::CSI_DRIVER, "", READ, Which::Any),
     rule(&kind::NAMESPACE, "", READ, Which::Any),
@@ -88,7 +88,7 @@ pub(super) fn decide(snapshot: &Snapshot, node: &str, wish: Attributes<'_>) -> R
                 "node \"{node}\" is not allowed to modify {} \"{}\"",
                 wish.kind.plural, wish.name
             )),
-            Which::Bound => bound(snapshot, node, wish),
+            Which::Here => here(snapshot, node, wish),
             Which::Named => named(snapshot, node, wish),
         };
         match holds {
@@ -115,15 +115,30 @@ impl Rule {
     }
 }
 
-fn bound(snapshot: &Snapshot, node: &str, wish: Attributes<'_>) -> Result<(), String> {
-    let pod = snapshot.get(&Key::new(&kind::POD, wish.namespace, wish.name));
-    // An unknown pod is let through: the registry says that it is not there.
-    match pod {
-        Some(pod) if pod.value()["spec"]["nodeName"] != node => {
-            Err(format!("node \"{node}\" can only change pods with spec.nodeName set to itself"))
+fn here(snapshot: &Snapshot, node: &str, wish: Attributes<'_>) -> Result<(), String> {
+    let object = snapshot.get(&Key::new(wish.kind, wish.namespace, wish.name));
+    // An unknown object is let through: the registry says that it is not there.
+    match object {
+        Some(object) if !is_at(wish.kind, &object.value(), node) => {
+            Err(format!("node \"{node}\" can only change {} that are at it", wish.kind.plural))
         }
         _ => Ok(()),
     }
+}
+
+/// | kind | is at the node that |
+/// |---|---|
+/// | Pod, VolumeAttachment | `spec.nodeName` names |
+/// | PersistentVolume | `spec.nodeAffinity` names |
+/// | PersistentVolumeClaim | the scheduler has chosen to make its volume |
+fn is_at(kind: &Kind, value: &Value, node: &str) -> bool {
+    if *kind == kind::PERSISTENT_VOLUME {
+        return mentions(&value["spec"]["nodeAffinity"], node);
+    }
+    if *kind == kind::PERSISTENT_VOLUME_CLAIM {
+        return value["metadata"]["annotations"]["volume.kubernetes.io/selected-node"] == node;
+    }
+    value["spec"]["nodeName"] == node
 }
 
 /// A pod names a ConfigMap, Secret or ServiceAccount by many fields; whatever holds its name is enough.

@@ -20,6 +20,18 @@ async fn cluster() -> Snapshot {
             "imagePullSecrets": [{"name": format!("for-{node}")}],
             "containers": [{"name": "c", "image": "i"}]}});
         registry.create(&kind::POD, "a", body, &who, false).await.expect("is created");
+        let body = json!({"metadata": {"name": format!("to-{node}")}, "spec": {"attacher": "x.example",
+            "nodeName": node, "source": {"persistentVolumeName": "pv"}}});
+        registry.create(&kind::VOLUME_ATTACHMENT, "", body, &who, false).await.expect("is created");
+        let body = json!({
+            "metadata": {"name": format!("for-{node}"), "annotations": {"volume.kubernetes.io/selected-node": node}},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});
+        registry.create(&kind::PERSISTENT_VOLUME_CLAIM, "a", body, &who, false).await.expect("is created");
+        let terms = json!([{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}]);
+        let body = json!({"metadata": {"name": format!("of-{node}")}, "spec": {"capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"], "csi": {"driver": "x.example", "volumeHandle": format!("h-{node}")},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": terms}}}});
+        registry.create(&kind::PERSISTENT_VOLUME, "", body, &who, false).await.expect("is created");
     }
     registry.snapshot()
 }
@@ -52,11 +64,16 @@ async fn nodes() {
         ("create", &kind::POD, "", "a", "", false),
         ("create", &kind::POD, "binding", "a", "on-mine", false),
         ("create", &kind::PERSISTENT_VOLUME, "", "", "", true),
-        ("patch", &kind::PERSISTENT_VOLUME, "", "", "pv", true),
+        ("patch", &kind::PERSISTENT_VOLUME, "", "", "of-mine", true),
+        ("patch", &kind::PERSISTENT_VOLUME, "", "", "of-other", false),
         ("delete", &kind::PERSISTENT_VOLUME, "", "", "pv", false),
-        ("patch", &kind::PERSISTENT_VOLUME_CLAIM, "", "a", "c", true),
+        ("patch", &kind::PERSISTENT_VOLUME_CLAIM, "", "a", "for-mine", true),
+        ("patch", &kind::PERSISTENT_VOLUME_CLAIM, "", "a", "for-other", false),
         ("delete", &kind::PERSISTENT_VOLUME_CLAIM, "", "a", "c", false),
-        ("patch", &kind::VOLUME_ATTACHMENT, "status", "", "x", true),
+        ("patch", &kind::VOLUME_ATTACHMENT, "status", "", "to-mine", true),
+        ("patch", &kind::VOLUME_ATTACHMENT, "status", "", "to-other", false),
+        ("patch", &kind::VOLUME_ATTACHMENT, "", "", "to-mine", true),
+        ("patch", &kind::VOLUME_ATTACHMENT, "", "", "to-other", false),
         ("create", &kind::VOLUME_ATTACHMENT, "", "", "", false),
         ("create", &kind::EVENT, "", "a", "", true),
         ("create", &crate::events::SHOWN, "", "a", "", true),
