@@ -32,7 +32,9 @@ fn fits(selector: &At<'_>, template: &At<'_>, errors: &mut Errors) {
     match LabelSelector::from_object(&selector.path, selector.value) {
         Err(found) => errors.extend(found),
         Ok(parsed) if parsed.is_empty() => {
-            errors.push(selector.invalid("empty selector is invalid for deployment"));
+            errors.push(
+                selector.invalid("empty selector is invalid: it would take every pod of the namespace"),
+            );
         }
         Ok(parsed) => {
             let labels = template.at(&["metadata", "labels"]);

@@ -45,7 +45,7 @@ pub(super) fn service(new: &At<'_>, errors: &mut Errors) {
     if kind == "ExternalName" {
         let name = spec.get("externalName");
         if name.require(errors) {
-            name.check(names::dns_subdomain, errors);
+            name.check(|text| names::dns_subdomain(text.trim_end_matches('.')), errors);
         }
     } else if !headless {
         ports.require(errors);
@@ -172,10 +172,6 @@ pub(super) fn lease(new: &At<'_>, errors: &mut Errors) {
         errors.push(duration.invalid("must be greater than 0"));
     }
     spec.get("leaseTransitions").not_negative(errors);
-    let holder = spec.get("holderIdentity");
-    if *holder.value == "" {
-        errors.push(holder.invalid("must not be empty"));
-    }
 }
 
 pub(super) fn event(new: &At<'_>, errors: &mut Errors) {

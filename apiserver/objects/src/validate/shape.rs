@@ -9,7 +9,8 @@ use crate::{
 };
 
 /// Lists of kind map whose items Kubernetes lets repeat all the same.
-const MAY_REPEAT: [&str; 4] = ["env", "ports", "topologySpreadConstraints", "hostAliases"];
+const MAY_REPEAT: [&str; 6] =
+    ["env", "ports", "topologySpreadConstraints", "hostAliases", "imagePullSecrets", "secrets"];
 /// Top-level fields that have rules of their own, or are the writer's own business.
 const NOT_HERE: [&str; 4] = ["apiVersion", "kind", "metadata", "status"];
 

@@ -50,12 +50,13 @@ fn ports(spec: &At<'_>, container: &At<'_>, errors: &mut Errors) {
     for port in container.get("ports").items() {
         let (name, number, host) = (port.get("name"), port.get("containerPort"), port.get("hostPort"));
         number.range(1, 65535, errors);
-        host.range(1, 65535, errors);
+        // 0 is Go's way to write none.
+        host.range(0, 65535, errors);
         name.check(port_name, errors);
         if !name.is_empty() && !named.insert(name.text()) {
             errors.push(name.quoted(Cause::Duplicate, ""));
         }
-        if host_network && !host.value.is_null() && host.value != number.value {
+        if host_network && host.number().unwrap_or(0) != 0 && host.value != number.value {
             errors.push(host.invalid("must match `containerPort` when `hostNetwork` is true"));
         }
     }

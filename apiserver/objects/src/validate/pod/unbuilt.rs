@@ -225,7 +225,7 @@ fn other_resource(at: &At<'_>, _: &At<'_>) -> bool {
 }
 
 fn not_in_host_network(at: &At<'_>, spec: &At<'_>) -> bool {
-    !at.is_empty() && !spec.get("hostNetwork").is_true()
+    !at.is_empty() && at.number() != Some(0) && !spec.get("hostNetwork").is_true()
 }
 
 #[cfg(test)]

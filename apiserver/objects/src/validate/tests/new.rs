@@ -286,7 +286,6 @@ fn new_objects_are_refused() {
             json!(0),
             "spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0",
         ),
-        (&kind::LEASE, "/spec/holderIdentity", json!(""), "spec.holderIdentity: Invalid value"),
         (
             &kind::EVENT,
             "/involvedObject/namespace",

@@ -48,7 +48,7 @@ fn every_row_answers() {
         ("", json!(true), json!(false)),
         ("", json!(true), json!(false)),
         ("", json!(false), json!(true)),
-        ("", json!(80), Value::Null),
+        ("", json!(80), json!(0)),
         ("", some.clone(), json!([])),
         ("", json!("None"), json!("ClusterFirst")),
         ("", json!({"nameservers": ["1.1.1.1"]}), Value::Null),
