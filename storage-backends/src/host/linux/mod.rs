@@ -115,3 +115,8 @@ impl Host for Linux {
         mounts::unmount(target)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod scratch;
+#[cfg(test)]
+mod tests;

@@ -176,4 +176,26 @@ mod tests {
         tree(&path).unwrap();
         assert!(!path.exists());
     }
+
+    /// Also when a mount appears after the look at the mount table: the walk itself stops there.
+    #[test]
+    fn root_the_walk_crosses_no_mount() {
+        use super::super::{
+            super::{Host, MountRequest},
+            Linux,
+            scratch::{Scratch, can_run},
+        };
+        if !can_run("root_the_walk_crosses_no_mount") {
+            return;
+        }
+        let scratch = Scratch::new();
+        let place = scratch.path().join("a/mounted");
+        Linux.create_dir(&place).unwrap();
+        Linux.mount(&MountRequest::Tmpfs { target: place.clone(), bytes: None, mode: 0o700 }).unwrap();
+        fs::write(place.join("kept"), b"data").unwrap();
+        let root = OwnedFd::from(fs::File::open(scratch.path()).unwrap());
+        let refused = Walk { root: &root, moved: 0 }.empty(&root, 0).unwrap_err();
+        assert_eq!(refused, Errno::XDEV);
+        assert_eq!(fs::read(place.join("kept")).unwrap(), b"data");
+    }
 }

@@ -8,10 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    super::LoopDriver,
-    root::{Scratch, can_run},
-};
+use super::super::LoopDriver;
 use crate::{
     conformance::name,
     driver::{Create, Driver, Error, Publish, Stage, VolumeRef},
@@ -19,7 +16,10 @@ use crate::{
         Host,
         fake::{Content, Fake},
         faulty::{Faulty, Plan},
-        linux::Linux,
+        linux::{
+            Linux,
+            scratch::{Scratch, can_run},
+        },
     },
 };
 

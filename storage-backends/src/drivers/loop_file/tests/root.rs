@@ -8,60 +8,14 @@ use super::super::LoopDriver;
 use crate::{
     conformance::{self, Stand, reference},
     driver::Driver,
-    host::{Host, linux::Linux},
+    host::{
+        Host,
+        linux::{
+            Linux,
+            scratch::{Scratch, can_run},
+        },
+    },
 };
-
-/// A directory whose mounts and loop devices go with it, however the test ends.
-pub(super) struct Scratch {
-    dir: tempfile::TempDir,
-}
-
-impl Scratch {
-    pub(super) fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
-    fn clean(&self) {
-        let mounts = Linux.mounts().unwrap_or_default();
-        for mount in mounts.iter().rev().filter(|mount| mount.target.starts_with(self.path())) {
-            let _ = Linux.unmount(&mount.target);
-        }
-        for device in self.loops() {
-            let _ = Linux.detach_loop(&device);
-        }
-    }
-
-    fn loops(&self) -> Vec<std::path::PathBuf> {
-        let loops = Linux.loops().unwrap_or_default();
-        loops
-            .into_iter()
-            .filter(|found| found.path.starts_with(self.path()))
-            .map(|found| found.device)
-            .collect()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        self.clean();
-    }
-}
-
-pub(super) fn can_run(test: &str) -> bool {
-    let reason = if !rustix::process::geteuid().is_root() {
-        "not root"
-    } else if !Path::new("/dev/loop-control").exists() {
-        "no /dev/loop-control"
-    } else {
-        return true;
-    };
-    println!("SKIPPED {test}: {reason}");
-    false
-}
 
 fn write(_: &Stand, path: &Path, data: &[u8]) -> io::Result<()> {
     fs::write(path, data)
