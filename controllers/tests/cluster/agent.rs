@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 const DRIVER: &str = "loop.orlop.dev";
 const FINALIZER: &str = "external-provisioner.volume.kubernetes.io/finalizer";
-const ATTACHER: &str = "external-attacher/loop-orlop-dev";
+const ATTACHER: &str = "external-attacher/";
 
 /// A running agent; ends when dropped.
 pub(crate) struct Agent(#[expect(dead_code, reason = "its task ends with it")] JoinSet<()>);
@@ -101,6 +101,17 @@ impl Node {
         if class["provisioner"] != DRIVER || exists {
             return;
         }
+        // The pool holds less than a Ti: what is larger is given back, as a driver out of room does.
+        if value["spec"]["resources"]["requests"]["storage"].as_str().is_some_and(|size| size.ends_with("Ti"))
+        {
+            self.change(&claim.key, Part::Main, |value| {
+                if let Some(annotations) = value["metadata"]["annotations"].as_object_mut() {
+                    annotations.remove("volume.kubernetes.io/selected-node");
+                }
+            })
+            .await;
+            return;
+        }
         let volume = json!({"metadata": {"name": name, "finalizers": [FINALIZER],
                 "annotations": {"pv.kubernetes.io/provisioned-by": DRIVER}},
             "spec": {"capacity": {"storage": value["spec"]["resources"]["requests"]["storage"]},
@@ -170,6 +181,6 @@ impl Node {
 
 fn drop_finalizer(value: &mut Value, name: &str) {
     if let Some(list) = value["metadata"]["finalizers"].as_array_mut() {
-        list.retain(|finalizer| finalizer != name);
+        list.retain(|finalizer| !finalizer.as_str().is_some_and(|held| held.starts_with(name)));
     }
 }

@@ -35,6 +35,11 @@ impl Cluster {
         for node in nodes {
             cluster.add_node(node).await;
         }
+        // The accounts come with the namespaces, a moment later: commits are counted without them.
+        let accounts = |s: &Snapshot| {
+            s.list(&kind::SERVICE_ACCOUNT, None, None).count() == s.list(&kind::NAMESPACE, None, None).count()
+        };
+        cluster.until("every namespace has its account", accounts).await;
         cluster
     }
 
