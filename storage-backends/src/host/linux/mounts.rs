@@ -84,9 +84,10 @@ fn bit(flag: Flag) -> MountFlags {
 fn explain(error: io::Error, source: &Path, fs_type: FsType) -> io::Error {
     let hint = match error.raw_os_error() {
         Some(nix::libc::ENODEV) => format!("the kernel cannot mount {fs_type}; load the module {fs_type}"),
-        Some(nix::libc::EINVAL) => {
-            format!("the kernel refuses {} as {fs_type}, or an option; `dmesg` says which", source.display())
-        }
+        Some(nix::libc::EINVAL) => format!(
+            "the kernel refuses {} as {fs_type}: an option, or a UUID that is mounted already; `dmesg` says which",
+            source.display()
+        ),
         Some(nix::libc::EUCLEAN | nix::libc::EIO) => {
             format!("the file system on {} is damaged; run fsck on it", source.display())
         }

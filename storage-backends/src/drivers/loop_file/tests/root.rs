@@ -49,6 +49,8 @@ async fn root_loop_xfs() {
     let scratch = Scratch::new();
     let stand = stand(&scratch, "xfs");
     let mut request = stand.request(1);
+    // XFS mounts no UUID twice, and this test may run twice at once.
+    request.name = format!("pvc-{}", uuid::Uuid::new_v4());
     request.bytes = 300 << 20;
     request.fs_type = Some("xfs".into());
     let volume = stand.driver.create(request).await.unwrap();
