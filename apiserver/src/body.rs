@@ -111,8 +111,12 @@ pub(crate) fn yaml(bytes: &[u8]) -> Result<Value, Failure> {
         legacy_octal_numbers: true,
         strict_booleans: false,
     };
-    serde_saphyr::from_str_with_options(text, options)
-        .map_err(|e| Failure::bad_request(format!("the body is not valid YAML: {e}")))
+    serde_saphyr::from_str_with_options(text, options).map_err(|e| match e.without_snippet() {
+        serde_saphyr::Error::MultipleDocuments { .. } => {
+            Failure::bad_request("the body holds more than one YAML document: send one object per request")
+        }
+        _ => Failure::bad_request(format!("the body is not valid YAML: {e}")),
+    })
 }
 
 fn protobuf() -> Failure {

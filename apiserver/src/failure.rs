@@ -8,6 +8,20 @@ use orlop_registry as registry;
 use orlop_store as store;
 use serde_json::{Value, json};
 
+/// What clients may ask for because Kubernetes has it.
+const KUBERNETES_SUBRESOURCES: [&str; 10] = [
+    "exec",
+    "attach",
+    "portforward",
+    "proxy",
+    "eviction",
+    "ephemeralcontainers",
+    "resize",
+    "scale",
+    "token",
+    "approval",
+];
+
 /// What a Status says beyond its message.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Details {
@@ -68,6 +82,15 @@ impl Failure {
     pub(crate) fn no_such_path() -> Self {
         Self::new(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
             .detailed(Details::default())
+    }
+
+    /// The object has no such part, or not yet.
+    pub(crate) fn no_such_subresource(kind: &Kind, subresource: &str) -> Self {
+        let mut failure = Self::no_such_path();
+        if KUBERNETES_SUBRESOURCES.contains(&subresource) {
+            failure.message.push_str(&format!(": Orlop does not serve {}/{subresource} yet", kind.plural));
+        }
+        failure
     }
 
     /// There is no such object.

@@ -137,9 +137,11 @@ fn target<'a>(group: &str, version: &str, mut rest: Vec<Cow<'a, str>>) -> Result
         return review.map(Route::Review).ok_or_else(Failure::no_such_path);
     };
     let wrong_scope = kind.namespaced && namespace.is_none() && name.is_some();
-    let unknown_sub = subresource.as_deref().is_some_and(|sub| !kind.has(sub));
-    if wrong_scope || unknown_sub || (!kind.namespaced && namespace.is_some()) {
+    if wrong_scope || (!kind.namespaced && namespace.is_some()) {
         return Err(Failure::no_such_path());
+    }
+    if let Some(unknown) = subresource.as_deref().filter(|sub| !kind.has(sub)) {
+        return Err(Failure::no_such_subresource(kind, unknown));
     }
     Ok(Route::Objects(Target { kind, shown, namespace, name, subresource }))
 }

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Frame;
 use serde_json::Value;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, query::Query};
 
 /// What can go wrong while a body is being sent.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -58,6 +58,33 @@ pub(crate) fn failure(failure: &Failure) -> Response<Body> {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Mutual"));
     }
     response
+}
+
+/// The same answer with line breaks and indents, where `?pretty=true` asks for it and the whole body is there.
+pub(crate) async fn pretty(response: Response<Body>, query: Option<&str>) -> Response<Body> {
+    let wanted =
+        Query::parse(query.unwrap_or_default()).and_then(|query| query.flag("pretty")).unwrap_or(false);
+    let json = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|v| v.as_bytes().starts_with(JSON.as_bytes()));
+    let whole = hyper::body::Body::size_hint(response.body()).exact().is_some();
+    if !(wanted && json && whole) {
+        return response;
+    }
+    let (mut head, body) = response.into_parts();
+    let Ok(bytes) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
+        return failure(&Failure::internal("a body that was whole broke off"));
+    };
+    head.headers.remove(header::CONTENT_LENGTH);
+    let value: serde_json::Result<Value> = serde_json::from_slice(&bytes);
+    match value.and_then(|value| serde_json::to_vec_pretty(&value)) {
+        Ok(mut text) => {
+            text.push(b'\n');
+            Response::from_parts(head, full(text))
+        }
+        Err(_) => Response::from_parts(head, full(bytes)),
+    }
 }
 
 /// Adds `Warning:` headers (RFC 7234 section 5.5, code 299). What a header cannot carry is left out of the text.

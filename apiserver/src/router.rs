@@ -82,7 +82,9 @@ pub(crate) async fn answer(
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
     let work = AssertUnwindSafe(route(&server, who.as_deref(), &head, body)).catch_unwind();
+    let pretty = head.uri.query().is_some_and(|query| query.contains("pretty"));
     match work.await {
+        Ok(Ok(response)) if pretty => reply::pretty(response, head.uri.query()).await,
         Ok(Ok(response)) => response,
         Ok(Err(failure)) => reply::failure(&failure),
         Err(_) => {
@@ -111,6 +113,7 @@ async fn route(
     let Some(who) = who else {
         return Err(Failure::unauthorized());
     };
+    refuse_impersonation(&head.headers)?;
     match route? {
         Route::Objects(target) => {
             let call = Call { server, who, target: &target, query: &query, headers: &head.headers };
@@ -123,6 +126,16 @@ async fn route(
         _ if !reading => Err(Failure::method_not_allowed()),
         Route::OpenApi(path) => schemas(path),
         discovery => discovery::respond(&discovery, &head.headers),
+    }
+}
+
+/// Who asks to act as somebody else must not act as himself unnoticed.
+fn refuse_impersonation(headers: &HeaderMap) -> Result<(), Failure> {
+    match headers.get("impersonate-user") {
+        Some(_) => Err(Failure::bad_request(
+            "Orlop does not impersonate yet: leave out --as, and use a kubeconfig of the user",
+        )),
+        None => Ok(()),
     }
 }
 

@@ -357,3 +357,28 @@ async fn events_have_two_faces() {
     let list = h.get("/apis/events.k8s.io/v1/events?fieldSelector=regarding.name%3Dp").await.json();
     assert_eq!((&list["kind"], &list["items"][0]["note"]), (&json!("EventList"), &json!("again")));
 }
+
+#[tokio::test]
+async fn answers_can_be_read_by_people() {
+    let h = Harness::new().await;
+    h.config_map("x", &json!({})).await;
+    let pretty = h.get(&format!("{CONFIG_MAPS}/x?pretty=true")).await;
+    assert!(
+        pretty.text.starts_with("{\n  \"apiVersion\": \"v1\",\n") && pretty.text.ends_with("}\n"),
+        "{pretty:?}"
+    );
+    assert_eq!(pretty.json(), h.get(&format!("{CONFIG_MAPS}/x?pretty=false")).await.json());
+}
+
+#[tokio::test]
+async fn what_is_not_built_says_so() {
+    let h = Harness::new().await;
+    h.pod("p", None).await;
+    let exec = h.get("/api/v1/namespaces/default/pods/p/exec?command=ls").await;
+    assert_eq!(
+        (exec.code, exec.message().as_str()),
+        (404, "the server could not find the requested resource: Orlop does not serve pods/exec yet")
+    );
+    let other = h.ask("GET /api/v1/pods", &["impersonate-user: somebody"], "").await;
+    assert_eq!(other.code, 400);
+}

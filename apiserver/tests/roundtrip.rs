@@ -1,23 +1,15 @@
 //! Server and client together, over a pipe and over a unix socket.
 
-use std::{sync::Arc, time::Duration};
+mod support;
+
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use orlop_apiserver::{ApiServer, Body, Identity, NodeCallError, NodeCalls};
+use orlop_apiserver::{ApiServer, Identity};
 use orlop_client::{Client, Error, Stream, Transport, UnixTransport};
 use orlop_objects::{Key, kind};
-use orlop_registry::{Registry, Who};
-use orlop_store::Store;
 use serde_json::{Value, json};
-
-struct NoNodes;
-
-impl NodeCalls for NoNodes {
-    fn logs(&self, node: &str, _: &str) -> BoxFuture<'_, Result<Body, NodeCallError>> {
-        let error = NodeCallError::Unreachable { node: node.to_owned(), source: "there are no nodes".into() };
-        Box::pin(async { Err(error) })
-    }
-}
+use support::Harness;
 
 struct Pipe(ApiServer, Identity);
 
@@ -25,17 +17,6 @@ impl Transport for Pipe {
     fn connect(&self) -> BoxFuture<'_, std::io::Result<Box<dyn Stream>>> {
         Box::pin(async { Ok(Box::new(self.0.connect(self.1.clone())) as Box<dyn Stream>) })
     }
-}
-
-async fn server() -> ApiServer {
-    let registry = Registry::new(Store::in_memory());
-    let namespace = json!({"metadata": {"name": "default"}});
-    let who = Who { user: "test".to_owned(), manager: "test".to_owned() };
-    registry
-        .create(&kind::NAMESPACE, "", namespace, &who, false)
-        .await
-        .expect("an empty store takes a namespace");
-    ApiServer::new(registry, Arc::new(NoNodes))
 }
 
 fn config_map(name: &str, value: &str) -> Value {
@@ -77,7 +58,7 @@ async fn write_and_read(client: &Client) {
 
 #[tokio::test]
 async fn over_a_pipe() {
-    let server = server().await;
+    let server = Harness::new().await.server;
     write_and_read(&Client::new(Arc::new(Pipe(server.clone(), Identity::admin())))).await;
     server.shutdown().await;
 }
@@ -85,7 +66,7 @@ async fn over_a_pipe() {
 #[tokio::test]
 async fn over_a_unix_socket() {
     use std::os::unix::fs::PermissionsExt;
-    let server = server().await;
+    let server = Harness::new().await.server;
     let dir = tempfile::tempdir().expect("has a temporary directory");
     let path = dir.path().join("private/api.sock");
     server.serve_unix(&path).await.expect("listens");
@@ -93,29 +74,5 @@ async fn over_a_unix_socket() {
         |path: &std::path::Path| std::fs::metadata(path).expect("is there").permissions().mode() & 0o777;
     assert_eq!((mode(&path), mode(path.parent().expect("has a parent"))), (0o600, 0o700));
     write_and_read(&Client::new(Arc::new(UnixTransport::new(&path)))).await;
-    server.shutdown().await;
-}
-
-#[tokio::test]
-async fn a_mirror_follows_and_comes_back() {
-    let server = server().await;
-    let client = Client::new(Arc::new(Pipe(server.clone(), Identity::admin())));
-    let mut mirror = client.mirror(&kind::CONFIG_MAP, &[]);
-    assert!(mirror.all().is_none(), "nothing is known before the first list");
-    assert!(mirror.changed().await.is_empty(), "the first list is empty, and told");
-    client.create(&kind::CONFIG_MAP, "default", &config_map("one", "1")).await.expect("is created");
-    let key = Key::new(&kind::CONFIG_MAP, "default", "one");
-    assert_eq!(mirror.changed().await, std::slice::from_ref(&key));
-    assert!(mirror.get(&key).is_some());
-    client.delete(&key, &json!({})).await.expect("is deleted");
-    assert_eq!(mirror.changed().await, std::slice::from_ref(&key));
-    assert_eq!(mirror.all().expect("is known").len(), 0);
-    let late = mirror.clone();
-    drop(mirror);
-    client.create(&kind::CONFIG_MAP, "default", &config_map("two", "1")).await.expect("is created");
-    let mut late = late;
-    while late.all().is_none_or(|set| set.is_empty()) {
-        tokio::time::timeout(Duration::from_secs(10), late.changed()).await.expect("a clone goes on");
-    }
     server.shutdown().await;
 }

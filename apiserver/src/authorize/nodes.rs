@@ -8,12 +8,15 @@ use serde_json::Value;
 
 use super::Attributes;
 
+/// Where the nodes' heartbeats are.
+const LEASES: &str = "kube-node-lease";
+
 /// Which objects a rule is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Which {
     /// All of them.
     Any,
-    /// The one with the node's name.
+    /// The one with the node's name; a Lease in [`LEASES`].
     Own,
     /// Those that are at the node: see [`is_at`].
     Here,
@@ -82,6 +85,9 @@ pub(super) fn decide(snapshot: &Snapshot, node: &str, wish: Attributes<'_>) -> R
     for rule in RULES.iter().filter(|rule| rule.allows(wish)) {
         let holds = match rule.which {
             Which::Any => Ok(()),
+            Which::Own if *wish.kind == kind::LEASE && wish.namespace != LEASES => {
+                Err(format!("a node's lease is in the namespace \"{LEASES}\""))
+            }
             // What is to be created has its name in the body: `decide_created` sees it.
             Which::Own if wish.verb == "create" || wish.name == node => Ok(()),
             Which::Own => Err(format!(

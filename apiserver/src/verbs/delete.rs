@@ -20,7 +20,7 @@ pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<
     let key = super::key(call)?;
     let options = options(call, incoming).await?;
     let outcome = call.server.registry.delete(&key, &options, &call.writer()).await?;
-    if outcome.gone && !options.dry_run {
+    if outcome.gone {
         return Ok(reply::json(StatusCode::OK, &success(call, &outcome)));
     }
     Ok(super::written(&presenter, StatusCode::OK, &outcome, Vec::new()))

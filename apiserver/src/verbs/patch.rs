@@ -7,7 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
-use orlop_objects::{FieldError, Key, decode::FieldValidation, patch::strategic};
+use json_patch::PatchOperation;
+use orlop_objects::{Cause, FieldError, Key, decode::FieldValidation, patch::strategic};
 use orlop_registry::Error;
 use serde_json::Value;
 
@@ -23,7 +24,7 @@ use crate::{
 
 /// Operations in one JSON patch, as in Kubernetes.
 const OPERATIONS: usize = 10_000;
-/// How much larger than the limit for bodies `copy` operations may make an object.
+/// How many bytes the `copy` operations of one JSON patch may add.
 const GROWTH: usize = body::LIMIT;
 
 /// A parsed patch.
@@ -118,23 +119,52 @@ fn invalid(key: &Key, error: FieldError) -> Error {
     Error::Invalid { key: key.clone(), causes: vec![error] }
 }
 
+/// Operations one by one, so that what `copy` adds up to is known before it is done.
 fn apply_operations(key: &Key, mut value: Value, patch: &json_patch::Patch) -> Result<Value, Error> {
-    let copies = patch.0.iter().filter(|op| matches!(op, json_patch::PatchOperation::Copy(_))).count();
-    // Each copy can at most double the object: a few of them are harmless, many are measured one by one.
     let mut grown = 0;
     for operation in &patch.0 {
-        json_patch::patch(&mut value, std::slice::from_ref(operation)).map_err(|e| {
-            let error = FieldError::new("patch", orlop_objects::Cause::Invalid, e.to_string());
-            invalid(key, error)
-        })?;
-        if copies > 4 && matches!(operation, json_patch::PatchOperation::Copy(_)) {
-            grown = value.to_string().len();
+        if let PatchOperation::Copy(copy) = operation {
+            grown += value.pointer(copy.from.as_str()).map_or(0, |copied| copied.to_string().len());
         }
         if grown > GROWTH {
-            return Err(Error::BadRequest(
-                "the copy operations of the JSON patch make the object too large".into(),
-            ));
+            let message = format!("the copy operations of the JSON patch add more than {GROWTH} bytes");
+            return Err(Error::BadRequest(message));
         }
+        json_patch::patch(&mut value, std::slice::from_ref(operation))
+            .map_err(|e| invalid(key, FieldError::new("patch", Cause::Invalid, e.to_string())))?;
     }
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use orlop_objects::kind;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Doubling by `copy` would fill the memory within forty operations.
+    #[test]
+    fn copies_may_not_add_up_beyond_the_limit() {
+        let doubling: Vec<_> =
+            (0..40).map(|n| json!({"op": "copy", "from": "", "path": format!("/x{n}")})).collect();
+        let patch = serde_json::from_value(json!(doubling)).expect("is a patch");
+        let key = Key::new(&kind::CONFIG_MAP, "default", "x");
+        let refused = apply_operations(&key, json!({"data": {"a": "1"}}), &patch);
+        assert!(
+            matches!(&refused, Err(Error::BadRequest(message)) if message.contains("copy operations")),
+            "{refused:?}"
+        );
+    }
+
+    #[test]
+    fn there_may_be_ten_thousand_operations() {
+        let operations = |count| {
+            let test = json!({"op": "test", "path": "/data/a", "value": "1"});
+            operations(json!(vec![test; count]).to_string().as_bytes())
+        };
+        assert!(operations(10_000).is_ok());
+        let refused = operations(10_001).expect_err("is too long");
+        assert_eq!(refused.message, "the JSON patch has 10001 operations; 10000 are allowed");
+    }
 }
