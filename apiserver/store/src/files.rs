@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     Error, Options,
     directory::{Directory, Format, Verdict},
-    engine::sled::Sled,
+    engine::logged::Logged,
 };
 
 /// The directory and its FORMAT.
@@ -58,7 +58,7 @@ impl Files {
 /// First the engine's files, then FORMAT: a crash between leaves what [`Directory::examine`] removes.
 fn create(directory: &Directory, options: &Options) -> Result<Format, Error> {
     let engine = directory.new_engine()?;
-    Sled::create(&directory.engine_path(&engine))?;
+    Logged::create(&directory.engine_path(&engine))?;
     let format = Format { schema: options.schema.clone(), cluster: Uuid::new_v4(), engine };
     directory.write_format(&format)?;
     Ok(format)

@@ -19,7 +19,7 @@ use crate::{
     Changes, Error, Options, Snapshot, Tx, UpdateError, Watch,
     committer::{Committer, Request},
     directory::Format,
-    engine::{Engine, memory::Memory, sled::Sled},
+    engine::{Engine, logged::Logged, memory::Memory},
     files::Files,
     layout::{self, Progress},
     plan::Verdict,
@@ -82,7 +82,7 @@ impl Store {
     /// Opens the store in `dir`, or creates one where there is none. Blocks: it reads everything.
     pub fn open(dir: &Path, options: Options) -> Result<Self, Error> {
         let files = Files::open(dir, &options)?;
-        let engine = Box::new(Sled::open(&files.engine_path(), options.sync)?);
+        let engine = Box::new(Logged::open(&files.engine_path(), options.sync)?);
         Self::on(engine, Origin::Disk { files, schema: options.schema })
     }
 

@@ -19,16 +19,12 @@ pub(crate) fn reason_to_skip() -> Option<String> {
     if !Path::new("/dev/loop-control").exists() {
         return Some("needs /dev/loop-control".to_owned());
     }
-    let missing = ["mkfs.xfs", "mkfs.ext4", "mount", "umount", "cp"]
-        .into_iter()
-        .find(|tool| !is_there(tool));
+    let missing = ["mkfs.xfs", "mkfs.ext4", "mount", "umount", "cp"].into_iter().find(|tool| !is_there(tool));
     missing.map(|tool| format!("needs {tool} (make setup)"))
 }
 
 fn is_there(tool: &str) -> bool {
-    ["/usr/sbin", "/sbin", "/usr/bin", "/bin"]
-        .iter()
-        .any(|dir| Path::new(dir).join(tool).exists())
+    ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].iter().any(|dir| Path::new(dir).join(tool).exists())
 }
 
 /// A mounted file; unmounted, and its loop device freed, on drop.
@@ -55,9 +51,8 @@ impl Drop for Mounted {
     fn drop(&mut self) {
         // A process that was just killed may hold it for another moment.
         let busy = |_: &usize| run("umount", &[&text(&self.path)]).is_err();
-        let tries = (0..100)
-            .take_while(busy)
-            .inspect(|_| std::thread::sleep(std::time::Duration::from_millis(20)));
+        let tries =
+            (0..100).take_while(busy).inspect(|_| std::thread::sleep(std::time::Duration::from_millis(20)));
         if tries.count() == 100 {
             eprintln!("cannot unmount {}: detaching it", self.path.display());
             let _ = run("umount", &["-l", &text(&self.path)]);
@@ -79,20 +74,12 @@ impl Disk {
         let file = scratch.join("xfs.img");
         run("truncate", &["-s", BENEATH, &text(&file)]).expect("a sparse file");
         run("mkfs.xfs", &["-q", "-m", "reflink=1", &text(&file)]).expect("an XFS");
-        let beneath = Mounted::new(&file, scratch.join("xfs")).map_err(|e| {
-            if e.contains("unknown filesystem") {
-                e
-            } else {
-                panic!("{e}")
-            }
-        })?;
+        let beneath = Mounted::new(&file, scratch.join("xfs"))
+            .map_err(|e| if e.contains("unknown filesystem") { e } else { panic!("{e}") })?;
         let file = beneath.path().join("disk.img");
         run("truncate", &["-s", DISK, &text(&file)]).expect("a sparse file");
-        run(
-            "mkfs.ext4",
-            &["-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", &text(&file)],
-        )
-        .expect("an ext4");
+        run("mkfs.ext4", &["-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", &text(&file)])
+            .expect("an ext4");
         let disk = Mounted::new(&file, scratch.join("disk")).expect("the writer's disk");
         Ok(Self { disk, beneath })
     }
@@ -136,10 +123,7 @@ fn text(path: &Path) -> String {
 
 /// Runs a program; its words when it fails.
 pub(crate) fn run(program: &str, args: &[&str]) -> Result<String, String> {
-    let output = Command::new(program)
-        .args(args)
-        .output()
-        .map_err(|e| format!("{program}: {e}"))?;
+    let output = Command::new(program).args(args).output().map_err(|e| format!("{program}: {e}"))?;
     let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     if output.status.success() {
         return Ok(words(&output.stdout));

@@ -30,10 +30,7 @@ pub(crate) struct Outcome {
 
 /// `ORLOP_POWER_CUTS`, or `default`.
 pub(crate) fn cuts(default: usize) -> usize {
-    env::var("ORLOP_POWER_CUTS")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(default)
+    env::var("ORLOP_POWER_CUTS").ok().and_then(|n| n.parse().ok()).unwrap_or(default)
 }
 
 /// Cuts the power `cuts` times, or until `enough` says so. `None` when the machine cannot; it has been said why.
@@ -42,10 +39,7 @@ pub(crate) fn run(test: &str, sync: &str, cuts: usize, enough: impl Fn(&Outcome)
         eprintln!("SKIPPED {test}: {reason}");
         return None;
     }
-    let scratch = tempfile::Builder::new()
-        .prefix("orlop-power-cut-")
-        .tempdir()
-        .expect("a scratch directory");
+    let scratch = tempfile::Builder::new().prefix("orlop-power-cut-").tempdir().expect("a scratch directory");
     let disk = match Disk::new(scratch.path()) {
         Ok(disk) => disk,
         Err(reason) => {
@@ -55,10 +49,7 @@ pub(crate) fn run(test: &str, sync: &str, cuts: usize, enough: impl Fn(&Outcome)
     };
     let outcome = cut_again_and_again(&disk, scratch.path(), sync, cuts, enough);
     drop(disk);
-    assert_eq!(
-        orlop_e2e::machine::left_below(scratch.path()),
-        Vec::<String>::new()
-    );
+    assert_eq!(orlop_e2e::machine::left_below(scratch.path()), Vec::<String>::new());
     Some(outcome)
 }
 

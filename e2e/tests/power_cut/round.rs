@@ -35,25 +35,12 @@ impl<'a> Round<'a> {
         let acks = scratch.join(format!("acks-{number}"));
         let store = disk.path().join(&name).join("store");
         let writer = Command::new(HELPER)
-            .args([
-                Path::new("write"),
-                &store,
-                &acks,
-                Path::new(&number.to_string()),
-                Path::new(sync),
-            ])
+            .args([Path::new("write"), &store, &acks, Path::new(&number.to_string()), Path::new(sync)])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
             .expect("the writer");
-        Self {
-            disk,
-            scratch,
-            number,
-            name,
-            acks,
-            writer,
-        }
+        Self { disk, scratch, number, name, acks, writer }
     }
 
     /// Cuts the power once, and checks what is left: the summary, or what is wrong.
@@ -65,23 +52,17 @@ impl<'a> Round<'a> {
         if stopped {
             kill(pid, Signal::SIGSTOP).expect("it runs");
         }
-        let acks = self.scratch.join("acks");
         // First what was acknowledged, then the image: a commit between the two may be in the image, and need not.
-        fs::copy(&self.acks, &acks)
-            .or_else(|_| fs::write(&acks, "").map(|()| 0))
-            .expect("a copy");
+        let before = self.copy_acks("before");
         let image = self.disk.cut();
+        let after = self.copy_acks("after");
         if stopped {
             kill(pid, Signal::SIGCONT).expect("it is there");
         }
-        let mounted = image
-            .mount(self.scratch.join("cut"))
-            .map_err(|e| format!("the image does not mount: {e}"))?;
+        let mounted =
+            image.mount(self.scratch.join("cut")).map_err(|e| format!("the image does not mount: {e}"))?;
         let store = mounted.path().join(&self.name).join("store");
-        disk::run(
-            HELPER,
-            &["check", &store.to_string_lossy(), &acks.to_string_lossy()],
-        )
+        disk::run(HELPER, &["check", &store.to_string_lossy(), &before, &after])
     }
 
     /// The first cut of a round falls into the creation: after so many microseconds, whatever state that is. The later
@@ -99,6 +80,13 @@ impl<'a> Round<'a> {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// What the writer has written down up to now; nothing, if it has not begun.
+    fn copy_acks(&self, name: &str) -> String {
+        let copy = self.scratch.join(name);
+        fs::write(&copy, fs::read(&self.acks).unwrap_or_default()).expect("a copy");
+        copy.to_string_lossy().into_owned()
     }
 
     fn commits(&self) -> usize {

@@ -67,7 +67,7 @@ fn the_table() {
 fn a_creation_that_was_cut_off_anywhere_is_begun_again() {
     let whole = tempfile::tempdir().expect("a directory");
     drop(Files::open(whole.path(), &Options::default()).expect("creates"));
-    let files = ["sled-1/conf", "sled-1/db", "sled-1/blobs", "FORMAT.new"];
+    let files = ["sled-1/conf", "sled-1/db", "sled-1/blobs", "sled-1/wal", "FORMAT.new"];
     for cut in 0..=files.len() {
         for torn in [false, true] {
             let dir = tempfile::tempdir().expect("a directory");

@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, path::Path};
 
 use proptest::prelude::*;
 
-use super::{Engine, Op, memory::Memory, sled::Sled};
+use super::{Engine, Op, logged::Logged, memory::Memory, sled::Sled};
 use crate::Sync;
 
 /// Small, at the edge of a piece, several pieces.
-const SIZES: [usize; 6] = [0, 3, 2000, 64 << 10, (64 << 10) + 1, 200_000];
+const SIZES: [usize; 7] = [0, 3, 2000, 64 << 10, (64 << 10) + 1, 200_000, 1 << 20];
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -16,6 +16,7 @@ enum Step {
     Batch(BTreeMap<u8, Option<usize>>),
     Sync,
     Reopen,
+    Crash,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -24,8 +25,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => prop::collection::btree_map(0u8..8, write, 1..5).prop_map(Step::Batch),
         2 => Just(Step::Sync),
         1 => Just(Step::Reopen),
+        1 => Just(Step::Crash),
     ];
-    prop::collection::vec(step, 1..30)
+    prop::collection::vec(step, 1..40)
 }
 
 fn content(engine: &mut dyn Engine) -> BTreeMap<String, Vec<u8>> {
@@ -43,6 +45,8 @@ fn content(engine: &mut dyn Engine) -> BTreeMap<String, Vec<u8>> {
 /// `open` opens the same disk again; the one before is dropped first, with everything synced.
 fn check(steps: Vec<Step>, mut open: impl FnMut() -> Box<dyn Engine>) {
     let mut model = BTreeMap::new();
+    // What a crash may leave: the last barrier, or the end of any batch since.
+    let mut possible = vec![model.clone()];
     let mut engine = open();
     assert_eq!(content(&mut *engine), model);
     for (n, step) in steps.into_iter().enumerate() {
@@ -58,17 +62,39 @@ fn check(steps: Vec<Step>, mut open: impl FnMut() -> Box<dyn Engine>) {
                     ops.push(Op { key, value });
                 }
                 engine.apply(ops).expect("writes");
+                possible.push(model.clone());
             }
-            Step::Sync => engine.sync().expect("syncs"),
+            Step::Sync => {
+                engine.sync().expect("syncs");
+                possible = vec![model.clone()];
+            }
             Step::Reopen => {
                 engine.sync().expect("syncs");
                 drop(engine);
                 engine = open();
-                assert_eq!(content(&mut *engine), model, "step {n}");
+                assert!(content(&mut *engine) == model, "step {n}");
+                possible = vec![model.clone()];
+            }
+            Step::Crash => {
+                drop(engine);
+                engine = open();
+                let found = content(&mut *engine);
+                assert!(possible.contains(&found), "step {n}: neither a barrier nor the end of a batch");
+                model = found;
+                possible = vec![model.clone()];
             }
         }
     }
-    assert_eq!(content(&mut *engine), model);
+    engine.sync().expect("syncs");
+    drop(engine);
+    assert!(content(&mut *open()) == model, "at the end");
+}
+
+fn open_logged(path: &Path) -> Box<dyn Engine> {
+    if !path.join("wal").exists() {
+        Logged::create(path).expect("creates");
+    }
+    Box::new(Logged::open(path, Sync::Data).expect("opens"))
 }
 
 fn open_sled(path: &Path) -> Box<dyn Engine> {
@@ -91,5 +117,11 @@ proptest! {
     fn sled_is_a_map(steps in steps()) {
         let dir = tempfile::tempdir().expect("a directory");
         check(steps, || open_sled(dir.path()));
+    }
+
+    #[test]
+    fn sled_behind_a_log_is_a_map(steps in steps()) {
+        let dir = tempfile::tempdir().expect("a directory");
+        check(steps, || open_logged(dir.path()));
     }
 }

@@ -5,8 +5,10 @@
 use crate::Error;
 
 pub(crate) mod chunks;
+pub(crate) mod logged;
 pub(crate) mod memory;
 pub(crate) mod sled;
+pub(crate) mod wal;
 
 /// One write of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +24,7 @@ pub(crate) type Visit<'a> = dyn FnMut(&str, &[u8]) -> Result<(), Error> + 'a;
 
 /// A place for bytes. Only one thread uses it.
 pub(crate) trait Engine: Send {
-    /// Hands over every key with its value, in key order.
+    /// Hands over every key with its value, in key order. Called once, before any write.
     fn load(&mut self, each: &mut Visit<'_>) -> Result<(), Error>;
 
     /// Writes all of `ops` or none. After a crash an unsynced batch is there as a whole or not at all.

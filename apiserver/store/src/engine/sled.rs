@@ -67,6 +67,27 @@ impl Sled {
         sync_directory(path)
     }
 
+    /// The number under `key`; 0 where there is none.
+    pub(crate) fn number(&self, key: &str) -> Result<u64, Error> {
+        let stored = self.tree.get(key).map_err(|e| Error::engine("read", e))?;
+        match stored.as_deref().map(chunks::parse) {
+            None => Ok(0),
+            Some(Some(Stored::Whole(number))) if number.len() == 8 => {
+                Ok(number.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+            }
+            Some(_) => Err(Error::engine("read", format!("the record {key:?} is damaged"))),
+        }
+    }
+
+    /// Looks up how many pieces the value under `key` has: for writes before everything was loaded.
+    pub(crate) fn learn(&mut self, key: &str) -> Result<(), Error> {
+        let stored = self.tree.get(key).map_err(|e| Error::engine("read", e))?;
+        if let Some(Some(Stored::Pieces(count))) = stored.as_deref().map(chunks::parse) {
+            self.large.found(key, count);
+        }
+        Ok(())
+    }
+
     fn flush(&self) -> Result<(), Error> {
         self.tree.flush().map(drop).map_err(|e| Error::engine("flush", e))
     }

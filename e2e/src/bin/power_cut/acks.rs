@@ -38,18 +38,11 @@ pub(crate) struct Log(Mutex<File>);
 
 impl Log {
     pub(crate) fn create(path: &Path) -> Self {
-        Self(Mutex::new(
-            File::options().create(true).append(true).open(path).unwrap(),
-        ))
+        Self(Mutex::new(File::options().create(true).append(true).open(path).unwrap()))
     }
 
     pub(crate) fn write(&self, ack: &Ack) {
-        let Ack {
-            did,
-            name,
-            version,
-            revision,
-        } = ack;
+        let Ack { did, name, version, revision } = ack;
         let word = match did {
             Did::Put => "put",
             Did::Trying => "trying",
@@ -77,10 +70,5 @@ fn parse(line: &str) -> Ack {
         "delete" => Did::Delete,
         _ => Did::Lazy,
     };
-    Ack {
-        did,
-        name: word().to_owned(),
-        version: word().parse().unwrap(),
-        revision: word().parse().unwrap(),
-    }
+    Ack { did, name: word().to_owned(), version: word().parse().unwrap(), revision: word().parse().unwrap() }
 }

@@ -3,7 +3,7 @@
 //! | acknowledged last for a name | what must be there |
 //! |---|---|
 //! | put of version v | v or a later version, complete, both objects of a pair at the same version |
-//! | the same, and a delete was tried later | that, or nothing |
+//! | the same, and a delete was tried later, be it while the image was taken | that, or nothing |
 //! | delete at version v | nothing, or a later version |
 //! | anything, lazy or not, at revision r | no commit gets r again |
 
@@ -17,22 +17,20 @@ use crate::{
     content,
 };
 
-/// A summary, or what is wrong.
-pub(crate) fn run(store: &Path, acks: &Path) -> Result<String, String> {
-    let acks = acks::read(acks);
+/// A summary, or what is wrong. `before` holds what was acknowledged before the image was taken, `after` also what was
+/// tried until it was there.
+pub(crate) fn run(store: &Path, before: &Path, after: &Path) -> Result<String, String> {
+    let acks = acks::read(before);
     let opened = Store::open(store, Options::default()).map_err(|e| format!("does not open: {e}"))?;
     let snapshot = opened.snapshot();
     let mut last: BTreeMap<&str, &Ack> = BTreeMap::new();
-    let mut tried: BTreeMap<&str, u64> = BTreeMap::new();
-    for ack in &acks {
-        match ack.did {
-            Did::Put | Did::Delete => drop(last.insert(&ack.name, ack)),
-            Did::Trying => drop(tried.insert(&ack.name, ack.version)),
-            Did::Lazy => {}
-        }
+    for ack in acks.iter().filter(|ack| matches!(ack.did, Did::Put | Did::Delete)) {
+        last.insert(&ack.name, ack);
     }
+    let tried = acks::read(after).into_iter().filter(|ack| ack.did == Did::Trying);
+    let tried: BTreeMap<String, u64> = tried.map(|ack| (ack.name, ack.version)).collect();
     for (name, ack) in &last {
-        let deleted_later = tried.get(name).is_some_and(|version| *version > ack.version);
+        let deleted_later = tried.get(*name).is_some_and(|version| *version > ack.version);
         check_name(&snapshot, ack, deleted_later)?;
     }
     check_revision(&opened, &acks)?;
@@ -46,10 +44,7 @@ pub(crate) fn run(store: &Path, acks: &Path) -> Result<String, String> {
 }
 
 fn check_name(snapshot: &Snapshot, ack: &Ack, deleted_later: bool) -> Result<(), String> {
-    let found: Vec<_> = content::keys(&ack.name)
-        .into_iter()
-        .map(|key| (snapshot.get(&key), key))
-        .collect();
+    let found: Vec<_> = content::keys(&ack.name).into_iter().map(|key| (snapshot.get(&key), key)).collect();
     let mut versions = Vec::new();
     for (object, key) in &found {
         let version = object.as_deref().map(version_of);
@@ -69,11 +64,7 @@ fn check_name(snapshot: &Snapshot, ack: &Ack, deleted_later: bool) -> Result<(),
         (_, None) => deleted_later,
         (_, Some(version)) => version >= ack.version,
     };
-    if kept {
-        Ok(())
-    } else {
-        Err(format!("lost: {ack:?}, found {versions:?}"))
-    }
+    if kept { Ok(()) } else { Err(format!("lost: {ack:?}, found {versions:?}")) }
 }
 
 fn version_of(object: &Object) -> u64 {
@@ -90,10 +81,7 @@ fn check_revision(store: &Store, acks: &[Ack]) -> Result<(), String> {
     }));
     match next {
         Ok(next) if next.revision > given => Ok(()),
-        Ok(next) => Err(format!(
-            "revision {} was given again, after {given}",
-            next.revision
-        )),
+        Ok(next) => Err(format!("revision {} was given again, after {given}", next.revision)),
         Err(e) => Err(format!("takes no writes: {e}")),
     }
 }
@@ -103,10 +91,7 @@ fn no_files_beside_the_log(store: &Path) -> Result<(), String> {
     for entry in std::fs::read_dir(store).unwrap().flatten() {
         let blobs = std::fs::read_dir(entry.path().join("blobs")).map_or(0, Iterator::count);
         if blobs > 0 {
-            return Err(format!(
-                "{blobs} files in {}",
-                entry.path().join("blobs").display()
-            ));
+            return Err(format!("{blobs} files in {}", entry.path().join("blobs").display()));
         }
     }
     Ok(())

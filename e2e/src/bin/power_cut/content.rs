@@ -29,11 +29,8 @@ pub(crate) fn name(size: usize, task: u64, n: u64) -> String {
 
 /// The keys that a transaction on `name` writes.
 pub(crate) fn keys(name: &str) -> Vec<Key> {
-    let kinds: &[&'static Kind] = if size_of(name) <= PAIRED {
-        &[&kind::CONFIG_MAP, &kind::SECRET]
-    } else {
-        &[&kind::CONFIG_MAP]
-    };
+    let kinds: &[&'static Kind] =
+        if size_of(name) <= PAIRED { &[&kind::CONFIG_MAP, &kind::SECRET] } else { &[&kind::CONFIG_MAP] };
     kinds.iter().map(|kind| Key::new(kind, "n", name)).collect()
 }
 
@@ -53,9 +50,7 @@ fn size_of(name: &str) -> usize {
 
 /// Letters that no compression or zero page could pass for.
 fn text(name: &str, version: u64) -> String {
-    let seed = name.bytes().fold(version, |seed, byte| {
-        seed.wrapping_mul(31).wrapping_add(u64::from(byte))
-    });
+    let seed = name.bytes().fold(version, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)));
     let mut numbers = Numbers(seed);
     let size = size_of(name);
     let mut text = String::with_capacity(size + 16);

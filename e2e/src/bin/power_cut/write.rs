@@ -17,18 +17,8 @@ const OBJECTS: u64 = 4;
 /// Writes until the process is killed.
 pub(crate) fn run(store: &Path, acks: &Path, seed: u64, sync: Sync) -> Result<(), String> {
     let log = Arc::new(Log::create(acks));
-    let store = Store::open(
-        store,
-        Options {
-            sync,
-            ..Options::default()
-        },
-    )
-    .map_err(|e| e.to_string())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .build()
-        .unwrap();
+    let store = Store::open(store, Options { sync, ..Options::default() }).map_err(|e| e.to_string())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     runtime.block_on(async {
         let tasks = (0..SIZES.len()).flat_map(|size| (0..TASKS).map(move |task| (size, task)));
         let tasks: Vec<_> = tasks
@@ -51,12 +41,7 @@ async fn write(store: Store, log: Arc<Log>, seed: u64, size: usize, task: u64) -
             _ => Did::Put,
         };
         if did == Did::Delete {
-            log.write(&Ack {
-                did: Did::Trying,
-                name: name.clone(),
-                version,
-                revision: 0,
-            });
+            log.write(&Ack { did: Did::Trying, name: name.clone(), version, revision: 0 });
         }
         let done = store.update(|tx| {
             transact(tx, did, &name, version);
@@ -65,12 +50,7 @@ async fn write(store: Store, log: Arc<Log>, seed: u64, size: usize, task: u64) -
         let done = done.await.map_err(|e| e.to_string())?;
         // Deleting what is not there promises nothing new.
         if done.changed {
-            log.write(&Ack {
-                did,
-                name,
-                version,
-                revision: done.revision,
-            });
+            log.write(&Ack { did, name, version, revision: done.revision });
         }
     }
     Ok(())
