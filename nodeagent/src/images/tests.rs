@@ -273,3 +273,29 @@ fn a_damaged_record_is_named() {
     let error = bench.store.list().unwrap_err().to_string();
     assert!(error.contains("references.json"), "{error}");
 }
+
+#[test]
+fn root_a_full_disk_is_said_and_leaves_nothing_half_made() {
+    use orlop_backends::host::{Host, MountRequest, linux::Linux};
+    if !is_root("root_a_full_disk_is_said_and_leaves_nothing_half_made") {
+        return;
+    }
+    let outer = tempfile::tempdir().unwrap();
+    let target = outer.path().to_owned();
+    Linux.mount(&MountRequest::Tmpfs { target: target.clone(), bytes: Some(1 << 20), mode: 0o700 }).unwrap();
+    let outcome = std::panic::catch_unwind(|| {
+        let bench = Bench {
+            dir: tempfile::tempdir().unwrap(),
+            store: ImageStore::open(&target.join("images")).unwrap(),
+        };
+        bench.load(&saved(&["small"], &[layer("fits")])).unwrap();
+        let large = layer(&"x".repeat(2 << 20));
+        let error = bench.refusal(&saved(&["large"], &[layer("fits"), large]));
+        assert!(error.contains("No space left on device") && error.contains("orlop image rm"), "{error}");
+        assert_eq!(bench.store.find("large").unwrap(), None);
+        assert!(bench.store.find("small").unwrap().is_some());
+        bench.load(&saved(&["other"], &[layer("fits too")])).unwrap();
+    });
+    Linux.unmount(&target).unwrap();
+    outcome.unwrap();
+}

@@ -42,32 +42,33 @@ pub(super) fn join_monitors(instance: &str, pid: u32) -> Result<()> {
     Ok(())
 }
 
-/// Takes a container's cgroups away, killing what is left in them, and its pod's when it was the last.
+/// Takes a container's cgroups away, killing what is left in them.
 pub(super) fn remove(instance: &str, id: &str) -> Result<()> {
-    for root in hierarchies() {
-        let pods = root.join(format!("orlop-{instance}"));
-        for pod in fs::read_dir(&pods).into_iter().flatten().flatten() {
-            let cgroup = pod.path().join(id);
-            if cgroup.is_dir() {
-                empty(&cgroup)?;
-                fs::remove_dir(&cgroup).or_else(gone).map_err(failed("remove cgroup", &cgroup))?;
-            }
-            if pod.file_name() != "monitors" {
-                // Refused by the kernel while another container of the pod has its cgroup there.
-                let _ = fs::remove_dir(pod.path());
-            }
+    for pod in hierarchies().iter().flat_map(|root| pods(root, instance)) {
+        let cgroup = pod.join(id);
+        if cgroup.is_dir() {
+            empty(&cgroup)?;
+            fs::remove_dir(&cgroup).or_else(gone).map_err(failed("remove cgroup", &cgroup))?;
         }
     }
     Ok(())
 }
 
-/// Takes the instance's own cgroups away; whatever still lives in them keeps them.
-pub(super) fn remove_instance(instance: &str) {
+/// Takes away every cgroup of the instance in which nothing is; the kernel refuses the others. Nothing may be being
+/// created meanwhile: runc makes a pod's cgroup and then the container's in it.
+pub(super) fn sweep(instance: &str) {
     for root in hierarchies() {
-        let dir = root.join(format!("orlop-{instance}"));
-        let _ = fs::remove_dir(dir.join("monitors"));
-        let _ = fs::remove_dir(dir);
+        for pod in pods(&root, instance) {
+            let _ = fs::remove_dir(pod);
+        }
+        let _ = fs::remove_dir(root.join(format!("orlop-{instance}")));
     }
+}
+
+/// The cgroups right below an instance's: its pods', and that of the monitors.
+fn pods(root: &Path, instance: &str) -> Vec<PathBuf> {
+    let dirs = fs::read_dir(root.join(format!("orlop-{instance}"))).into_iter().flatten().flatten();
+    dirs.filter(|dir| dir.file_type().is_ok_and(|kind| kind.is_dir())).map(|dir| dir.path()).collect()
 }
 
 fn gone(e: io::Error) -> io::Result<()> {

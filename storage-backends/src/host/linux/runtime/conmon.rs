@@ -2,7 +2,10 @@
 //!
 //! Protocol (conmon 2.0 to 2.1): it waits for a byte on `_OCI_STARTPIPE` before it forks, and writes one line of JSON to
 //! `_OCI_SYNCPIPE`: `{"data": PID}`, or `{"data": -1, "message": "what runc said"}`. It keeps the second pipe open, so
-//! the line is read and no more. Container's standard input is /dev/null.
+//! the line is read and no more. It is given the reading end as well: when Orlop dies before the line is written, conmon
+//! would die of a broken pipe, and with it the log and the exit code of a container that was created all the same. What
+//! conmon holds does not reach the container: runc marks everything but the standard descriptors close-on-exec.
+//! The container's standard input is /dev/null.
 
 use std::{
     ffi::OsString,
@@ -14,14 +17,13 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::Mutex,
     time::{Duration, Instant},
 };
 
 use nix::libc;
 use serde::Deserialize;
 
-use super::{super::failed, RuntimeConfig, about, cgroup, lock, process::readable};
+use super::{super::failed, RuntimeConfig, about, cgroup, process::readable};
 use crate::host::{Cause, ContainerRequest, Result};
 
 /// Where programs are looked for.
@@ -48,29 +50,26 @@ pub(super) fn find(program: &str, package: &str) -> Result<PathBuf> {
 }
 
 /// Creates a container under a monitor.
-pub(super) fn create(config: &RuntimeConfig, request: &ContainerRequest, monitors: &Mutex<()>) -> Result<()> {
+pub(super) fn create(config: &RuntimeConfig, request: &ContainerRequest) -> Result<()> {
     let context = failed(OPERATION, Path::new(&request.id));
     let (conmon, runc) = (find("conmon", "conmon")?, find("runc", "runc")?);
     let (answer, sync) = io::pipe().map_err(&context)?;
-    let (start, go) = io::pipe().map_err(&context)?;
+    let (start, mut go) = io::pipe().map_err(&context)?;
     let words = config.run_dir.join("monitors").join(format!("{}.log", request.id));
-    let pipes = [sync.as_raw_fd(), start.as_raw_fd()];
+    let pipes = [sync.as_raw_fd(), start.as_raw_fd(), answer.as_raw_fd()];
     let spawned = spawn(&conmon, &arguments(config, request, &runc), pipes, &words);
     // What the child holds is closed here, so that its death is seen as an end of file.
     drop((sync, start));
     let mut child = spawned.map_err(&context)?;
-    let told = {
-        let _guard = lock(monitors);
-        cgroup::join_monitors(&config.instance, child.id()).and_then(|()| {
-            let mut go = go;
-            go.write_all(b"x").map_err(&context)
-        })
-    };
-    let line = told.and_then(|()| read_line(answer.into(), DEADLINE).map_err(&context));
-    // The first conmon has forked and left, or was refused its byte and leaves; else it hangs.
+    let line = cgroup::join_monitors(&config.instance, child.id()).and_then(|()| {
+        go.write_all(b"x").map_err(&context)?;
+        read_line(answer.into(), DEADLINE).map_err(&context)
+    });
+    // Let go, it has forked and left by itself; else it must not go on, which closing its pipe would let it do as well.
     if line.is_err() {
         let _ = child.kill();
     }
+    drop(go);
     let code = child.wait().map_err(&context)?.code();
     judge(&line?, code, &words).map_err(|cause| about(OPERATION, &request.id, cause))
 }
@@ -103,9 +102,9 @@ fn arguments(config: &RuntimeConfig, request: &ContainerRequest, runc: &Path) ->
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "conmon is handed two pipes, which the runner of programs does not do"
+    reason = "conmon is handed pipes, which the runner of programs does not do"
 )]
-fn spawn(conmon: &Path, arguments: &[OsString], pipes: [RawFd; 2], words: &Path) -> io::Result<Child> {
+fn spawn(conmon: &Path, arguments: &[OsString], pipes: [RawFd; 3], words: &Path) -> io::Result<Child> {
     let mut command = Command::new(conmon);
     command
         .args(arguments)
@@ -121,9 +120,9 @@ fn spawn(conmon: &Path, arguments: &[OsString], pipes: [RawFd; 2], words: &Path)
     command.spawn()
 }
 
-/// Puts the child into a session of its own and leaves it two descriptors beside its standard ones.
+/// Puts the child into a session of its own and leaves it three descriptors beside its standard ones.
 #[expect(unsafe_code, reason = "session and descriptors can only be changed between fork and exec")]
-fn hand_over(command: &mut Command, keep: [RawFd; 2]) {
+fn hand_over(command: &mut Command, keep: [RawFd; 3]) {
     let prepare = move || {
         // SAFETY: bare system calls without pointers.
         unsafe {
@@ -177,6 +176,20 @@ fn judge(line: &[u8], code: Option<i32>, words: &Path) -> std::result::Result<()
             Err(said("conmon", code, log.trim().to_owned()))
         }
     }
+}
+
+/// Starts conmon as [`create`] does and lets go of it at once.
+#[cfg(test)]
+pub(super) fn abandon(config: &RuntimeConfig, request: &ContainerRequest) {
+    let (answer, sync) = io::pipe().unwrap();
+    let (start, go) = io::pipe().unwrap();
+    let runc = find("runc", "runc").unwrap();
+    let pipes = [sync.as_raw_fd(), start.as_raw_fd(), answer.as_raw_fd()];
+    let words = config.run_dir.join("monitors/abandoned.log");
+    let mut child =
+        spawn(&find("conmon", "conmon").unwrap(), &arguments(config, request, &runc), pipes, &words).unwrap();
+    drop((answer, go));
+    child.wait().unwrap();
 }
 
 #[cfg(test)]

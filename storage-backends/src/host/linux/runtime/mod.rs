@@ -72,10 +72,9 @@ pub struct RuntimeConfig {
 pub struct LinuxRuntime {
     config: RuntimeConfig,
     exits: exits::Watch,
-    /// Ids being created by this process: their state is half made and says nothing yet.
+    /// Ids being created by this process: their state is half made and says nothing yet, and the cgroups above theirs
+    /// must not be taken away.
     creating: Mutex<BTreeSet<String>>,
-    /// Held while the cgroup of the monitors is joined or taken away, so that it does not vanish between the two.
-    monitors: Mutex<()>,
 }
 
 impl LinuxRuntime {
@@ -85,7 +84,7 @@ impl LinuxRuntime {
             create_dirs(&config.run_dir.join(part))?;
         }
         let exits = exits::Watch::new(&config.run_dir.join("exits"))?;
-        Ok(Self { config, exits, creating: Mutex::default(), monitors: Mutex::default() })
+        Ok(Self { config, exits, creating: Mutex::default() })
     }
 
     /// Says which program is missing, before a pod needs it.
@@ -189,7 +188,7 @@ impl Runtime for LinuxRuntime {
             create_dirs(parent)?;
         }
         lock(&self.creating).insert(request.id.clone());
-        let created = conmon::create(&self.config, request, &self.monitors);
+        let created = conmon::create(&self.config, request);
         lock(&self.creating).remove(&request.id);
         created
     }
@@ -219,9 +218,9 @@ impl Runtime for LinuxRuntime {
         }
         cgroup::remove(&self.config.instance, id)?;
         state::remove_rest(&self.config.run_dir, id)?;
-        if names(&self.dir("runc"))?.is_empty() && names(&self.dir("monitors"))?.is_empty() {
-            let _guard = lock(&self.monitors);
-            cgroup::remove_instance(&self.config.instance);
+        let creating = lock(&self.creating);
+        if creating.is_empty() {
+            cgroup::sweep(&self.config.instance);
         }
         Ok(())
     }

@@ -313,3 +313,21 @@ fn root_two_containers_are_created_at_once() {
     }
     assert_eq!(bench.cgroups(), Vec::<PathBuf>::new());
 }
+
+#[test]
+fn root_a_container_is_created_though_its_creator_died() {
+    let Some(bench) = Bench::new("root_a_container_is_created_though_its_creator_died") else { return };
+    let request = bench.request("c1", "exit 4", &json!([{"type": "pid"}, {"type": "mount"}]));
+    fs::create_dir(bench.path("logs")).unwrap();
+    // What a killed creator leaves: a conmon whose pipes have nobody at their other end.
+    conmon::abandon(&bench.runtime.config, &request);
+    let created = |c: &Container| c.status == ContainerStatus::Created;
+    let begun = Instant::now();
+    while bench.find("c1").is_none_or(|c| !created(&c)) {
+        assert!(begun.elapsed() < LONG);
+        bench.runtime.wait_for_exit(Duration::from_millis(5)).unwrap();
+    }
+    bench.runtime.start("c1").unwrap();
+    let ended = bench.until("c1", |c| matches!(c.status, ContainerStatus::Exited { .. }));
+    assert!(matches!(ended.status, ContainerStatus::Exited { code: Some(4), .. }), "{ended:?}");
+}
