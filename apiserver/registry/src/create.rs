@@ -30,9 +30,6 @@ pub(crate) fn prepare(
     mut body: Value,
     now: Timestamp,
 ) -> Result<Value, Error> {
-    if !body.is_object() {
-        return Err(Error::BadRequest(format!("a {} must be a JSON object", kind.kind)));
-    }
     strip_nulls(kind, &mut body);
     set_type(kind, &mut body)?;
     set_address(kind, namespace, &mut body)?;
@@ -76,6 +73,9 @@ pub(crate) fn counts_generation(kind: &Kind) -> bool {
 
 /// `apiVersion` and `kind`: filled where absent, refused where different.
 pub(crate) fn set_type(kind: &Kind, body: &mut Value) -> Result<(), Error> {
+    if !body.is_object() {
+        return Err(Error::BadRequest(format!("a {} must be a JSON object", kind.kind)));
+    }
     for (field, wanted) in [("apiVersion", kind.api_version()), ("kind", kind.kind.to_owned())] {
         let found = body.get(field).and_then(Value::as_str).unwrap_or_default();
         if !found.is_empty() && found != wanted {
