@@ -3,6 +3,8 @@
 //! Owns: what is wrong with a body before any rule of its kind is asked. Must not know: defaults, validation, HTTP.
 
 mod fields;
+#[cfg(test)]
+pub(crate) mod grow;
 mod hint;
 mod json;
 #[cfg(test)]

@@ -32,12 +32,7 @@ impl Keyed {
         let key = field.map_or("", |f| f.key);
         let keys = field.map_or("", |f| f.keys).split(',');
         let others = keys.filter(|k| !k.is_empty() && *k != key).collect();
-        Self {
-            ty: field.and_then(|f| object_type(&f.shape)),
-            key,
-            others,
-            path,
-        }
+        Self { ty: field.and_then(|f| object_type(&f.shape)), key, others, path }
     }
 
     /// The merged list, in order.
@@ -59,25 +54,15 @@ impl Keyed {
     fn order_list<'a>(&self, order: &'a Value) -> Result<&'a [Value], FieldError> {
         let path = format!("{ORDER}{}", self.path);
         let detail = "must be the list's items in order, each with its key alone";
-        let items = order
-            .as_array()
-            .ok_or_else(|| FieldError::invalid(&path, order, detail))?;
+        let items = order.as_array().ok_or_else(|| FieldError::invalid(&path, order, detail))?;
         let whole = |item: &Value| self.key.is_empty() || item.get(self.key).is_some();
-        if items.iter().all(whole) {
-            Ok(items)
-        } else {
-            Err(FieldError::invalid(path, order, detail))
-        }
+        if items.iter().all(whole) { Ok(items) } else { Err(FieldError::invalid(path, order, detail)) }
     }
 
     fn merge_values(&self, mut list: Vec<Value>, patch: &[Value]) -> Result<Vec<Value>, FieldError> {
         for value in patch {
             if value.is_object() || value.is_array() {
-                return Err(FieldError::invalid(
-                    &self.path,
-                    value,
-                    "this list holds plain values",
-                ));
+                return Err(FieldError::invalid(&self.path, value, "this list holds plain values"));
             }
             if !list.contains(value) {
                 list.push(value.clone());
@@ -95,18 +80,13 @@ impl Keyed {
         let items = self.items(patch)?;
         if items.iter().any(|(_, _, d)| *d == Directive::Replace) {
             let kept = items.iter().filter(|(_, _, d)| *d == Directive::Merge);
-            return Ok(kept
-                .map(|(_, item, _)| Value::Object(without_directives(item)))
-                .collect());
+            return Ok(kept.map(|(_, item, _)| Value::Object(without_directives(item))).collect());
         }
         for (_, item, _) in items.iter().filter(|(_, _, d)| *d == Directive::Delete) {
             list.retain(|there| !self.named_by(there, item));
         }
         for (n, item, _) in items.iter().filter(|(_, _, d)| *d == Directive::Merge) {
-            let at = Where {
-                ty: self.ty,
-                path: format!("{}[{n}]", self.path),
-            };
+            let at = Where { ty: self.ty, path: format!("{}[{n}]", self.path) };
             match self.find(&list, item, order) {
                 Some(place) => {
                     let Value::Object(there) = list[place].take() else {
@@ -130,11 +110,7 @@ impl Keyed {
             let directive = directive(fields, &path)?;
             if directive != Directive::Replace && fields.get(self.key).is_none_or(Value::is_null) {
                 let detail = format!("the item must name its {}, by which the list is merged", self.key);
-                return Err(FieldError::new(
-                    format!("{path}.{}", self.key),
-                    Cause::Required,
-                    detail,
-                ));
+                return Err(FieldError::new(format!("{path}.{}", self.key), Cause::Required, detail));
             }
             Ok((n, fields, directive))
         };
@@ -146,10 +122,7 @@ impl Keyed {
         let same_key = |there: &&Value| there.get(self.key) == item.get(self.key);
         let exact = |there: &Value| {
             same_key(&there)
-                && self
-                    .others
-                    .iter()
-                    .all(|o| self.member(there.get(o), o) == self.member(item.get(*o), o))
+                && self.others.iter().all(|o| self.member(there.get(o), o) == self.member(item.get(*o), o))
         };
         if let Some(place) = list.iter().position(exact) {
             return Some(place);
@@ -169,22 +142,14 @@ impl Keyed {
 
     /// A member's value, or its default when it is absent.
     fn member(&self, value: Option<&Value>, name: &str) -> Option<Value> {
-        value.cloned().or_else(|| {
-            self.ty
-                .and_then(|ty| ty.field(name))
-                .and_then(Field::default_value)
-        })
+        value.cloned().or_else(|| self.ty.and_then(|ty| ty.field(name)).and_then(Field::default_value))
     }
 }
 
 /// `$deleteFromPrimitiveList`: takes values out of a list of plain values.
 pub(super) fn delete_values(list: &mut Value, values: &Value, path: &str) -> Result<(), FieldError> {
     let Some(gone) = values.as_array() else {
-        return Err(FieldError::invalid(
-            format!("{DELETE}{path}"),
-            values,
-            "must be a list of values",
-        ));
+        return Err(FieldError::invalid(format!("{DELETE}{path}"), values, "must be a list of values"));
     };
     if let Value::Array(items) = list {
         items.retain(|item| !gone.contains(item));

@@ -95,8 +95,9 @@ fn merge_object(
         let mut absent = Value::Null;
         list::delete_values(original.get_mut(name).unwrap_or(&mut absent), values, &at.path_of(name))?;
     }
-    for (name, value) in patch.iter().filter(|(name, _)| !name.starts_with('$')) {
-        let merged = merge_field(original.remove(name), value, patch.get(&format!("{ORDER}{name}")), name, at)?;
+    for (name, value) in patch.iter().filter(|(name, _)| !is_directive(name)) {
+        let merged =
+            merge_field(original.remove(name), value, patch.get(&format!("{ORDER}{name}")), name, at)?;
         original.extend(merged.map(|v| (name.clone(), v)));
     }
     // An order without items to merge still orders what is there.
@@ -124,6 +125,8 @@ fn merge_field(
     let path = at.path_of(name);
     Ok(match patch {
         Value::Null => None,
+        // What others put there is theirs: a remembered template holds directives of its own.
+        opaque if field.is_some_and(|f| matches!(f.shape, Shape::Leaf(_))) => Some(opaque.clone()),
         Value::Object(patch) => {
             let original = if let Some(Value::Object(fields)) = original { fields } else { Map::new() };
             let below = Where { ty: field.and_then(|f| object_type(&f.shape)), path };
@@ -138,7 +141,7 @@ fn merge_field(
             let detail = "this list is replaced as a whole; it takes no $setElementOrder";
             return Err(FieldError::new(path, crate::Cause::Invalid, detail));
         }
-        value => Some(value.clone()),
+        value => Some(clean(value)),
     })
 }
 
@@ -151,11 +154,15 @@ fn object_type(shape: &Shape) -> Option<&'static Type> {
     }
 }
 
-fn retain(original: &mut Map<String, Value>, patch: &Map<String, Value>, at: &Where) -> Result<(), FieldError> {
+fn retain(
+    original: &mut Map<String, Value>,
+    patch: &Map<String, Value>,
+    at: &Where,
+) -> Result<(), FieldError> {
     let Some(keys) = patch.get(RETAIN) else { return Ok(()) };
     let wrong = |detail| Err(FieldError::invalid(at.path_of(RETAIN), keys, detail));
     let Some(kept) = strings(keys) else { return wrong("must be a list of field names") };
-    let stray = |k: &&String| !k.starts_with('$') && !patch[*k].is_null() && !kept.contains(&k.as_str());
+    let stray = |k: &&String| !is_directive(k) && !patch[*k].is_null() && !kept.contains(&k.as_str());
     if patch.keys().any(|k| stray(&k)) {
         return wrong("must name every field that the patch sets beside it");
     }
@@ -167,16 +174,21 @@ fn strings(value: &Value) -> Option<Vec<&str>> {
     value.as_array()?.iter().map(Value::as_str).collect()
 }
 
+fn is_directive(name: &str) -> bool {
+    name == PATCH || name == RETAIN || name.starts_with(ORDER) || name.starts_with(DELETE)
+}
+
 /// The patch as an object: directives and nulls gone, at every depth.
 fn without_directives(patch: &Map<String, Value>) -> Map<String, Value> {
-    let kept = patch.iter().filter(|(k, v)| !k.starts_with('$') && !v.is_null());
+    let kept = patch.iter().filter(|(k, v)| !is_directive(k) && !v.is_null());
     kept.map(|(k, v)| (k.clone(), clean(v))).collect()
 }
 
 fn clean(value: &Value) -> Value {
+    let marks = |item: &Value| matches!(item.get(PATCH).and_then(Value::as_str), Some("replace" | "delete"));
     match value {
         Value::Object(fields) => Value::Object(without_directives(fields)),
-        Value::Array(items) => Value::Array(items.iter().filter(|v| v.get(PATCH).is_none()).map(clean).collect()),
+        Value::Array(items) => Value::Array(items.iter().filter(|i| !marks(i)).map(clean).collect()),
         other => other.clone(),
     }
 }

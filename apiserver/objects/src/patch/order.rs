@@ -29,9 +29,5 @@ pub(super) fn arrange(merged: Vec<Value>, wanted: &[Value], original: &[Value], 
 }
 
 fn same(a: &Value, b: &Value, key: &str) -> bool {
-    if key.is_empty() {
-        a == b
-    } else {
-        a.get(key).is_some() && a.get(key) == b.get(key)
-    }
+    if key.is_empty() { a == b } else { a.get(key).is_some() && a.get(key) == b.get(key) }
 }

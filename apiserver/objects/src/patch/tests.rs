@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::strategic;
-use crate::{Cause, kind};
+use crate::{Cause, decode::grow::Grower, kind, schema::table};
 
 fn pod(spec: &Value) -> Value {
     json!({"spec": spec})
@@ -19,12 +19,7 @@ fn patched(original: &Value, patch: &Value) -> Value {
 fn rows_of_the_table() {
     let c = |name: &str, image: &str| json!({"name": name, "image": image});
     let rows = [
-        (
-            "a value replaces",
-            json!({"hostname": "a"}),
-            json!({"hostname": "b"}),
-            json!({"hostname": "b"}),
-        ),
+        ("a value replaces", json!({"hostname": "a"}), json!({"hostname": "b"}), json!({"hostname": "b"})),
         (
             "null takes away",
             json!({"hostname": "a", "os": {}}),
@@ -47,6 +42,12 @@ fn rows_of_the_table() {
             "other lists replace",
             json!({"tolerations": [{"key": "a"}]}),
             json!({"tolerations": [{"key": "b"}]}),
+            json!({"tolerations": [{"key": "b"}]}),
+        ),
+        (
+            "other lists replace, whatever their items say of themselves",
+            json!({"tolerations": [{"key": "a"}]}),
+            json!({"tolerations": [{"$patch": "replace"}, {"key": "b"}]}),
             json!({"tolerations": [{"key": "b"}]}),
         ),
         (
@@ -110,10 +111,7 @@ fn plain_values_are_added_once_and_taken_away() {
     let add = strategic(&kind::POD, meta(json!(["a"])), &meta(json!(["a", "b"]))).expect("adds");
     assert_eq!(add, meta(json!(["a", "b"])));
     let gone = json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["a"]}});
-    assert_eq!(
-        strategic(&kind::POD, add, &gone).expect("takes away"),
-        meta(json!(["b"]))
-    );
+    assert_eq!(strategic(&kind::POD, add, &gone).expect("takes away"), meta(json!(["b"])));
 }
 
 #[test]
@@ -125,34 +123,26 @@ fn ports_of_one_number_are_told_apart_by_protocol() {
 
     let rename = service(json!([{"port": 53, "protocol": "UDP", "name": "dns"}]));
     let renamed = strategic(&kind::SERVICE, both.clone(), &rename).expect("merges");
-    assert_eq!(
-        renamed,
-        service(json!([tcp, {"name": "dns", "port": 53, "protocol": "UDP"}]))
-    );
+    assert_eq!(renamed, service(json!([tcp, {"name": "dns", "port": 53, "protocol": "UDP"}])));
 
     let add = json!({"spec": {"$setElementOrder/ports": [{"port": 53}, {"port": 53}], "ports": [udp]}});
-    assert_eq!(
-        strategic(&kind::SERVICE, service(json!([tcp])), &add).expect("adds"),
-        both
-    );
+    assert_eq!(strategic(&kind::SERVICE, service(json!([tcp])), &add).expect("adds"), both);
 
     let change = service(json!([{"port": 53, "protocol": "UDP"}]));
     let changed = strategic(&kind::SERVICE, service(json!([tcp])), &change).expect("changes");
-    assert_eq!(
-        changed,
-        service(json!([{"name": "t", "port": 53, "protocol": "UDP"}]))
-    );
+    assert_eq!(changed, service(json!([{"name": "t", "port": 53, "protocol": "UDP"}])));
 
     let delete = service(json!([{"$patch": "delete", "port": 53, "protocol": "UDP"}]));
-    assert_eq!(
-        strategic(&kind::SERVICE, both.clone(), &delete).expect("deletes"),
-        service(json!([tcp]))
-    );
+    assert_eq!(strategic(&kind::SERVICE, both.clone(), &delete).expect("deletes"), service(json!([tcp])));
     let delete = service(json!([{"$patch": "delete", "port": 53}]));
-    assert_eq!(
-        strategic(&kind::SERVICE, both, &delete).expect("deletes"),
-        service(json!([]))
-    );
+    assert_eq!(strategic(&kind::SERVICE, both, &delete).expect("deletes"), service(json!([])));
+}
+
+#[test]
+fn what_is_opaque_keeps_what_looks_like_a_directive() {
+    let patch = json!({"data": {"spec": {"$patch": "replace", "x": null}}});
+    let patched = strategic(&kind::CONTROLLER_REVISION, json!({"data": {"old": 1}}), &patch);
+    assert_eq!(patched.expect("a good patch"), patch);
 }
 
 #[test]
@@ -166,27 +156,11 @@ fn a_deployment_changes_its_strategy() {
 #[test]
 fn bad_patches_name_their_field() {
     let rows = [
-        (
-            json!({"containers": [{"image": "x"}]}),
-            "spec.containers[0].name",
-            Cause::Required,
-        ),
+        (json!({"containers": [{"image": "x"}]}), "spec.containers[0].name", Cause::Required),
         (json!({"containers": ["x"]}), "spec.containers[0]", Cause::Invalid),
-        (
-            json!({"securityContext": {"$patch": "burn"}}),
-            "spec.securityContext.$patch",
-            Cause::Invalid,
-        ),
-        (
-            json!({"$setElementOrder/tolerations": [], "tolerations": []}),
-            "spec.tolerations",
-            Cause::Invalid,
-        ),
-        (
-            json!({"os": {"$retainKeys": ["a"], "name": "linux"}}),
-            "spec.os.$retainKeys",
-            Cause::Invalid,
-        ),
+        (json!({"securityContext": {"$patch": "burn"}}), "spec.securityContext.$patch", Cause::Invalid),
+        (json!({"$setElementOrder/tolerations": [], "tolerations": []}), "spec.tolerations", Cause::Invalid),
+        (json!({"os": {"$retainKeys": ["a"], "name": "linux"}}), "spec.os.$retainKeys", Cause::Invalid),
     ];
     for (patch, field, cause) in rows {
         let error = strategic(&kind::POD, pod(&json!({"containers": []})), &pod(&patch)).expect_err(field);
@@ -242,5 +216,44 @@ proptest! {
             v["containers"].as_array().into_iter().flatten().map(|c| c["name"].to_string()).collect()
         };
         prop_assert!(names(&after).is_superset(&names(&spec)));
+    }
+
+    #[test]
+    fn an_empty_patch_is_identity_for_every_kind(seed: u64, which in 0..kind::ALL.len()) {
+        let kind = kind::ALL[which];
+        let object = Grower(seed).object(table::root(kind), 0);
+        prop_assert_eq!(strategic(kind, object.clone(), &json!({})).expect("empty"), object);
+    }
+
+    #[test]
+    fn no_patch_leaves_directives_behind(seed: u64, which in 0..kind::ALL.len()) {
+        let kind = kind::ALL[which];
+        let mut grower = Grower(seed);
+        let object = grower.object(table::root(kind), 0);
+        let mut patch = grower.object(table::root(kind), 0);
+        sprinkle(&mut patch, &mut grower);
+        if let Ok(patched) = strategic(kind, object, &patch) {
+            let left = patched.to_string();
+            prop_assert!(!left.contains("$patch") && !left.contains("$retainKeys"), "{}", left);
+        }
+    }
+}
+
+/// Puts directives into objects at every depth.
+fn sprinkle(value: &mut Value, grower: &mut Grower) {
+    match value {
+        // Opaque values keep what they hold.
+        Value::Object(fields) if !fields.contains_key("f:a") => {
+            fields.values_mut().for_each(|v| sprinkle(v, grower));
+            let keys: Vec<Value> = fields.keys().map(|k| k.as_str().into()).collect();
+            match grower.next(12) {
+                0 => drop(fields.insert("$patch".to_owned(), "delete".into())),
+                1 => drop(fields.insert("$patch".to_owned(), "replace".into())),
+                2 => drop(fields.insert("$retainKeys".to_owned(), keys.into())),
+                _ => {}
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|v| sprinkle(v, grower)),
+        _ => {}
     }
 }
