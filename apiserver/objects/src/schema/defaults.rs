@@ -88,11 +88,7 @@ fn pull_policy(fields: &mut Map<String, Value>, image: &str, policy: &str) {
     let (_, last) = image.rsplit_once('/').unwrap_or(("", image));
     let floats = !last.contains('@') && last.split_once(':').is_none_or(|(_, tag)| tag == "latest");
     if !image.is_empty() {
-        absent(
-            fields,
-            policy,
-            json!(if floats { "Always" } else { "IfNotPresent" }),
-        );
+        absent(fields, policy, json!(if floats { "Always" } else { "IfNotPresent" }));
     }
 }
 
@@ -103,12 +99,7 @@ fn pod(fields: &mut Map<String, Value>) {
     absent(spec, "enableServiceLinks", json!(true));
     let host_network = spec.get("hostNetwork") == Some(&Value::Bool(true));
     for list in ["containers", "initContainers"] {
-        for container in spec
-            .get_mut(list)
-            .and_then(Value::as_array_mut)
-            .into_iter()
-            .flatten()
-        {
+        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
             requests_from_limits(container);
             if host_network {
                 host_ports(container);
@@ -133,12 +124,7 @@ fn requests_from_limits(container: &mut Value) {
 }
 
 fn host_ports(container: &mut Value) {
-    for port in container
-        .get_mut("ports")
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
-    {
+    for port in container.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
         if let (Some(number), Value::Object(port)) = (port.get("containerPort").cloned(), port) {
             absent(port, "hostPort", number);
         }
@@ -157,11 +143,7 @@ fn service_port(fields: &mut Map<String, Value>) {
 fn service(fields: &mut Map<String, Value>) {
     let kind = text(fields, "type").to_owned();
     if text(fields, "sessionAffinity") == "ClientIP" {
-        absent(
-            fields,
-            "sessionAffinityConfig",
-            json!({"clientIP": {"timeoutSeconds": 10800}}),
-        );
+        absent(fields, "sessionAffinityConfig", json!({"clientIP": {"timeoutSeconds": 10800}}));
     }
     if matches!(kind.as_str(), "ClusterIP" | "NodePort" | "LoadBalancer") {
         absent(fields, "internalTrafficPolicy", json!("Cluster"));

@@ -22,23 +22,13 @@ struct Place {
 impl Place {
     fn key(&self, name: &str) -> Self {
         let join = |path: &str| {
-            if path.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{path}.{name}")
-            }
+            if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
         };
-        Self {
-            rule: join(&self.rule),
-            shown: join(&self.shown),
-        }
+        Self { rule: join(&self.rule), shown: join(&self.shown) }
     }
 
     fn item(&self, n: usize) -> Self {
-        Self {
-            rule: format!("{}[]", self.rule),
-            shown: format!("{}[{n}]", self.shown),
-        }
+        Self { rule: format!("{}[]", self.rule), shown: format!("{}[{n}]", self.shown) }
     }
 }
 
@@ -81,21 +71,15 @@ fn objects(
 /// The rule with the longest path that covers `path`; what no rule covers is free.
 fn rule_at(rules: &[Immutable], path: &str) -> Rule {
     let covering = rules.iter().filter(|r| covers(r.path, path));
-    covering
-        .max_by_key(|r| r.path.len())
-        .map_or(Rule::Free, |r| r.rule)
+    covering.max_by_key(|r| r.path.len()).map_or(Rule::Free, |r| r.rule)
 }
 
 fn has_below(rules: &[Immutable], path: &str) -> bool {
-    rules
-        .iter()
-        .any(|r| path.is_empty() || (r.path != path && covers(path, r.path)))
+    rules.iter().any(|r| path.is_empty() || (r.path != path && covers(path, r.path)))
 }
 
 fn covers(upper: &str, lower: &str) -> bool {
-    lower
-        .strip_prefix(upper)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    lower.strip_prefix(upper).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 fn empty(value: &Value) -> bool {

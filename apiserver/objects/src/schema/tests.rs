@@ -18,11 +18,7 @@ fn assert_has(found: &Value, expected: &Value, place: &str) {
     match (found, expected) {
         (Value::Object(found), Value::Object(expected)) => {
             for (name, value) in expected {
-                assert_has(
-                    found.get(name).unwrap_or(&Value::Null),
-                    value,
-                    &format!("{place}.{name}"),
-                );
+                assert_has(found.get(name).unwrap_or(&Value::Null), value, &format!("{place}.{name}"));
             }
         }
         (Value::Array(found), Value::Array(expected)) if found.len() == expected.len() => {
@@ -142,10 +138,7 @@ fn the_pull_policy_follows_the_tag() {
         ("busybox@sha256:00", "IfNotPresent"),
     ];
     for (image, policy) in rows {
-        let pod = filled(
-            &kind::POD,
-            json!({"spec": {"containers": [{"name": "c", "image": image}]}}),
-        );
+        let pod = filled(&kind::POD, json!({"spec": {"containers": [{"name": "c", "image": image}]}}));
         assert_eq!(pod["spec"]["containers"][0]["imagePullPolicy"], policy, "{image}");
     }
 }
@@ -161,18 +154,8 @@ fn changes_of_fixed_fields_are_found_and_exceptions_pass() {
         |node: &str, attached: bool| json!({"spec": {"nodeName": node}, "status": {"attached": attached}});
     let rows: &[(&'static Kind, Value, Value, &[&str])] = &[
         (&kind::POD, pod("a", "x", 1), pod("b", "x", 2), &[]),
-        (
-            &kind::POD,
-            pod("a", "x", 1),
-            pod("a", "y", 1),
-            &["spec.containers[0].command"],
-        ),
-        (
-            &kind::POD,
-            json!({"spec": {}}),
-            json!({"spec": {"nodeName": "n"}}),
-            &[],
-        ),
+        (&kind::POD, pod("a", "x", 1), pod("a", "y", 1), &["spec.containers[0].command"]),
+        (&kind::POD, json!({"spec": {}}), json!({"spec": {"nodeName": "n"}}), &[]),
         (
             &kind::POD,
             json!({"spec": {"nodeName": "m"}}),
@@ -191,30 +174,10 @@ fn changes_of_fixed_fields_are_found_and_exceptions_pass() {
             claim(json!("b"), json!("other"), "1Gi"),
             &["spec.storageClassName", "spec.volumeName"],
         ),
-        (
-            &kind::VOLUME_ATTACHMENT,
-            attachment("a", false),
-            attachment("a", true),
-            &[],
-        ),
-        (
-            &kind::VOLUME_ATTACHMENT,
-            attachment("a", false),
-            attachment("b", false),
-            &["spec.nodeName"],
-        ),
-        (
-            &kind::STORAGE_CLASS,
-            json!({"parameters": {"a": "1"}}),
-            json!({}),
-            &["parameters"],
-        ),
-        (
-            &kind::STORAGE_CLASS,
-            json!({"mountOptions": ["a"]}),
-            json!({}),
-            &[],
-        ),
+        (&kind::VOLUME_ATTACHMENT, attachment("a", false), attachment("a", true), &[]),
+        (&kind::VOLUME_ATTACHMENT, attachment("a", false), attachment("b", false), &["spec.nodeName"]),
+        (&kind::STORAGE_CLASS, json!({"parameters": {"a": "1"}}), json!({}), &["parameters"]),
+        (&kind::STORAGE_CLASS, json!({"mountOptions": ["a"]}), json!({}), &[]),
         (
             &kind::POD,
             json!({"spec": {"containers": [{"name": "a"}]}}),
@@ -223,15 +186,8 @@ fn changes_of_fixed_fields_are_found_and_exceptions_pass() {
         ),
     ];
     for (kind, old, new, expected) in rows {
-        let fields: Vec<String> = immutable_changes(kind, old, new)
-            .into_iter()
-            .map(|e| e.field)
-            .collect();
+        let fields: Vec<String> = immutable_changes(kind, old, new).into_iter().map(|e| e.field).collect();
         assert_eq!(fields, *expected, "{} {old} -> {new}", kind.kind);
     }
-    assert!(
-        immutable_fields(&kind::POD)
-            .iter()
-            .any(|i| i.path == "spec" && i.rule == Rule::Fixed)
-    );
+    assert!(immutable_fields(&kind::POD).iter().any(|i| i.path == "spec" && i.rule == Rule::Fixed));
 }
