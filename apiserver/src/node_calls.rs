@@ -1,6 +1,6 @@
 //! What the server asks of a node's agent: logs now, exec and stats later. The paths are the kubelet's.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -12,6 +12,9 @@ use crate::reply::{Body, BodyError};
 
 /// An agent's refusal is read up to this length.
 const REFUSAL_LIMIT: usize = 64 * 1024;
+
+/// How long an agent may take to begin its answer; what follows may take as long as it likes.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// A call to an agent that failed.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +68,8 @@ impl AgentSocket {
             .header(header::HOST, "agent")
             .body(Empty::<Bytes>::new())
             .map_err(|e| unreachable(e.into()))?;
-        let response = sender.send_request(request).await.map_err(|e| unreachable(e.into()))?;
+        let response = tokio::time::timeout(ANSWER, sender.send_request(request)).await;
+        let response = response.map_err(|e| unreachable(e.into()))?.map_err(|e| unreachable(e.into()))?;
         let (head, body) = response.into_parts();
         if head.status == StatusCode::OK {
             return Ok(body.map_err(Into::into).boxed_unsync());

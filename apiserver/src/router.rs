@@ -4,7 +4,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use bytes::Bytes;
 use futures::FutureExt;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
 use orlop_registry::Who;
 
@@ -124,7 +124,7 @@ async fn route(
         }
         Route::Review(_) => Err(Failure::method_not_allowed()),
         _ if !reading => Err(Failure::method_not_allowed()),
-        Route::OpenApi(path) => schemas(path),
+        Route::OpenApi(path) => schemas(path, &query),
         discovery => discovery::respond(&discovery, &head.headers),
     }
 }
@@ -139,17 +139,25 @@ fn refuse_impersonation(headers: &HeaderMap) -> Result<(), Failure> {
     }
 }
 
-/// `/openapi/v3` and what is below it.
-fn schemas(path: &str) -> Result<Response<Body>, Failure> {
-    match path.split_once('/').unwrap_or((path, "")) {
-        ("v3", "") => Ok(reply::json(StatusCode::OK, &openapi::index())),
-        ("v3", document) => {
-            let document = openapi::document(document).ok_or_else(Failure::no_such_path)?;
-            let bytes = Bytes::from_owner(Shared(document));
-            Ok(reply::typed(StatusCode::OK, reply::JSON, reply::full(bytes)))
-        }
-        _ => Err(Failure::no_such_path()),
+/// `/openapi/v3` and what is below it. A document that is asked for by its hash never changes: clients keep it.
+fn schemas(path: &str, query: &Query<'_>) -> Result<Response<Body>, Failure> {
+    let (version, path) = path.split_once('/').unwrap_or((path, ""));
+    if version != "v3" {
+        return Err(Failure::no_such_path());
     }
+    let index = openapi::index();
+    if path.is_empty() {
+        return Ok(reply::json(StatusCode::OK, &index));
+    }
+    let document = openapi::document(path).ok_or_else(Failure::no_such_path)?;
+    let bytes = Bytes::from_owner(Shared(document));
+    let mut response = reply::typed(StatusCode::OK, reply::JSON, reply::full(bytes));
+    let address = index["paths"][path]["serverRelativeURL"].as_str().unwrap_or_default();
+    if query.get("hash").is_some_and(|hash| address.ends_with(&format!("hash={hash}"))) {
+        let for_ever = HeaderValue::from_static("public, max-age=31536000, immutable");
+        response.headers_mut().insert(header::CACHE_CONTROL, for_ever);
+    }
+    Ok(response)
 }
 
 /// A schema document, sent without a copy.

@@ -147,6 +147,9 @@ async fn schemas_are_served() {
     let url =
         index["paths"]["api/v1"]["serverRelativeURL"].as_str().expect("names the core group").to_owned();
     assert!(h.get(&url).await.json()["components"]["schemas"].is_object());
+    assert_eq!(h.get(&url).await.header("cache-control"), "public, max-age=31536000, immutable");
+    let stale = h.get("/openapi/v3/api/v1?hash=other").await;
+    assert_eq!((stale.code, stale.header("cache-control")), (200, "no-cache, private"));
     assert_eq!(h.get("/openapi/v3/apis/nothing/v1").await.code, 404);
     assert_eq!(h.get("/openapi/v2").await.code, 404);
 }
