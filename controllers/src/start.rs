@@ -28,7 +28,7 @@ use crate::{
 const REST: Duration = Duration::from_secs(1);
 
 /// What the binary may set.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// How long a node's lease may go without renewal before its Ready condition becomes Unknown.
     pub node_grace: Duration,
@@ -68,7 +68,7 @@ pub fn start(registry: Registry, drivers: Vec<DriverInfo>, settings: Settings) -
     run.controller(Namespaces::new);
     run.controller(ServiceAccounts::new);
     run.controller(Garbage::new);
-    tasks.spawn(sweep(registry.clone(), settings.sweep_every, stopped.clone()));
+    tasks.spawn(sweep(registry, settings.sweep_every, stopped.clone()));
     Controllers { stop, tasks }
 }
 

@@ -1,5 +1,7 @@
 //! Objects for tables: short to write, read by the same types as the stored ones.
 
+#![expect(clippy::needless_pass_by_value, reason = "a row of a table reads best with plain values")]
+
 use std::sync::Arc;
 
 use orlop_objects::{Object, Typed};

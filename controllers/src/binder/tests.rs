@@ -1,5 +1,7 @@
 //! The binder's tables, row for row, and a small model that binds at random.
 
+#![expect(clippy::needless_pass_by_value, reason = "a row of a table reads best with plain values")]
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -21,7 +23,7 @@ fn facts(claim: Value, candidates: &[Value]) -> ClaimFacts {
         class: Some(class(json!({}))),
         default_class: None,
         named: None,
-        candidates: candidates.iter().map(|volume| seen(volume)).collect(),
+        candidates: candidates.iter().map(seen).collect(),
         node: None,
         waiting_pods: Vec::new(),
     }
@@ -171,7 +173,7 @@ fn claims_that_search() {
     let unclassed = named("plain", json!({"spec": {"storageClassName": null}}));
     check(
         "class \"\" takes volumes without class",
-        facts(claim(none.clone()), &[unclassed.clone()]),
+        facts(claim(none.clone()), std::slice::from_ref(&unclassed)),
         "bind plain",
     );
     check(
@@ -321,9 +323,9 @@ mod model {
     impl World {
         fn view(&self) -> View {
             let volume_at = |value: &Value| value.as_str().and_then(|name| self.volumes.get(name));
-            let all: Vec<Arc<Volume>> = self.volumes.values().map(|volume| seen(volume)).collect();
+            let all: Vec<Arc<Volume>> = self.volumes.values().map(seen).collect();
             let claims = self.claims.values().map(|claim| ClaimFacts {
-                named: volume_at(&claim["spec"]["volumeName"]).map(|volume| seen(volume)),
+                named: volume_at(&claim["spec"]["volumeName"]).map(seen),
                 candidates: all.clone(),
                 ..facts(claim.clone(), &[])
             });
@@ -331,7 +333,7 @@ mod model {
                 claim: volume["spec"]["claimRef"]["name"]
                     .as_str()
                     .and_then(|name| self.claims.get(name))
-                    .map(|claim| seen(claim)),
+                    .map(seen),
                 volume: seen(volume),
             });
             View { claims: claims.collect(), volumes: volumes.collect() }

@@ -1,5 +1,7 @@
 //! The table of nodes, row for row.
 
+#![expect(clippy::needless_pass_by_value, reason = "a row of a table reads best with plain values")]
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};

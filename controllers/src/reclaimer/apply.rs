@@ -18,13 +18,15 @@ use crate::{
 pub(super) async fn apply(reclaimer: &Reclaimer, key: &Key, verdict: Verdict) -> Result<Next, Error> {
     match verdict {
         Verdict::Hold { volume } => {
-            change(reclaimer, &volume, Part::Main, |value| edit::add_finalizer(value, PROVISIONER_FINALIZER))
-                .await?;
+            change(reclaimer, &volume, Part::Main, |value| {
+                edit::add_finalizer(value, PROVISIONER_FINALIZER);
+            })
+            .await?;
             Ok(Next::Settled)
         }
         Verdict::LetGo { volume } => {
             change(reclaimer, &volume, Part::Main, |value| {
-                edit::drop_finalizer(value, PROVISIONER_FINALIZER)
+                edit::drop_finalizer(value, PROVISIONER_FINALIZER);
             })
             .await?;
             Ok(Next::Settled)

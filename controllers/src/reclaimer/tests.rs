@@ -1,5 +1,7 @@
 //! The reclaimer's table, row for row.
 
+#![expect(clippy::needless_pass_by_value, reason = "a row of a table reads best with plain values")]
+
 use serde_json::{Value, json};
 
 use super::{

@@ -105,7 +105,7 @@ fn decide_pod(pod: &PodFacts, view: &View, given: &HashMap<&str, Load>) -> Optio
     if let Some(name) = unbound(pod) {
         let advice =
             format!("Claim {name:?} is not bound yet: kubectl describe pvc {name} says what it waits for");
-        return Some(patience(pod, view, "pod has unbound immediate PersistentVolumeClaims", advice));
+        return Some(patience(pod, view, "pod has unbound immediate PersistentVolumeClaims", &advice));
     }
     let used = |node: &NodeFacts| given.get(node.node.name()).copied().unwrap_or_default().plus(node.used);
     let refusals: Vec<Vec<String>> =
@@ -196,7 +196,7 @@ fn place(pod: &PodFacts, view: &View, node: &str) -> Verdict {
     if let Some(claim) = late {
         let words = format!("waiting for the volume of claim {:?} on node {node}", claim.name);
         let advice = format!("kubectl describe pvc {} says how far it is", claim.name);
-        return patience(pod, view, &words, advice);
+        return patience(pod, view, &words, &advice);
     }
     let bound = || pod.claims.iter().filter_map(|claim| as_bound(&claim.state));
     Verdict::Assign {
@@ -232,13 +232,9 @@ fn select_for(pod: &PodFacts, node: &str) -> Option<Verdict> {
 }
 
 /// Waits in silence for a while, since most such waits are over in milliseconds; then tells.
-fn patience(pod: &PodFacts, view: &View, words: &str, advice: String) -> Verdict {
+fn patience(pod: &PodFacts, view: &View, words: &str, advice: &str) -> Verdict {
     let until = pod.waiting_since.unwrap_or(view.now) + PATIENCE;
-    if view.now < until {
-        Verdict::Patience { until }
-    } else {
-        unschedulable(pod, view, words, &advice, None)
-    }
+    if view.now < until { Verdict::Patience { until } } else { unschedulable(pod, view, words, advice, None) }
 }
 
 fn unschedulable(pod: &PodFacts, view: &View, words: &str, advice: &str, until: Option<Instant>) -> Verdict {

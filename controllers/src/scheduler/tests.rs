@@ -1,5 +1,7 @@
 //! The scheduler's tables, row for row.
 
+#![expect(clippy::needless_pass_by_value, reason = "a row of a table reads best with plain values")]
+
 use std::{
     collections::BTreeSet,
     sync::Arc,
