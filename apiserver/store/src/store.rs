@@ -252,3 +252,6 @@ fn load(engine: &mut dyn Engine) -> Result<(State, Revision), Error> {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod model;

@@ -8,7 +8,7 @@
 
 use std::{
     fs::File,
-    io::{Read, Write},
+    io::{self, Read},
     os::unix::fs::FileExt,
     path::Path,
 };
@@ -34,7 +34,7 @@ impl Wal {
     /// Makes an empty one, its blocks allocated and written, on disk.
     pub(crate) fn create(path: &Path) -> Result<(), Error> {
         let made = File::create(path).and_then(|mut file| {
-            file.write_all(&vec![0; SIZE])?;
+            io::copy(&mut io::repeat(0).take(SIZE as u64), &mut file)?;
             file.sync_all()
         });
         made.map_err(failed("create", path))
@@ -42,19 +42,15 @@ impl Wal {
 
     /// Opens it, and reads what `epoch` has written: one list of writes for each record.
     pub(crate) fn open(path: &Path, epoch: u64, sync: Sync) -> Result<(Self, Vec<Vec<Op>>), Error> {
-        let mut file = File::options().read(true).write(true).open(path).map_err(failed("open", path))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(failed("read", path))?;
-        if bytes.len() != SIZE {
-            let words = format!(
-                "{} has {} bytes instead of {SIZE}: restore it from a copy",
-                path.display(),
-                bytes.len()
-            );
+        let file = File::options().read(true).write(true).open(path).map_err(failed("open", path))?;
+        let size = file.metadata().map_err(failed("read", path))?.len();
+        if size != SIZE as u64 {
+            let words =
+                format!("{} has {size} bytes instead of {SIZE}: restore it from a copy", path.display());
             return Err(Error::engine("open", words));
         }
         let (mut records, mut offset) = (Vec::new(), 0);
-        while let Some((ops, length)) = bytes.get(offset..).and_then(|rest| decode(rest, epoch)) {
+        while let Some((ops, length)) = read_record(&file, offset, epoch).map_err(failed("read", path))? {
             records.push(ops);
             offset += length;
         }
@@ -102,18 +98,29 @@ fn encode(ops: &[Op], epoch: u64) -> Vec<u8> {
     record
 }
 
-/// The writes of the record at the start of `bytes`, and its length with padding; `None` when there is none.
-fn decode(bytes: &[u8], epoch: u64) -> Option<(Vec<Op>, usize)> {
-    let header = bytes.get(..HEADER)?;
-    let length = u32::from_be_bytes(header[..4].try_into().ok()?) as usize;
-    let crc = u32::from_be_bytes(header[4..8].try_into().ok()?);
-    let written = u64::from_be_bytes(header[8..16].try_into().ok()?);
-    let end = HEADER.checked_add(length)?;
-    let checked = bytes.get(8..end)?;
-    if length == 0 || written != epoch || crc32fast::hash(checked) != crc {
-        return None;
+/// The writes of the record at `offset`, and its length with padding; `None` when there is none.
+fn read_record(file: &File, offset: usize, epoch: u64) -> io::Result<Option<(Vec<Op>, usize)>> {
+    if offset + HEADER > SIZE {
+        return Ok(None);
     }
-    let mut payload = &bytes[HEADER..end];
+    let mut header = [0; HEADER];
+    file.read_exact_at(&mut header, offset as u64)?;
+    let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let length = number(0) as usize;
+    if length == 0 || header[8..] != epoch.to_be_bytes() || length > SIZE - offset - HEADER {
+        return Ok(None);
+    }
+    let mut checked = header[8..].to_vec();
+    checked.resize(HEADER - 8 + length, 0);
+    file.read_exact_at(&mut checked[HEADER - 8..], (offset + HEADER) as u64)?;
+    if crc32fast::hash(&checked) != number(4) {
+        return Ok(None);
+    }
+    let ops = decode(&checked[HEADER - 8..]);
+    Ok(ops.map(|ops| (ops, (HEADER + length).next_multiple_of(ALIGN))))
+}
+
+fn decode(mut payload: &[u8]) -> Option<Vec<Op>> {
     let mut ops = Vec::new();
     while !payload.is_empty() {
         let key = String::from_utf8(take_bytes(&mut payload)?.to_vec()).ok()?;
@@ -122,7 +129,7 @@ fn decode(bytes: &[u8], epoch: u64) -> Option<(Vec<Op>, usize)> {
         let value = take_bytes(&mut payload)?;
         ops.push(Op { key, value: (kept == 1).then(|| value.to_vec()) });
     }
-    Some((ops, end.next_multiple_of(ALIGN)))
+    Some(ops)
 }
 
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
