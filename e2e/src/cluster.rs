@@ -91,6 +91,8 @@ impl Cluster {
         }
         std::thread::spawn(move || collect(output, &Arc::default()));
         self.process = Some(child);
+        // A connection to the one before may look alive until it is used.
+        self.client = Client::new(Arc::new(UnixSocket(self.dir().join("api.sock"))));
         Ok(())
     }
 

@@ -100,7 +100,7 @@ async fn requests(flags: &Flags, endpoint: &Endpoint, scratch: &Path) -> Result<
 /// Claims and pods against the bare kernel work behind them.
 async fn volumes(flags: &Flags, endpoint: &Endpoint, scratch: &Path) -> Result<()> {
     scenarios::class(&mut endpoint.connect().await?, CLASS, &flags.provisioner).await?;
-    let mut bare = bare::Bare::new(scratch)?;
+    let bare = bare::Bare::new(scratch)?;
     let (mut volume, mut container) = (Sample::default(), Sample::default());
     let (mut bound, mut running, mut hundred) = (Sample::default(), Sample::default(), Sample::default());
     let mut commits = Vec::new();
