@@ -26,7 +26,8 @@ pub(crate) struct Home {
 impl Home {
     /// Takes the directory, making it on first use.
     pub(crate) fn create(dir: &Path) -> Result<Self> {
-        let dir = std::path::absolute(dir).with_context(|| format!("find data directory {}", dir.display()))?;
+        let dir =
+            std::path::absolute(dir).with_context(|| format!("find data directory {}", dir.display()))?;
         refuse_foreign(&dir)?;
         DirBuilder::new()
             .recursive(true)
@@ -80,7 +81,8 @@ pub(crate) fn is_ours(dir: &Path) -> bool {
 fn refuse_foreign(dir: &Path) -> Result<()> {
     let Ok(mut entries) = fs::read_dir(dir) else { return Ok(()) };
     // A crash between making the lock file and the instance file leaves just the lock: still ours to take.
-    let foreign = entries.find_map(|entry| entry.ok().filter(|e| !e.file_name().as_encoded_bytes().starts_with(b"lock")));
+    let foreign = entries
+        .find_map(|entry| entry.ok().filter(|e| !e.file_name().as_encoded_bytes().starts_with(b"lock")));
     match foreign {
         Some(entry) if !is_ours(dir) => bail!(
             "{} is not empty and not a data directory of Orlop (it holds {:?}); give an empty or new one with --data-dir",
@@ -139,7 +141,10 @@ fn instance(dir: &Path) -> Result<String> {
         if name.len() == 8 && name.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Ok(name.to_owned());
         }
-        bail!("{} holds {name:?} instead of eight hex digits; restore it, or move the directory away", path.display());
+        bail!(
+            "{} holds {name:?} instead of eight hex digits; restore it, or move the directory away",
+            path.display()
+        );
     }
     let mut random = [0_u8; 4];
     File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut random)).context("read /dev/urandom")?;

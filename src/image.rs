@@ -9,7 +9,8 @@ use crate::{cli::Image, machine};
 
 pub(crate) fn run(dir: &Path, command: &Image) -> Result<()> {
     machine::require_root("image")?;
-    let store = ImageStore::open(&dir.join("images")).with_context(|| format!("open the images in {}", dir.display()))?;
+    let store = ImageStore::open(&dir.join("images"))
+        .with_context(|| format!("open the images in {}", dir.display()))?;
     match command {
         Image::Load { file } => {
             for image in store.load(file)? {

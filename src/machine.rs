@@ -7,7 +7,9 @@ pub(crate) fn require_root(command: &str) -> Result<()> {
     if nix::unistd::geteuid().is_root() {
         return Ok(());
     }
-    bail!("`orlop {command}` needs root: it mounts file systems, attaches loop devices and runs containers; try `sudo orlop {command}`")
+    bail!(
+        "`orlop {command}` needs root: it mounts file systems, attaches loop devices and runs containers; try `sudo orlop {command}`"
+    )
 }
 
 /// Programs that volumes and containers need, with the Debian package that holds each.

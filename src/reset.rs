@@ -14,7 +14,10 @@ use crate::{cli::Reset, down, home, machine};
 pub(crate) fn run(dir: &Path, flags: &Reset) -> Result<()> {
     machine::require_root("reset")?;
     if !home::is_ours(dir) {
-        bail!("{} is not a data directory of Orlop (no file `instance` in it); nothing was removed", dir.display());
+        bail!(
+            "{} is not a data directory of Orlop (no file `instance` in it); nothing was removed",
+            dir.display()
+        );
     }
     if !flags.yes && !confirmed(dir)? {
         bail!("nothing was removed");

@@ -77,14 +77,22 @@ fn prepare_pki(home: &Home, address: SocketAddr) -> Result<Pki> {
     }
     let names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
     let pki = Pki::ensure(&home.dir.join("pki"), &names, &addresses).context("prepare certificates")?;
-    let reached = if address.ip().is_unspecified() { SocketAddr::new(addresses[0], address.port()) } else { address };
-    pki.write_kubeconfig(&home.dir.join("admin.kubeconfig"), &format!("https://{reached}"), "system:admin", MASTERS)
-        .context("write admin.kubeconfig")?;
+    let reached =
+        if address.ip().is_unspecified() { SocketAddr::new(addresses[0], address.port()) } else { address };
+    pki.write_kubeconfig(
+        &home.dir.join("admin.kubeconfig"),
+        &format!("https://{reached}"),
+        "system:admin",
+        MASTERS,
+    )
+    .context("write admin.kubeconfig")?;
     Ok(pki)
 }
 
 async fn start_controllers(registry: &Registry) -> Result<Controllers> {
-    orlop_controllers::bootstrap(registry).await.context("make the objects that every cluster starts with")?;
+    orlop_controllers::bootstrap(registry)
+        .await
+        .context("make the objects that every cluster starts with")?;
     let drivers = vec![orlop_controllers::DriverInfo::of_loop_files()];
     Ok(orlop_controllers::start(registry.clone(), drivers, orlop_controllers::Settings::default()))
 }

@@ -179,7 +179,12 @@ impl Cluster {
                 return Ok(());
             }
             if started.elapsed() > PATIENCE {
-                bail!("{} are left: {:?}\n{}", kind.plural, left.iter().map(Object::value).collect::<Vec<_>>(), self.log());
+                bail!(
+                    "{} are left: {:?}\n{}",
+                    kind.plural,
+                    left.iter().map(Object::value).collect::<Vec<_>>(),
+                    self.log()
+                );
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -188,8 +193,11 @@ impl Cluster {
     /// Messages of all events about the object of this name.
     pub async fn reasons(&self, name: &str) -> Result<Vec<String>> {
         let query = format!("involvedObject.name={name}");
-        let events = self.client.list(&kind::EVENT, Some("default"), &[("fieldSelector", query.as_str())]).await?;
-        let line = |v: Value| format!("{}: {}", v["reason"].as_str().unwrap_or(""), v["message"].as_str().unwrap_or(""));
+        let events =
+            self.client.list(&kind::EVENT, Some("default"), &[("fieldSelector", query.as_str())]).await?;
+        let line = |v: Value| {
+            format!("{}: {}", v["reason"].as_str().unwrap_or(""), v["message"].as_str().unwrap_or(""))
+        };
         Ok(events.iter().map(|e| line(e.value())).collect())
     }
 }

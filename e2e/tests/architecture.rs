@@ -73,20 +73,24 @@ fn imports_follow_the_direction() {
     let mut wrong = Vec::new();
     for path in manifests {
         let text = fs::read_to_string(&path).expect("readable manifest");
-        let name = text.lines().find_map(|l| l.strip_prefix("name = \"")).expect("a package").trim_end_matches('"');
+        let name =
+            text.lines().find_map(|l| l.strip_prefix("name = \"")).expect("a package").trim_end_matches('"');
         if matches!(name, "orlop" | "orlop-e2e") {
             continue;
         }
         let allowed = allowed.get(name).unwrap_or_else(|| panic!("{name} has no row in DIRECTION"));
         let imports = imports(&text, "dependencies]");
-        wrong.extend(imports.iter().filter(|i| !allowed.contains(&i.as_str())).map(|i| format!("{name} imports {i}")));
+        wrong.extend(
+            imports.iter().filter(|i| !allowed.contains(&i.as_str())).map(|i| format!("{name} imports {i}")),
+        );
     }
     assert!(wrong.is_empty(), "against the direction: {wrong:#?}");
 }
 
 #[test]
 fn every_file_says_what_it_owns() {
-    let silent: Vec<_> = sources().into_iter().filter(|(_, text)| !text.starts_with("//!")).map(|(p, _)| p).collect();
+    let silent: Vec<_> =
+        sources().into_iter().filter(|(_, text)| !text.starts_with("//!")).map(|(p, _)| p).collect();
     assert!(silent.is_empty(), "files that do not open with `//!`: {silent:#?}");
 }
 
@@ -107,7 +111,9 @@ fn unsafe_stays_in_the_host() {
         .filter(|(path, text)| {
             let host = path.starts_with("storage-backends/src/host/linux");
             let this = path.ends_with("architecture.rs");
-            !host && !this && ["expect(unsafe_code", "allow(unsafe_code"].iter().any(|mark| text.contains(mark))
+            !host
+                && !this
+                && ["expect(unsafe_code", "allow(unsafe_code"].iter().any(|mark| text.contains(mark))
         })
         .map(|(path, _)| path)
         .collect();
@@ -121,13 +127,18 @@ fn documents_name_only_what_exists() {
         let text = fs::read_to_string(root().join(document)).expect("the document");
         let quoted = text.split('`').skip(1).step_by(2);
         let paths = quoted.filter(|q| looks_like_a_path(q));
-        missing.extend(paths.filter(|p| !root().join(p.trim_end_matches('/')).exists()).map(|p| format!("{document}: {p}")));
+        missing.extend(
+            paths
+                .filter(|p| !root().join(p.trim_end_matches('/')).exists())
+                .map(|p| format!("{document}: {p}")),
+        );
     }
     assert!(missing.is_empty(), "paths that do not exist: {missing:#?}");
 }
 
 /// A quoted word is a path of this repository when it begins with one of its folders.
 fn looks_like_a_path(text: &str) -> bool {
-    const TOPS: &[&str] = &["apiserver/", "controllers/", "nodeagent/", "storage-backends/", "e2e/", "src/", "examples/"];
+    const TOPS: &[&str] =
+        &["apiserver/", "controllers/", "nodeagent/", "storage-backends/", "e2e/", "src/", "examples/"];
     TOPS.iter().any(|top| text.starts_with(top)) && !text.contains(['*', ' ', '<', '{'])
 }

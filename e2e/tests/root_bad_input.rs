@@ -14,7 +14,11 @@ fn refused() -> Vec<(&'static Kind, Value, &'static [&'static str])> {
         (claim, manifests::claim("zero", "0"), &["spec.resources.requests[storage]", "greater than zero"]),
         (claim, manifests::claim("nonsense", "1Gi1"), &["spec.resources.requests", "1Gi1"]),
         (&kind::POD, pod_with("spec", json!({"hostPID": true})), &["spec.hostPID"]),
-        (&kind::POD, json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "Bad_Name"}, "spec": {}}), &["metadata.name"]),
+        (
+            &kind::POD,
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "Bad_Name"}, "spec": {}}),
+            &["metadata.name"],
+        ),
     ]
 }
 
@@ -33,7 +37,8 @@ async fn root_bad_objects_are_refused_in_words() -> anyhow::Result<()> {
     }
     let cluster = Cluster::start()?;
     for (kind, object, words) in refused() {
-        let refusal = cluster.client.create(kind, "default", &object).await.expect_err("must be refused").to_string();
+        let refusal =
+            cluster.client.create(kind, "default", &object).await.expect_err("must be refused").to_string();
         for word in words {
             assert!(refusal.contains(word), "{object}\n{refusal:?} should name {word:?}");
         }
@@ -51,7 +56,10 @@ async fn told(cluster: &Cluster, name: &str, words: &[&str]) -> anyhow::Result<(
         if reasons.iter().any(|reason| words.iter().all(|word| reason.contains(word))) {
             return Ok(());
         }
-        anyhow::ensure!(started.elapsed() < orlop_e2e::cluster::PATIENCE, "{name}: no event with {words:?} in {reasons:#?}");
+        anyhow::ensure!(
+            started.elapsed() < orlop_e2e::cluster::PATIENCE,
+            "{name}: no event with {words:?} in {reasons:#?}"
+        );
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }

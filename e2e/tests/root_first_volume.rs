@@ -5,7 +5,8 @@ use orlop_objects::{Key, kind};
 use serde_json::Value;
 
 fn pid_of(pod: &Value, cluster: &Cluster) -> i64 {
-    let id = pod["status"]["containerStatuses"][0]["containerID"].as_str().expect("a running container has an id");
+    let id =
+        pod["status"]["containerStatuses"][0]["containerID"].as_str().expect("a running container has an id");
     let id = id.rsplit('/').next().expect("scheme://id");
     let instance = std::fs::read_to_string(cluster.dir().join("instance")).expect("instance");
     let state = format!("/run/orlop/{}/runc/{id}/state.json", instance.trim());
@@ -21,7 +22,9 @@ async fn root_a_file_outlives_the_pod_that_wrote_it() -> anyhow::Result<()> {
     let cluster = Cluster::start()?;
     images::load_busybox(&cluster)?;
     cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, manifests::claim("data", "64Mi")).await?;
-    cluster.create(&kind::POD, manifests::pod("writer", "echo kept > /data/note; sleep 3600", Some("data"))).await?;
+    cluster
+        .create(&kind::POD, manifests::pod("writer", "echo kept > /data/note; sleep 3600", Some("data")))
+        .await?;
     cluster.phase(&kind::POD, "writer", "Running").await?;
     let claim = cluster.phase(&kind::PERSISTENT_VOLUME_CLAIM, "data", "Bound").await?;
     assert_eq!(claim["status"]["capacity"]["storage"], "64Mi", "exactly the size asked for");
@@ -90,7 +93,9 @@ async fn root_down_stops_everything_and_up_brings_the_data_back() -> anyhow::Res
     let mut cluster = Cluster::start()?;
     images::load_busybox(&cluster)?;
     cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, manifests::claim("data", "32Mi")).await?;
-    cluster.create(&kind::POD, manifests::pod("steady", "echo kept >> /data/note; sleep 3600", Some("data"))).await?;
+    cluster
+        .create(&kind::POD, manifests::pod("steady", "echo kept >> /data/note; sleep 3600", Some("data")))
+        .await?;
     let pid = pid_of(&cluster.phase(&kind::POD, "steady", "Running").await?, &cluster);
 
     cluster.run(&["down"])?;
@@ -126,7 +131,8 @@ async fn root_two_orlops_do_not_notice_each_other() -> anyhow::Result<()> {
     assert_eq!(machine::left_below(&one.dir()), Vec::<String>::new());
     assert_eq!(machine::left_below(&other.dir()), left, "the other's mounts and loop devices are untouched");
     assert_eq!(machine::start_time(pid), started, "and so are its processes");
-    let pod = other.client.get(&Key::new(&kind::POD, "default", "steady")).await?.expect("it is there").value();
+    let pod =
+        other.client.get(&Key::new(&kind::POD, "default", "steady")).await?.expect("it is there").value();
     assert_eq!(pod["status"]["phase"], "Running");
     Ok(())
 }

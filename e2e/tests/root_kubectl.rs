@@ -45,7 +45,10 @@ impl Kubectl<'_> {
     fn refused(&self, arguments: &str, part: &str) -> Result<()> {
         let output = self.command(arguments).output()?;
         let text = said(&output);
-        ensure!(!output.status.success() && text.contains(part), "kubectl {arguments} should fail with {part:?}: {text}");
+        ensure!(
+            !output.status.success() && text.contains(part),
+            "kubectl {arguments} should fail with {part:?}: {text}"
+        );
         Ok(())
     }
 }
@@ -67,7 +70,8 @@ fn usable(test: &str) -> bool {
     if !machine::can_run(test) {
         return false;
     }
-    let there = Command::new("kubectl").args(["version", "--client"]).output().is_ok_and(|o| o.status.success());
+    let there =
+        Command::new("kubectl").args(["version", "--client"]).output().is_ok_and(|o| o.status.success());
     if !there {
         eprintln!("SKIPPED {test}: there is no kubectl on this machine");
     }
@@ -95,7 +99,10 @@ fn root_kubectl_tells_the_main_job() -> Result<()> {
 
     kubectl.run("apply -f class.yaml -f claim.yaml")?;
     kubectl.until("get pvc data", &["Pending", "demo", "<unset>"])?;
-    kubectl.until("events --for pvc/data", &["WaitForFirstConsumer", "waiting for first consumer to be created before binding"])?;
+    kubectl.until(
+        "events --for pvc/data",
+        &["WaitForFirstConsumer", "waiting for first consumer to be created before binding"],
+    )?;
     let mut watch = kubectl.command("get pvc data --watch");
     let mut watch = watch.stdout(std::process::Stdio::piped()).spawn()?;
 
@@ -106,7 +113,8 @@ fn root_kubectl_tells_the_main_job() -> Result<()> {
     kubectl.until("get pods", &["1/1", "Running"])?;
     kubectl.until("logs writer", &["the volume is full at its own size"])?;
     kubectl.until("describe pvc data", &["Used By:", "writer", "ProvisioningSucceeded", "Bound"])?;
-    kubectl.until("describe pod writer", &["data (rw)", "ClaimName:", "SuccessfulAttachVolume", "Started"])?;
+    kubectl
+        .until("describe pod writer", &["data (rw)", "ClaimName:", "SuccessfulAttachVolume", "Started"])?;
     kubectl.until("get volumeattachment", &["loop.orlop.dev", "true"])?;
     kubectl.run("describe volumeattachment")?;
     kubectl.until("describe pv", &["loop.orlop.dev", "Node Affinity", "kubernetes.io/hostname"])?;
@@ -117,7 +125,8 @@ fn root_kubectl_tells_the_main_job() -> Result<()> {
     kubectl.until("get pvc -l tier=gold", &["data"])?;
     kubectl.run("annotate pvc data note=hello")?;
     kubectl.run("patch pvc data -p '{\"metadata\":{\"labels\":{\"tier\":\"silver\"}}}'")?;
-    kubectl.run("patch pvc data --type=json -p '[{\"op\":\"remove\",\"path\":\"/metadata/labels/tier\"}]'")?;
+    kubectl
+        .run("patch pvc data --type=json -p '[{\"op\":\"remove\",\"path\":\"/metadata/labels/tier\"}]'")?;
     kubectl.until("get pvc data -o jsonpath={.metadata.annotations.note}", &["hello"])?;
     kubectl.run("apply -f claim.yaml")?;
     kubectl.refused("patch pvc data -p '{\"spec\":{\"accessModes\":[\"ReadWriteMany\"]}}'", "spec")?;

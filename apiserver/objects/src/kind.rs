@@ -4,7 +4,9 @@
 
 use std::hash::{Hash, Hasher};
 
-use k8s_openapi::api::{apps::v1 as apps, coordination::v1 as coordination, core::v1 as core, storage::v1 as storage};
+use k8s_openapi::api::{
+    apps::v1 as apps, coordination::v1 as coordination, core::v1 as core, storage::v1 as storage,
+};
 use serde::de::DeserializeOwned;
 
 /// One kind of object, by the names that discovery publishes. Two kinds are the same when group and plural are.
@@ -35,7 +37,11 @@ pub struct Kind {
 impl Kind {
     /// `v1` or `group/version`, as in an object's `apiVersion`.
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            self.version.to_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 
     /// `plural` or `plural.group`, as Kubernetes names a resource in messages.

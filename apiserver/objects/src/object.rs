@@ -45,7 +45,11 @@ impl Object {
     }
 
     /// Wraps canonical bytes as read from disk.
-    pub fn from_bytes(kind: &'static Kind, revision: Revision, bytes: Arc<[u8]>) -> Result<Self, DecodeError> {
+    pub fn from_bytes(
+        kind: &'static Kind,
+        revision: Revision,
+        bytes: Arc<[u8]>,
+    ) -> Result<Self, DecodeError> {
         #[derive(Deserialize)]
         struct Sections<'a> {
             #[serde(borrow)]

@@ -67,8 +67,18 @@ impl Bare {
         let file = self.make_volume()?;
         let device = Linux.attach_loop(&file, false)?;
         let (source, fs_type, options) = (device.device.clone(), FsType::Ext4, Vec::new());
-        Linux.mount(&MountRequest::Device { source, target: staged.clone(), fs_type, read_only: false, options })?;
-        self.runtime.pin_namespaces(&namespaces, &[Namespace::Net, Namespace::Ipc, Namespace::Uts], "bare")?;
+        Linux.mount(&MountRequest::Device {
+            source,
+            target: staged.clone(),
+            fs_type,
+            read_only: false,
+            options,
+        })?;
+        self.runtime.pin_namespaces(
+            &namespaces,
+            &[Namespace::Net, Namespace::Ipc, Namespace::Uts],
+            "bare",
+        )?;
         let lower = self.image.layers.clone();
         Linux.mount(&MountRequest::Overlay { lower, upper, work, target: rootfs.clone() })?;
         oci::write_bundle(&bundle, &self.spec(&rootfs, &namespaces, &staged))?;

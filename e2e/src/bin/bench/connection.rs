@@ -38,7 +38,12 @@ impl Endpoint {
 }
 
 impl Connection {
-    async fn request(&mut self, method: &str, path: &str, body: Bytes) -> Result<(http::StatusCode, Incoming)> {
+    async fn request(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(http::StatusCode, Incoming)> {
         let request = Request::builder()
             .method(method)
             .uri(path)

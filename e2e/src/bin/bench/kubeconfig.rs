@@ -25,7 +25,8 @@ pub(crate) fn endpoint(path: &Path) -> Result<Endpoint> {
     for certificate in CertificateDer::pem_slice_iter(&data(&cluster["cluster"], "certificate-authority")?) {
         roots.add(certificate?)?;
     }
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&data(&user["user"], "client-certificate")?).collect();
+    let chain: Result<Vec<_>, _> =
+        CertificateDer::pem_slice_iter(&data(&user["user"], "client-certificate")?).collect();
     let key = PrivateKeyDer::from_pem_slice(&data(&user["user"], "client-key")?)?;
     let tls = ClientConfig::builder().with_root_certificates(roots).with_client_auth_cert(chain?, key)?;
     let host = uri.host().context("the server has no host")?.trim_matches(['[', ']']).to_owned();

@@ -120,7 +120,10 @@ async fn volumes(flags: &Flags, endpoint: &Endpoint, scratch: &Path) -> Result<(
     println!("floor: … to running container     {container}");
     println!("claim created → Bound             {bound}   {:.2} × its floor", bound.ratio(volume.median()));
     println!("100 claims at once → all Bound    {hundred}");
-    println!("pod with new claim → Running      {running}   {:.2} × its floor", running.ratio(container.median()));
+    println!(
+        "pod with new claim → Running      {running}   {:.2} × its floor",
+        running.ratio(container.median())
+    );
     println!("  revisions on the way            {:?} (median)", commits.get(commits.len() / 2));
     Ok(())
 }

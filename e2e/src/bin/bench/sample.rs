@@ -26,7 +26,9 @@ impl Sample {
 /// `1.23 ms (1.10–1.90, n=7)`.
 impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Some(first), Some(last)) = (self.0.first(), self.0.last()) else { return f.write_str("not measured") };
+        let (Some(first), Some(last)) = (self.0.first(), self.0.last()) else {
+            return f.write_str("not measured");
+        };
         let ms = |d: &Duration| d.as_secs_f64() * 1000.0;
         write!(f, "{:.2} ms ({:.2}–{:.2}, n={})", ms(&self.median()), ms(first), ms(last), self.0.len())
     }

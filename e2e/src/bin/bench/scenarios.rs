@@ -50,7 +50,12 @@ pub(crate) async fn create_one(api: &mut Connection, name: &str) -> Result<Durat
 }
 
 /// Claims created at once, one connection each up to 16 → all seen Bound by a watch.
-pub(crate) async fn claims_bound(endpoint: &Endpoint, prefix: &str, count: usize, class: &str) -> Result<Duration> {
+pub(crate) async fn claims_bound(
+    endpoint: &Endpoint,
+    prefix: &str,
+    count: usize,
+    class: &str,
+) -> Result<Duration> {
     let mut watch = watch_from_now(endpoint, CLAIMS).await?;
     let mut connections = Vec::new();
     for _ in 0..count.min(16) {
