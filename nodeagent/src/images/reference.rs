@@ -212,4 +212,20 @@ mod tests {
         assert_eq!(as_id("busybox"), None);
         assert_eq!(as_id("deadbeef"), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_full_name_means_itself(text in "[a-z0-9./:@_-]{1,40}") {
+            if let Ok(reference) = Reference::parse(&text) {
+                let full = reference.to_string();
+                proptest::prop_assert_eq!(Reference::parse(&full).unwrap(), reference);
+                proptest::prop_assert!(full.split('/').count() > 1);
+            }
+        }
+
+        #[test]
+        fn any_text_is_judged_without_panic(text in ".{0,60}") {
+            let _ = Reference::parse(&text);
+        }
+    }
 }

@@ -253,6 +253,8 @@ fn root_memory_beyond_the_limit_kills_with_137() {
     let mut spec = bench.spec("c1", "exec dd if=/dev/zero of=/dev/null bs=100M count=1");
     spec.resources.memory = Some(16 << 20);
     assert_eq!(bench.run(&spec).0, Some(137));
+    assert!(bench.path("c1/oom").exists(), "the monitor says why");
+    assert!(!Path::new("/oom").exists(), "and says it in the bundle alone");
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub enum Namespace {
 pub struct ContainerRequest {
     /// Unique within the instance; also the name of the exit file.
     pub id: String,
-    /// Directory with `config.json`.
+    /// Directory with `config.json`. A file `oom` appears in it when the kernel kills in the container for want of memory.
     pub bundle: PathBuf,
     /// Log file in CRI's line format.
     pub log: PathBuf,

@@ -57,7 +57,7 @@ pub(super) fn create(config: &RuntimeConfig, request: &ContainerRequest) -> Resu
     let (start, mut go) = io::pipe().map_err(&context)?;
     let words = config.run_dir.join("monitors").join(format!("{}.log", request.id));
     let pipes = [sync.as_raw_fd(), start.as_raw_fd(), answer.as_raw_fd()];
-    let spawned = spawn(&conmon, &arguments(config, request, &runc), pipes, &words);
+    let spawned = spawn(&conmon, request, &arguments(config, request, &runc), pipes, &words);
     // What the child holds is closed here, so that its death is seen as an end of file.
     drop((sync, start));
     let mut child = spawned.map_err(&context)?;
@@ -104,7 +104,13 @@ fn arguments(config: &RuntimeConfig, request: &ContainerRequest, runc: &Path) ->
     clippy::disallowed_methods,
     reason = "conmon is handed pipes, which the runner of programs does not do"
 )]
-fn spawn(conmon: &Path, arguments: &[OsString], pipes: [RawFd; 3], words: &Path) -> io::Result<Child> {
+fn spawn(
+    conmon: &Path,
+    request: &ContainerRequest,
+    arguments: &[OsString],
+    pipes: [RawFd; 3],
+    words: &Path,
+) -> io::Result<Child> {
     let mut command = Command::new(conmon);
     command
         .args(arguments)
@@ -112,7 +118,8 @@ fn spawn(conmon: &Path, arguments: &[OsString], pipes: [RawFd; 3], words: &Path)
         .env("PATH", PATH)
         .env("_OCI_SYNCPIPE", pipes[0].to_string())
         .env("_OCI_STARTPIPE", pipes[1].to_string())
-        .current_dir("/")
+        // It leaves a file `oom` where it stands when the kernel kills for want of memory.
+        .current_dir(&request.bundle)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(File::create(words)?);
@@ -187,7 +194,8 @@ pub(super) fn abandon(config: &RuntimeConfig, request: &ContainerRequest) {
     let pipes = [sync.as_raw_fd(), start.as_raw_fd(), answer.as_raw_fd()];
     let words = config.run_dir.join("monitors/abandoned.log");
     let mut child =
-        spawn(&find("conmon", "conmon").unwrap(), &arguments(config, request, &runc), pipes, &words).unwrap();
+        spawn(&find("conmon", "conmon").unwrap(), request, &arguments(config, request, &runc), pipes, &words)
+            .unwrap();
     drop((answer, go));
     child.wait().unwrap();
 }

@@ -16,6 +16,7 @@
 //! | `runc/<id>/exec.fifo` | created, not started | runc, removed at start |
 //! | `exits/<id>` | exit code; its time is the file's | conmon |
 //! | `monitors/<id>` | conmon's process number | conmon |
+//! | `oom` in the bundle | the kernel killed in it for want of memory | conmon |
 //!
 //! | first process | exec.fifo | exit file | monitor | listed as |
 //! |---|---|---|---|---|
