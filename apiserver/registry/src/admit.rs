@@ -148,16 +148,23 @@ fn service_account(tx: &mut Tx<'_>, key: &Key, pod: &mut Value) -> Result<(), Er
     Ok(())
 }
 
-/// A claim grows only where its class says that its volumes can.
-pub(crate) fn expansion(tx: &mut Tx<'_>, key: &Key, before: &Value, next: &Value) -> Result<(), Error> {
+/// A claim grows only where its class says that its volumes can; a warning says that nobody carries it out yet.
+pub(crate) fn expansion(
+    tx: &mut Tx<'_>,
+    key: &Key,
+    before: &Value,
+    next: &Value,
+) -> Result<Option<String>, Error> {
     let size = |claim: &Value| claim.pointer("/spec/resources/requests/storage").map(Quantity::from_value);
-    let (Some(Ok(was)), Some(Ok(is))) = (size(before), size(next)) else { return Ok(()) };
+    let (Some(Ok(was)), Some(Ok(is))) = (size(before), size(next)) else { return Ok(None) };
     if *key.kind != kind::PERSISTENT_VOLUME_CLAIM || is <= was {
-        return Ok(());
+        return Ok(None);
     }
     let class = Key::cluster(&kind::STORAGE_CLASS, json::text(next, "/spec/storageClassName"));
     if tx.get(&class).is_some_and(|class| class.value()["allowVolumeExpansion"] == true) {
-        return Ok(());
+        return Ok(Some(format!(
+            "spec.resources.requests[storage]: volumes do not grow yet; the claim asks for {is} and keeps {was}"
+        )));
     }
     let reason = format!(
         "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support \

@@ -82,8 +82,9 @@ impl<'a, 'tx> Door<'a, 'tx> {
             return Ok(Outcome::kept(old));
         }
         accept(key, Some(&before), &next)?;
-        admit::expansion(self.tx, key, &before, &next)?;
+        let growth = admit::expansion(self.tx, key, &before, &next)?;
         let mut warnings = validate::warnings(Some(&before), &next, key.kind);
+        warnings.extend(growth);
         warnings.extend(admit::second_default(self.tx, key, Some(&before), &next));
         managed::record(key.kind, Some(&before), &mut next, part, self.who, self.now);
         let object = self.put(key.kind, &next)?;

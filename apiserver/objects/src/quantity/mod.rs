@@ -43,6 +43,13 @@ pub struct QuantityError {
     problem: String,
 }
 
+impl QuantityError {
+    /// What is wrong, without the text itself.
+    pub fn problem(&self) -> &str {
+        &self.problem
+    }
+}
+
 /// An exact amount. Compared by amount: `1Gi` equals `1024Mi`.
 #[derive(Clone, Debug)]
 pub struct Quantity {

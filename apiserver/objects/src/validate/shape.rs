@@ -53,7 +53,7 @@ fn check_shape(field: &Field, shape: &Shape, at: &At<'_>, errors: &mut Errors) {
     match shape {
         Shape::Leaf(Leaf::Quantity) => {
             if let Err(error) = Quantity::from_value(at.value) {
-                errors.push(at.invalid(error.to_string()));
+                errors.push(at.invalid(format!("no quantity: {}", error.problem())));
             }
         }
         Shape::Leaf(Leaf::String) if !field.values.is_empty() => {

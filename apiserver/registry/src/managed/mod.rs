@@ -44,7 +44,11 @@ pub(crate) fn record(
     who: &Who,
     now: Timestamp,
 ) {
-    let changed = fields::changed(kind, before.unwrap_or(&Value::Null), next);
+    let mut changed = fields::changed(kind, before.unwrap_or(&Value::Null), next);
+    if part == Part::Main && kind.has("status") {
+        // The first status is the server's, not the creator's.
+        changed.remove("f:status");
+    }
     let present = fields::all(kind, next);
     let subresource = if part == Part::Status { "status" } else { "" };
     let mut entries: Vec<Value> = Vec::new();

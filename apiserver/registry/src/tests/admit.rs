@@ -106,7 +106,7 @@ async fn a_claim_grows_only_where_its_class_allows() {
         let grown = bench
             .try_change(&key, Part::Main, |v| v["spec"]["resources"]["requests"]["storage"] = "2Gi".into());
         match grown.await {
-            Ok(_) => assert!(allowed, "{class}"),
+            Ok(outcome) => assert!(allowed && outcome.warnings[0].contains("keeps 1Gi"), "{class}"),
             Err(Error::Forbidden { reason, .. }) => {
                 assert!(!allowed && reason.contains("must support resize"), "{class}: {reason}");
             }
