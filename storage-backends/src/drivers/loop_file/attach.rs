@@ -86,14 +86,21 @@ pub(super) fn detach(inner: &Inner, context: &Context, handle: &Handle) -> Resul
         let why = format!("it is mounted at {}; unmount it there first", place.target.display());
         return Err(context.fail(Code::FailedPrecondition, why));
     }
+    let mut failure = None;
     for device in &found {
-        inner.host.detach_loop(&device.device).map_err(|error| context.host(error))?;
-        tracing::info!(volume = %handle, device = %device.device.display(), "volume detached");
+        match inner.host.detach_loop(&device.device) {
+            Ok(()) => {
+                tracing::info!(volume = %handle, device = %device.device.display(), "volume detached");
+            }
+            Err(error) => failure = Some(error),
+        }
     }
+    // What a dying process began may have ended by itself meanwhile: it is the look that counts.
     let left = devices(inner, handle).map_err(|error| context.host(error))?;
-    match left.first() {
-        None => Ok(()),
-        Some(device) => {
+    match (left.first(), failure) {
+        (None, _) => Ok(()),
+        (Some(_), Some(error)) => Err(context.host(error)),
+        (Some(device), None) => {
             let why = format!("{} still holds it; another program uses the device", device.device.display());
             Err(context.fail(Code::FailedPrecondition, why))
         }
