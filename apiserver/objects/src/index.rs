@@ -33,19 +33,11 @@ pub fn entries(kind: &'static Kind, object: &Value) -> Vec<(Index, String)> {
     } else if *kind == kind::PERSISTENT_VOLUME {
         volume(object, &mut entries);
     } else if *kind == kind::PERSISTENT_VOLUME_CLAIM {
-        add(
-            &mut entries,
-            Index::ClaimsByVolume,
-            text(object, "/spec/volumeName"),
-        );
+        add(&mut entries, Index::ClaimsByVolume, text(object, "/spec/volumeName"));
     } else if *kind == kind::VOLUME_ATTACHMENT {
         let volume = text(object, "/spec/source/persistentVolumeName");
         add(&mut entries, Index::AttachmentsByVolume, volume);
-        add(
-            &mut entries,
-            Index::AttachmentsByNode,
-            text(object, "/spec/nodeName"),
-        );
+        add(&mut entries, Index::AttachmentsByNode, text(object, "/spec/nodeName"));
     }
     for owner in list(object, "/metadata/ownerReferences") {
         add(&mut entries, Index::ByOwner, text(owner, "/uid"));
@@ -55,11 +47,7 @@ pub fn entries(kind: &'static Kind, object: &Value) -> Vec<(Index, String)> {
 
 /// The size part of a [`Index::FreeVolumes`] entry: a range of sizes is a range of entries.
 pub fn size_key(size: &Quantity) -> String {
-    format!(
-        "{:032x}",
-        size.to_units()
-            .unwrap_or(if size.is_negative() { 0 } else { u128::MAX })
-    )
+    format!("{:032x}", size.to_units().unwrap_or(if size.is_negative() { 0 } else { u128::MAX }))
 }
 
 /// The claim by which a pod's volume is backed: named, or its own ephemeral one (`pod-volume`).
@@ -68,17 +56,12 @@ pub fn claim_of<'v>(pod: &str, volume: &'v Value) -> Option<std::borrow::Cow<'v,
     if !named.is_empty() {
         return Some(named.into());
     }
-    volume
-        .get("ephemeral")
-        .map(|_| format!("{pod}-{}", text(volume, "/name")).into())
+    volume.get("ephemeral").map(|_| format!("{pod}-{}", text(volume, "/name")).into())
 }
 
 fn pod(object: &Value, entries: &mut Vec<(Index, String)>) {
     add(entries, Index::PodsByNode, text(object, "/spec/nodeName"));
-    let (namespace, name) = (
-        text(object, "/metadata/namespace"),
-        text(object, "/metadata/name"),
-    );
+    let (namespace, name) = (text(object, "/metadata/namespace"), text(object, "/metadata/name"));
     for volume in list(object, "/spec/volumes") {
         let entry = claim_of(name, volume).map(|claim| (Index::PodsByClaim, format!("{namespace}\0{claim}")));
         // A pod may mount one claim under two names; it is found once.
@@ -91,9 +74,7 @@ fn volume(object: &Value, entries: &mut Vec<(Index, String)>) {
         let entry = format!("{}\0{}", text(claim, "/namespace"), text(claim, "/name"));
         add(entries, Index::VolumesByClaim, &entry);
     } else if object.pointer("/metadata/deletionTimestamp").is_none() {
-        let size = object
-            .pointer("/spec/capacity/storage")
-            .and_then(|v| Quantity::from_value(v).ok());
+        let size = object.pointer("/spec/capacity/storage").and_then(|v| Quantity::from_value(v).ok());
         let mode = match text(object, "/spec/volumeMode") {
             "" => "Filesystem",
             mode => mode,
@@ -101,10 +82,7 @@ fn volume(object: &Value, entries: &mut Vec<(Index, String)>) {
         // A volume without a readable size fits no claim and need not be found.
         if let Some(size) = size {
             let class = text(object, "/spec/storageClassName");
-            entries.push((
-                Index::FreeVolumes,
-                format!("{class}\0{mode}\0{}", size_key(&size)),
-            ));
+            entries.push((Index::FreeVolumes, format!("{class}\0{mode}\0{}", size_key(&size))));
         }
     }
 }
@@ -120,10 +98,7 @@ fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
 }
 
 fn list<'v>(value: &'v Value, pointer: &str) -> &'v [Value] {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
+    value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 #[cfg(test)]
@@ -158,10 +133,7 @@ mod tests {
         let spec = json!({"capacity": {"storage": "1Gi"}, "storageClassName": "fast"});
         let mut volume = json!({"metadata": {"name": "v"}, "spec": spec});
         let free = format!("fast\0Filesystem\0{:032x}", 1_u64 << 30);
-        assert_eq!(
-            entries(&kind::PERSISTENT_VOLUME, &volume),
-            vec![(Index::FreeVolumes, free)]
-        );
+        assert_eq!(entries(&kind::PERSISTENT_VOLUME, &volume), vec![(Index::FreeVolumes, free)]);
         volume["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
         assert_eq!(entries(&kind::PERSISTENT_VOLUME, &volume), vec![]);
         volume["spec"]["claimRef"] = json!({"namespace": "default", "name": "data"});
@@ -175,10 +147,8 @@ mod tests {
         let found = entries(&kind::PERSISTENT_VOLUME_CLAIM, &claim);
         assert_eq!(found, vec![(Index::ClaimsByVolume, "v".to_owned())]);
         let attachment = json!({"spec": {"nodeName": "n", "source": {"persistentVolumeName": "v"}}});
-        let wanted = vec![
-            (Index::AttachmentsByVolume, "v".to_owned()),
-            (Index::AttachmentsByNode, "n".to_owned()),
-        ];
+        let wanted =
+            vec![(Index::AttachmentsByVolume, "v".to_owned()), (Index::AttachmentsByNode, "n".to_owned())];
         assert_eq!(entries(&kind::VOLUME_ATTACHMENT, &attachment), wanted);
     }
 

@@ -19,10 +19,7 @@ pub type Problem = Option<String>;
 
 fn example(what: &str, examples: &[&str], regex: &str) -> String {
     let examples: Vec<String> = examples.iter().map(|e| format!("'{e}'")).collect();
-    format!(
-        "{what} (e.g. {}, regex used for validation is '{regex}')",
-        examples.join(",  or ")
-    )
+    format!("{what} (e.g. {}, regex used for validation is '{regex}')", examples.join(",  or "))
 }
 
 fn too_long(most: usize) -> String {
@@ -105,11 +102,7 @@ pub fn label_key(text: &str) -> Problem {
         bad if !is_qualified_part(bad) => {
             let what = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an \
                         alphanumeric character";
-            part(example(
-                what,
-                &["MyName", "my.name", "123-abc"],
-                "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]",
-            ))
+            part(example(what, &["MyName", "my.name", "123-abc"], "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"))
         }
         _ => None,
     }
@@ -161,36 +154,20 @@ pub fn check_metadata(kind: &Kind, object: &Value) -> Vec<FieldError> {
         invalid("metadata.name", &meta["name"], object_name(kind, text("name")));
     }
     if kind.namespaced && !text("namespace").is_empty() {
-        invalid(
-            "metadata.namespace",
-            &meta["namespace"],
-            dns_label(text("namespace")),
-        );
+        invalid("metadata.namespace", &meta["namespace"], dns_label(text("namespace")));
     }
     for (key, value) in meta["labels"].as_object().into_iter().flatten() {
         invalid("metadata.labels", &key.as_str().into(), label_key(key));
-        invalid(
-            "metadata.labels",
-            value,
-            label_value(value.as_str().unwrap_or_default()),
-        );
+        invalid("metadata.labels", value, label_value(value.as_str().unwrap_or_default()));
     }
     let mut size = 0;
     for (key, value) in meta["annotations"].as_object().into_iter().flatten() {
         // Kubernetes compares annotation keys in lower case: a prefix may be written in capitals.
-        invalid(
-            "metadata.annotations",
-            &key.as_str().into(),
-            label_key(&key.to_lowercase()),
-        );
+        invalid("metadata.annotations", &key.as_str().into(), label_key(&key.to_lowercase()));
         size += key.len() + value.as_str().map_or(0, str::len);
     }
     for value in meta["finalizers"].as_array().into_iter().flatten() {
-        invalid(
-            "metadata.finalizers",
-            value,
-            finalizer(value.as_str().unwrap_or_default()),
-        );
+        invalid("metadata.finalizers", value, finalizer(value.as_str().unwrap_or_default()));
     }
     if size > ANNOTATIONS_SIZE {
         let detail = format!("may not be more than {ANNOTATIONS_SIZE} bytes");
@@ -221,11 +198,7 @@ fn check_owners(meta: &Value) -> Vec<FieldError> {
             "Only one reference can have Controller set to true. Found \"true\" in references for {} and {}",
             first["name"], second["name"]
         );
-        errors.push(FieldError::new(
-            "metadata.ownerReferences",
-            Cause::Forbidden,
-            detail,
-        ));
+        errors.push(FieldError::new("metadata.ownerReferences", Cause::Forbidden, detail));
     }
     errors
 }
@@ -289,15 +262,9 @@ mod tests {
     #[test]
     fn metadata_is_checked_as_a_whole() {
         let fields = |object| -> Vec<String> {
-            check_metadata(&kind::POD, &object)
-                .into_iter()
-                .map(|e| e.field)
-                .collect()
+            check_metadata(&kind::POD, &object).into_iter().map(|e| e.field).collect()
         };
-        assert_eq!(
-            fields(json!({"metadata": {"name": "a", "labels": {"x": "y"}}})),
-            Vec::<String>::new()
-        );
+        assert_eq!(fields(json!({"metadata": {"name": "a", "labels": {"x": "y"}}})), Vec::<String>::new());
         let bad = json!({"metadata": {"name": "A", "labels": {"-": "y z"}, "annotations": {"/": "", "big":
             "x".repeat(256 * 1024)}, "finalizers": ["mine"], "ownerReferences": [{"apiVersion": "v1", "kind": "Pod",
             "name": "p", "uid": ""}]}});

@@ -15,26 +15,16 @@ struct Field {
 }
 
 const fn field(label: &'static str, paths: &'static [&'static str]) -> Field {
-    Field {
-        label,
-        paths,
-        absent: "",
-    }
+    Field { label, paths, absent: "" }
 }
 
 const fn flag(label: &'static str, paths: &'static [&'static str]) -> Field {
-    Field {
-        label,
-        paths,
-        absent: "false",
-    }
+    Field { label, paths, absent: "false" }
 }
 
 /// Of every kind.
-static COMMON: [Field; 2] = [
-    field("metadata.name", &["/metadata/name"]),
-    field("metadata.namespace", &["/metadata/namespace"]),
-];
+static COMMON: [Field; 2] =
+    [field("metadata.name", &["/metadata/name"]), field("metadata.namespace", &["/metadata/namespace"])];
 
 static POD: [Field; 9] = [
     field("spec.nodeName", &["/spec/nodeName"]),
@@ -55,22 +45,13 @@ static EVENT: [Field; 19] = [
     field("involvedObject.name", &["/involvedObject/name"]),
     field("involvedObject.uid", &["/involvedObject/uid"]),
     field("involvedObject.apiVersion", &["/involvedObject/apiVersion"]),
-    field(
-        "involvedObject.resourceVersion",
-        &["/involvedObject/resourceVersion"],
-    ),
+    field("involvedObject.resourceVersion", &["/involvedObject/resourceVersion"]),
     field("involvedObject.fieldPath", &["/involvedObject/fieldPath"]),
     field("reason", &["/reason"]),
     field("type", &["/type"]),
     field("source", &["/source/component", "/reportingComponent"]),
-    field(
-        "reportingComponent",
-        &["/reportingComponent", "/source/component"],
-    ),
-    field(
-        "reportingController",
-        &["/reportingComponent", "/source/component"],
-    ),
+    field("reportingComponent", &["/reportingComponent", "/source/component"]),
+    field("reportingController", &["/reportingComponent", "/source/component"]),
     field("regarding.kind", &["/involvedObject/kind"]),
     field("regarding.namespace", &["/involvedObject/namespace"]),
     field("regarding.name", &["/involvedObject/name"]),
@@ -87,14 +68,9 @@ static NAMESPACE: [Field; 2] = [
     field("name", &["/metadata/name"]),
 ];
 static SECRET: [Field; 1] = [field("type", &["/type"])];
-static SERVICE: [Field; 2] = [
-    field("spec.clusterIP", &["/spec/clusterIP"]),
-    field("spec.type", &["/spec/type"]),
-];
-static REPLICA_SET: [Field; 1] = [Field {
-    absent: "0",
-    ..field("status.replicas", &["/status/replicas"])
-}];
+static SERVICE: [Field; 2] =
+    [field("spec.clusterIP", &["/spec/clusterIP"]), field("spec.type", &["/spec/type"])];
+static REPLICA_SET: [Field; 1] = [Field { absent: "0", ..field("status.replicas", &["/status/replicas"]) }];
 
 fn of(kind: &Kind) -> &'static [Field] {
     let tables: [(&Kind, &'static [Field]); 7] = [
@@ -106,10 +82,7 @@ fn of(kind: &Kind) -> &'static [Field] {
         (&kind::SERVICE, &SERVICE),
         (&kind::REPLICA_SET, &REPLICA_SET),
     ];
-    tables
-        .iter()
-        .find(|(k, _)| *k == kind)
-        .map_or(&[], |(_, fields)| fields)
+    tables.iter().find(|(k, _)| *k == kind).map_or(&[], |(_, fields)| fields)
 }
 
 /// The labels by which objects of `kind` can be selected.
@@ -143,10 +116,8 @@ impl FieldSelector {
 
     /// Whether it selects `object`. Names and namespaces are compared without a parse.
     pub fn matches(&self, object: &Object) -> bool {
-        let (common, other): (Vec<&Term>, Vec<&Term>) = self
-            .terms
-            .iter()
-            .partition(|t| t.field.label.starts_with("metadata."));
+        let (common, other): (Vec<&Term>, Vec<&Term>) =
+            self.terms.iter().partition(|t| t.field.label.starts_with("metadata."));
         let own = |label: &str| match label {
             "metadata.name" => object.key.name.as_str(),
             _ => object.key.namespace.as_str(),
@@ -172,10 +143,7 @@ impl FieldSelector {
 
     /// The value that `label` must have, where the selector asks for exactly one: a list can then use an index.
     pub fn required(&self, label: &str) -> Option<&str> {
-        self.terms
-            .iter()
-            .find(|t| t.equal && t.field.label == label)
-            .map(|t| t.value.as_str())
+        self.terms.iter().find(|t| t.equal && t.field.label == label).map(|t| t.value.as_str())
     }
 }
 
@@ -212,32 +180,20 @@ fn split_terms(text: &str) -> Vec<&str> {
 }
 
 fn parse_term(kind: &Kind, term: &str) -> Result<Term, SelectorError> {
-    let sign = ["!=", "==", "="]
-        .into_iter()
-        .filter_map(|s| Some((term.find(s)?, s)));
+    let sign = ["!=", "==", "="].into_iter().filter_map(|s| Some((term.find(s)?, s)));
     let Some((at, sign)) = sign.min_by_key(|(at, sign)| (*at, 2 - sign.len())) else {
-        return Err(SelectorError(format!(
-            "invalid selector: {term:?}; write field=value or field!=value"
-        )));
+        return Err(SelectorError(format!("invalid selector: {term:?}; write field=value or field!=value")));
     };
     let label = term[..at].trim();
-    let field = COMMON
-        .iter()
-        .chain(of(kind))
-        .find(|f| f.label == label)
-        .ok_or_else(|| {
-            let known: Vec<&str> = selectable(kind).collect();
-            let known = known.join(", ");
-            SelectorError(format!(
-                "field label not supported: {label}; {} can be selected by {known}",
-                kind.plural
-            ))
-        })?;
-    Ok(Term {
-        field,
-        equal: sign != "!=",
-        value: unescape(&term[at + sign.len()..])?,
-    })
+    let field = COMMON.iter().chain(of(kind)).find(|f| f.label == label).ok_or_else(|| {
+        let known: Vec<&str> = selectable(kind).collect();
+        let known = known.join(", ");
+        SelectorError(format!(
+            "field label not supported: {label}; {} can be selected by {known}",
+            kind.plural
+        ))
+    })?;
+    Ok(Term { field, equal: sign != "!=", value: unescape(&term[at + sign.len()..])? })
 }
 
 fn unescape(text: &str) -> Result<String, SelectorError> {
@@ -254,9 +210,7 @@ fn unescape(text: &str) -> Result<String, SelectorError> {
                 }
             },
             '=' => {
-                return Err(SelectorError(format!(
-                    "unescaped '=' in the value {text:?}; write \\="
-                )));
+                return Err(SelectorError(format!("unescaped '=' in the value {text:?}; write \\=")));
             }
             other => value.push(other),
         }
@@ -269,11 +223,7 @@ impl fmt::Display for FieldSelector {
         for (n, term) in self.terms.iter().enumerate() {
             let comma = if n > 0 { "," } else { "" };
             let sign = if term.equal { "=" } else { "!=" };
-            let value = term
-                .value
-                .replace('\\', "\\\\")
-                .replace(',', "\\,")
-                .replace('=', "\\=");
+            let value = term.value.replace('\\', "\\\\").replace(',', "\\,").replace('=', "\\=");
             write!(f, "{comma}{}{sign}{value}", term.field.label)?;
         }
         Ok(())

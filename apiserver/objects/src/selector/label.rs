@@ -48,9 +48,7 @@ pub struct LabelSelector {
 impl LabelSelector {
     /// Reads the string form: `a in (b,c),!d,e!=f,g`.
     pub fn parse(text: &str) -> Result<Self, SelectorError> {
-        let selector = Self {
-            requirements: parse::requirements(text)?,
-        };
+        let selector = Self { requirements: parse::requirements(text)? };
         selector.requirements.iter().try_for_each(check_names)?;
         Ok(selector)
     }
@@ -59,17 +57,9 @@ impl LabelSelector {
     pub fn from_object(path: &str, selector: &Value) -> Result<Self, Vec<FieldError>> {
         let mut requirements = Vec::new();
         let mut errors = Vec::new();
-        for (key, value) in selector
-            .get("matchLabels")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
-        {
+        for (key, value) in selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten() {
             let values = BTreeSet::from([value.as_str().unwrap_or_default().to_owned()]);
-            let requirement = Requirement {
-                key: key.clone(),
-                operator: Operator::In(values),
-            };
+            let requirement = Requirement { key: key.clone(), operator: Operator::In(values) };
             check(&format!("{path}.matchLabels"), &requirement, &mut errors);
             requirements.push(requirement);
         }
@@ -84,11 +74,7 @@ impl LabelSelector {
                 Err(error) => errors.push(error),
             }
         }
-        if errors.is_empty() {
-            Ok(Self { requirements })
-        } else {
-            Err(errors)
-        }
+        if errors.is_empty() { Ok(Self { requirements }) } else { Err(errors) }
     }
 
     /// Whether it selects an object with these labels.
@@ -165,17 +151,10 @@ impl Requirement {
             _ => {
                 let field = format!("{path}.operator");
                 let value = expression.get("operator").cloned().unwrap_or_default();
-                Err(FieldError::invalid(
-                    field,
-                    &value,
-                    "not a valid selector operator",
-                ))
+                Err(FieldError::invalid(field, &value, "not a valid selector operator"))
             }
         }?;
-        Ok(Self {
-            key: text("key").to_owned(),
-            operator,
-        })
+        Ok(Self { key: text("key").to_owned(), operator })
     }
 }
 

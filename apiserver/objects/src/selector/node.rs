@@ -12,27 +12,16 @@ use crate::{FieldError, names};
 /// selects nothing.
 pub fn matches_node_selector(selector: &Value, name: &str, labels: &BTreeMap<String, String>) -> bool {
     let terms = selector.get("nodeSelectorTerms").and_then(Value::as_array);
-    terms
-        .into_iter()
-        .flatten()
-        .any(|term| matches_term(term, name, labels))
+    terms.into_iter().flatten().any(|term| matches_term(term, name, labels))
 }
 
 fn matches_term(term: &Value, name: &str, labels: &BTreeMap<String, String>) -> bool {
-    let part = |field: &str| {
-        term.get(field)
-            .and_then(Value::as_array)
-            .map_or(&[][..], Vec::as_slice)
-    };
+    let part = |field: &str| term.get(field).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let (expressions, fields) = (part("matchExpressions"), part("matchFields"));
     let read = |expression: &Value| Requirement::from_object("", expression, true);
     !(expressions.is_empty() && fields.is_empty())
-        && expressions
-            .iter()
-            .all(|e| read(e).is_ok_and(|r| r.matches(labels)))
-        && fields
-            .iter()
-            .all(|e| read(e).is_ok_and(|r| r.holds((r.key == "metadata.name").then_some(name))))
+        && expressions.iter().all(|e| read(e).is_ok_and(|r| r.matches(labels)))
+        && fields.iter().all(|e| read(e).is_ok_and(|r| r.holds((r.key == "metadata.name").then_some(name))))
 }
 
 /// What is wrong with one requirement of a node selector; `path` is where it stands.

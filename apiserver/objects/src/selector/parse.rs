@@ -20,11 +20,7 @@ const SIGNS: [&str; 9] = ["==", "!=", "=", "!", ",", "(", ")", ">", "<"];
 
 /// Reads the whole text.
 pub(super) fn requirements(text: &str) -> Result<Vec<Requirement>, SelectorError> {
-    let mut parser = Parser {
-        text,
-        tokens: tokens(text),
-        at: 0,
-    };
+    let mut parser = Parser { text, tokens: tokens(text), at: 0 };
     let mut requirements = Vec::new();
     if parser.peek().is_none() {
         return Ok(requirements);
@@ -93,10 +89,7 @@ impl<'t> Parser<'t> {
     fn requirement(&mut self) -> Result<Requirement, SelectorError> {
         if self.peek() == Some(Token::Sign("!")) {
             self.take();
-            return Ok(Requirement {
-                key: self.key()?,
-                operator: Operator::DoesNotExist,
-            });
+            return Ok(Requirement { key: self.key()?, operator: Operator::DoesNotExist });
         }
         let key = self.key()?;
         let operator = match self.peek() {

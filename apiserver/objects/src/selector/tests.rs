@@ -9,10 +9,7 @@ use super::{FieldSelector, LabelSelector, matches_node_selector, selectable};
 use crate::{Object, kind};
 
 fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs
-        .iter()
-        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-        .collect()
+    pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
 }
 
 #[test]
@@ -86,16 +83,9 @@ fn the_object_form_says_the_same() {
         {"key": "x", "operator": "NotIn", "values": ["y"]}]});
     let selector = LabelSelector::from_object("spec.selector", &object).expect("it is one");
     assert_eq!(selector.to_string(), "app=web,tier in (a,b),!old,app,x!=y");
-    assert!(
-        LabelSelector::from_object("", &json!({}))
-            .expect("everything")
-            .is_empty()
-    );
+    assert!(LabelSelector::from_object("", &json!({})).expect("everything").is_empty());
     let rows = [
-        (
-            json!({"key": "a", "operator": "In"}),
-            "spec.selector.matchExpressions[0].values",
-        ),
+        (json!({"key": "a", "operator": "In"}), "spec.selector.matchExpressions[0].values"),
         (
             json!({"key": "a", "operator": "Exists", "values": ["b"]}),
             "spec.selector.matchExpressions[0].values",
@@ -104,18 +94,12 @@ fn the_object_form_says_the_same() {
             json!({"key": "a", "operator": "Gt", "values": ["1"]}),
             "spec.selector.matchExpressions[0].operator",
         ),
-        (
-            json!({"key": "/", "operator": "Exists"}),
-            "spec.selector.matchExpressions[0].key",
-        ),
+        (json!({"key": "/", "operator": "Exists"}), "spec.selector.matchExpressions[0].key"),
     ];
     for (expression, field) in rows {
         let object = json!({"matchExpressions": [expression]});
         let errors = LabelSelector::from_object("spec.selector", &object).expect_err("refused");
-        assert_eq!(
-            errors.iter().map(|e| e.field.as_str()).collect::<Vec<_>>(),
-            [field]
-        );
+        assert_eq!(errors.iter().map(|e| e.field.as_str()).collect::<Vec<_>>(), [field]);
     }
 }
 
@@ -139,11 +123,7 @@ fn fields_are_selected_as_kubernetes_has_them() {
         (&pod, "status.podIP=", true),
         (&pod, "spec.hostNetwork=true", true),
         (&node, "spec.unschedulable=false", true),
-        (
-            &event,
-            "involvedObject.kind=Pod,regarding.name=web,source=binder",
-            true,
-        ),
+        (&event, "involvedObject.kind=Pod,regarding.name=web,source=binder", true),
         (&event, "reportingComponent=binder", true),
         (&event, r"involvedObject.fieldPath=a\=b\,c", true),
     ];
@@ -163,9 +143,7 @@ fn unknown_fields_are_named() {
         ("metadata.name=a=b", "unescaped '='"),
     ];
     for (text, part) in rows {
-        let error = FieldSelector::parse(&kind::POD, text)
-            .expect_err(text)
-            .to_string();
+        let error = FieldSelector::parse(&kind::POD, text).expect_err(text).to_string();
         assert!(error.contains(part), "{text}: {error}");
     }
     assert!(FieldSelector::parse(&kind::CONFIG_MAP, "spec.nodeName=x").is_err());
@@ -187,40 +165,18 @@ fn node_selectors_are_alternatives_of_conjunctions() {
     let rows = [
         (json!([{"matchExpressions": [host("laptop")]}]), true),
         (json!([{"matchExpressions": [host("other")]}]), false),
-        (
-            json!([{"matchExpressions": [host("other")]}, {"matchExpressions": [host("laptop")]}]),
-            true,
-        ),
-        (
-            json!([{"matchExpressions": [host("laptop"), {"key": "zone", "operator": "DoesNotExist"}]}]),
-            false,
-        ),
-        (
-            json!([{"matchExpressions": [{"key": "cpus", "operator": "Gt", "values": ["4"]}]}]),
-            true,
-        ),
-        (
-            json!([{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-1"]}]}]),
-            true,
-        ),
-        (
-            json!([{"matchFields": [{"key": "metadata.uid", "operator": "In", "values": ["node-1"]}]}]),
-            false,
-        ),
+        (json!([{"matchExpressions": [host("other")]}, {"matchExpressions": [host("laptop")]}]), true),
+        (json!([{"matchExpressions": [host("laptop"), {"key": "zone", "operator": "DoesNotExist"}]}]), false),
+        (json!([{"matchExpressions": [{"key": "cpus", "operator": "Gt", "values": ["4"]}]}]), true),
+        (json!([{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-1"]}]}]), true),
+        (json!([{"matchFields": [{"key": "metadata.uid", "operator": "In", "values": ["node-1"]}]}]), false),
         (json!([{}]), false),
         (json!([]), false),
-        (
-            json!([{"matchExpressions": [{"key": "zone", "operator": "Like", "values": ["a"]}]}]),
-            false,
-        ),
+        (json!([{"matchExpressions": [{"key": "zone", "operator": "Like", "values": ["a"]}]}]), false),
     ];
     for (terms, wanted) in rows {
         let selector = json!({"nodeSelectorTerms": terms});
-        assert_eq!(
-            matches_node_selector(&selector, "node-1", &here),
-            wanted,
-            "{selector}"
-        );
+        assert_eq!(matches_node_selector(&selector, "node-1", &here), wanted, "{selector}");
     }
 }
 
