@@ -85,7 +85,7 @@ impl ImageStore {
         let mut record = self.record()?;
         let (name, entry) =
             locate(&record, reference)?.ok_or_else(|| Error::NotFound(reference.to_owned()))?;
-        let image = self.image(name, entry)?;
+        let image = self.image(name, entry).unwrap_or_else(|_| damaged(name, entry));
         let by_id = as_id(reference).is_some();
         let names: Vec<String> = record
             .references
@@ -209,6 +209,17 @@ impl ImageStore {
 
     pub(super) fn tmp(&self) -> PathBuf {
         self.dir.join("tmp")
+    }
+}
+
+/// An image whose configuration cannot be read: it can still be removed, since that is the way to load it anew.
+fn damaged(name: &str, entry: &Entry) -> Image {
+    Image {
+        reference: name.to_owned(),
+        id: entry.image.clone(),
+        size: entry.layer_bytes.iter().sum(),
+        config: super::ImageConfig::default(),
+        layers: Vec::new(),
     }
 }
 

@@ -299,3 +299,21 @@ fn root_a_full_disk_is_said_and_leaves_nothing_half_made() {
     Linux.unmount(&target).unwrap();
     outcome.unwrap();
 }
+
+#[test]
+fn root_an_image_with_a_damaged_configuration_is_named_removed_and_loaded_anew() {
+    if !is_root("root_an_image_with_a_damaged_configuration_is_named_removed_and_loaded_anew") {
+        return;
+    }
+    let bench = Bench::new();
+    let members = saved(&["a"], &[layer("one")]);
+    let id = bench.load(&members).unwrap().remove(0).id;
+    let blob = bench.store.blobs().join(id.replace("sha256:", ""));
+    fs::write(&blob, "{}").unwrap();
+    let error = bench.store.find("a").unwrap_err().to_string();
+    assert!(error.contains(blob.to_str().unwrap()) && error.contains("digest"), "{error}");
+    bench.store.remove("a", &|_| false).unwrap();
+    bench.is_clean();
+    bench.load(&members).unwrap();
+    assert_eq!(bench.store.find("a").unwrap().unwrap().id, id);
+}

@@ -188,9 +188,19 @@ impl Runtime for LinuxRuntime {
         if let Some(parent) = request.log.parent() {
             create_dirs(parent)?;
         }
+        if self.dir("runc").join(&request.id).exists() {
+            let reason = "there is a container of that id; delete it first";
+            return Err(about("create container", &request.id, Cause::Refused(reason.into())));
+        }
+        // An exit on record under this id would be another container's.
+        self.forget_exit(&request.id)?;
         lock(&self.creating).insert(request.id.clone());
         let created = conmon::create(&self.config, request);
         lock(&self.creating).remove(&request.id);
+        if created.is_err() {
+            // Half of it may be there; whether that goes as well or not, the first error is the one to tell.
+            let _ = self.delete(&request.id);
+        }
         created
     }
 

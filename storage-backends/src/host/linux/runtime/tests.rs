@@ -231,7 +231,6 @@ fn root_creating_says_what_runc_said() {
     let error = bench.runtime.create(&request).unwrap_err();
     assert!(error.source.to_string().contains("nowhere: no such file or directory"), "{}", error.source);
     assert_eq!(bench.find("c1"), None);
-    bench.runtime.delete("c1").unwrap();
     assert_eq!(bench.cgroups(), Vec::<PathBuf>::new());
 
     // A program that is not there is runc's to say, when it creates.
@@ -241,6 +240,9 @@ fn root_creating_says_what_runc_said() {
     let error = bench.runtime.create(&request).unwrap_err().source.to_string();
     assert!(error.contains("/bin/nope"), "{error}");
     bench.runtime.create(&bench.request("c2", "true", &json!([{"type": "pid"}, {"type": "mount"}]))).unwrap();
+    let twice = bench.runtime.create(&bench.request("c2", "true", &json!([{"type": "mount"}]))).unwrap_err();
+    assert!(matches!(twice.source, Cause::Refused(_)));
+    assert_eq!(bench.find("c2").unwrap().status, ContainerStatus::Created, "the first one is untouched");
     request.id = "../up".into();
     assert!(matches!(bench.runtime.create(&request).unwrap_err().source, Cause::Refused(_)));
 }
