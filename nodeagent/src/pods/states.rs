@@ -2,10 +2,10 @@
 //!
 //! | the machine's latest attempt | the status's latest attempt | state |
 //! |---|---|---|
-//! | A ≥ B, no record | any B | Prepared(A) |
+//! | A > B, no record | any B | Prepared(A) |
 //! | A ≥ B, created / running / ended | any B | Prepared(A) / Running(A) / Ended(A) |
-//! | none, or A < B | B ended | Ended(B) as reported |
-//! | none, or A < B | B did not end | Ended(B), nobody knows how |
+//! | none, A < B, or A = B without a record | B ended | Ended(B) as reported |
+//! | none, A < B, or A = B without a record | B did not end | Ended(B), nobody knows how |
 //! | none | none | New |
 
 use std::collections::BTreeMap;
@@ -71,7 +71,7 @@ pub(crate) fn state_of(
     let latest = attempts.iter().rfind(|(id, _)| id.pod == pod && id.container == name);
     let told = known.first();
     match (latest, told) {
-        (Some((id, attempt)), told) if told.is_none_or(|t| t.attempt <= id.attempt) => {
+        (Some((id, attempt)), told) if told.is_none_or(|t| tops(id.attempt, attempt, t)) => {
             let since = started.get(id).copied().or_else(|| start_of(&known, id.attempt));
             of_attempt(id.attempt, attempt, since)
         }
@@ -81,6 +81,12 @@ pub(crate) fn state_of(
         }
         (_, None) => State::New,
     }
+}
+
+/// Whether what the machine has of an attempt outweighs what was reported. A directory alone does not: it survives a
+/// reboot, the process that was reported does not.
+fn tops(number: u32, attempt: &Attempt, told: &Reported) -> bool {
+    number > told.attempt || number == told.attempt && attempt.status.is_some()
 }
 
 fn start_of(known: &[Reported], attempt: u32) -> Option<Timestamp> {
@@ -167,6 +173,11 @@ mod tests {
             ),
             (
                 seen(1, exited),
+                Some(&running),
+                State::Ended { attempt: 2, exit: Exit { code: None, started: since, at: None } },
+            ),
+            (
+                seen(2, None),
                 Some(&running),
                 State::Ended { attempt: 2, exit: Exit { code: None, started: since, at: None } },
             ),

@@ -1,0 +1,202 @@
+//! Pods and volumes of one node from the API to the machine and back, on a machine in memory.
+
+mod harness;
+
+use harness::{Cluster, claim, pod};
+use orlop_backends::host::{ContainerStatus, Runtime};
+use serde_json::json;
+
+fn first_container(pod: &serde_json::Value) -> &serde_json::Value {
+    &pod["status"]["containerStatuses"][0]
+}
+
+fn runs_again(pod: &serde_json::Value) -> bool {
+    first_container(pod)["restartCount"] == 1 && first_container(pod)["ready"] == true
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_and_a_pod_come_and_go_and_leave_nothing() {
+    let cluster = Cluster::start().await;
+    let agent = cluster.agent().await;
+    cluster.create_claim("data").await;
+    cluster.create_pod("web", Some("data"), json!({})).await;
+    let running = cluster.until_running("web").await;
+    assert_eq!(first_container(&running)["restartCount"], 0);
+    let bound = cluster.get(&claim("data")).await;
+    assert_eq!(
+        (&bound["status"]["phase"], &bound["status"]["capacity"]["storage"]),
+        (&json!("Bound"), &json!("64Mi"))
+    );
+    cluster.delete(&pod("web")).await;
+    cluster.until_gone(&pod("web")).await;
+    cluster.delete(&claim("data")).await;
+    let volume = bound["spec"]["volumeName"].as_str().unwrap().to_owned();
+    cluster.until_gone(&orlop_objects::Key::cluster(&orlop_objects::kind::PERSISTENT_VOLUME, volume)).await;
+    assert_eq!(cluster.leftovers(), Vec::<String>::new());
+    agent.stop().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_starts_costs_one_status_write() {
+    let cluster = Cluster::start().await;
+    let agent = cluster.agent().await;
+    cluster.create_pod("web", None, json!({})).await;
+    let running = cluster.until_running("web").await;
+    let writers: Vec<_> = running["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
+    assert!(writers.len() <= 3, "{writers:#?}");
+    let uid = running["metadata"]["uid"].as_str().unwrap();
+    assert_eq!(first_container(&running)["containerID"], format!("runc://{uid}_main_0"));
+    agent.stop().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ends_are_reported_and_restart_policies_kept() {
+    let cluster = Cluster::start().await;
+    let agent = cluster.agent().await;
+    for (name, policy, code, phase) in [
+        ("ok", "Never", 0, "Succeeded"),
+        ("bad", "Never", 3, "Failed"),
+        ("fine", "OnFailure", 0, "Succeeded"),
+    ] {
+        cluster.create_pod(name, None, json!({"restartPolicy": policy})).await;
+        let running = cluster.until_running(name).await;
+        let uid = running["metadata"]["uid"].as_str().unwrap();
+        cluster.machine.exit(&format!("{uid}_main_0"), code);
+        let ended = cluster.until(&pod(name), phase, |p| p["status"]["phase"] == phase).await;
+        let state = &first_container(&ended)["state"]["terminated"];
+        assert_eq!(state["exitCode"], code, "{name}");
+        assert_eq!(state["reason"], if code == 0 { "Completed" } else { "Error" });
+    }
+    cluster.create_pod("again", None, json!({"restartPolicy": "Always"})).await;
+    let running = cluster.until_running("again").await;
+    let uid = running["metadata"]["uid"].as_str().unwrap();
+    cluster.machine.exit(&format!("{uid}_main_0"), 7);
+    let again = cluster.until(&pod("again"), "a restart", runs_again).await;
+    assert_eq!(first_container(&again)["lastState"]["terminated"]["exitCode"], 7);
+    agent.stop().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn running_containers_are_adopted() {
+    let cluster = Cluster::start().await;
+    let agent = cluster.agent().await;
+    cluster.create_claim("data").await;
+    cluster.create_pod("web", Some("data"), json!({})).await;
+    cluster.until_running("web").await;
+    let before = cluster.machine.containers().unwrap();
+    agent.stop().await;
+    let agent = cluster.agent().await;
+    cluster.create_pod("marker", None, json!({})).await;
+    cluster.until_running("marker").await;
+    let after = cluster.machine.containers().unwrap();
+    assert!(before.iter().all(|c| after.contains(c)), "{before:?} {after:?}");
+    assert_eq!(first_container(&cluster.until_running("web").await)["restartCount"], 0);
+    agent.stop().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_power_cut_containers_start_again_on_their_data() {
+    let cluster = Cluster::start().await;
+    let agent = cluster.agent().await;
+    cluster.create_claim("data").await;
+    cluster.create_pod("web", Some("data"), json!({})).await;
+    cluster.until_running("web").await;
+    agent.stop().await;
+    cluster.machine.reboot();
+    let agent = cluster.agent().await;
+    let again = cluster.until(&pod("web"), "a restart", runs_again).await;
+    assert_eq!(first_container(&again)["lastState"]["terminated"]["reason"], "ContainerStatusUnknown");
+    assert_eq!(cluster.machine.overwritten(), 0);
+    agent.stop().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_was_forced_out_of_the_api_is_taken_down() {
+    let cluster = Cluster::start().await;
+    let agent = cluster.agent().await;
+    cluster.create_claim("data").await;
+    cluster.create_pod("web", Some("data"), json!({})).await;
+    let running = cluster.until_running("web").await;
+    let uid = running["metadata"]["uid"].as_str().unwrap().to_owned();
+    cluster.client.delete(&pod("web"), &json!({"gracePeriodSeconds": 0})).await.unwrap();
+    cluster.until_gone(&pod("web")).await;
+    cluster.create_pod("web", Some("data"), json!({})).await;
+    cluster.until_running("web").await;
+    wait_for(|| cluster.machine.containers().unwrap().iter().all(|c| !c.id.starts_with(&uid))).await;
+    agent.stop().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_ignores_signals_is_killed_when_its_grace_is_over() {
+    let cluster = Cluster::start().await;
+    let agent = cluster.agent().await;
+    cluster.create_pod("deaf", None, json!({})).await;
+    let running = cluster.until_running("deaf").await;
+    let id = format!("{}_main_0", running["metadata"]["uid"].as_str().unwrap());
+    cluster.machine.ignore_signals(&id);
+    cluster.delete(&pod("deaf")).await;
+    wait_for(|| cluster.machine.signals(&id) == [15]).await;
+    cluster.until_gone(&pod("deaf")).await;
+    assert_eq!(cluster.leftovers(), Vec::<String>::new());
+    agent.stop().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_is_not_there_is_named_with_the_way_out() {
+    let cluster = Cluster::start().await;
+    let agent = cluster.agent().await;
+    for (name, policy, reason) in [("a", "IfNotPresent", "ErrImagePull"), ("b", "Never", "ErrImageNeverPull")]
+    {
+        let containers = json!([{"name": "main", "image": "nginx", "imagePullPolicy": policy}]);
+        cluster.create_pod(name, None, json!({"containers": containers})).await;
+        let waits = |p: &serde_json::Value| first_container(p)["state"]["waiting"]["reason"] == reason;
+        let waiting = cluster.until(&pod(name), reason, waits).await;
+        let message = first_container(&waiting)["state"]["waiting"]["message"].as_str().unwrap().to_owned();
+        assert!(message.contains("nginx") && message.contains("orlop image load"), "{message}");
+    }
+    agent.stop().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn down_takes_everything_off_the_machine_and_up_brings_it_back() {
+    let cluster = Cluster::start().await;
+    let agent = cluster.agent().await;
+    cluster.create_claim("data").await;
+    cluster.create_pod("web", Some("data"), json!({})).await;
+    let running = cluster.until_running("web").await;
+    let id = format!("{}_main_0", running["metadata"]["uid"].as_str().unwrap());
+    agent.stop().await;
+    let machine = std::sync::Arc::new(cluster.machine.clone());
+    let report = orlop_nodeagent::teardown(cluster.parts(machine)).await.unwrap();
+    assert!(report.is_clean(), "{report}");
+    assert_eq!((report.pods, report.volumes), (1, 1));
+    let left: Vec<String> = cluster.leftovers().into_iter().filter(|l| !l.contains("data/")).collect();
+    assert_eq!(left, [format!("container {id} {:?}", exited(&cluster, &id))]);
+    let agent = cluster.agent().await;
+    let again = cluster.until(&pod("web"), "a restart", runs_again).await;
+    assert_eq!(first_container(&again)["lastState"]["terminated"]["exitCode"], 143);
+    agent.stop().await;
+    cluster.stop().await;
+}
+
+fn exited(cluster: &Cluster, id: &str) -> ContainerStatus {
+    cluster.machine.containers().unwrap().into_iter().find(|c| c.id == id).unwrap().status
+}
+
+/// Waits for something on the machine, which tells nobody of its changes.
+async fn wait_for(mut so: impl FnMut() -> bool) {
+    let come = async {
+        while !so() {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), come).await.expect("it should come about");
+}
