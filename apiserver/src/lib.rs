@@ -1,7 +1,7 @@
 //! The API over HTTP: decoding, discovery, tables, streams, identity.
 //!
-//! A request's way: [`server`] (listeners, certificates, draining) → [`router`] (path, identity, permission) →
-//! [`verbs`] (one room per verb, which calls the registry) → [`present`] (the form the client asked for).
+//! A request's way: `server` (listeners, certificates, draining) → `router` (path, identity, permission) →
+//! `verbs` (one room per verb, which calls the registry) → `present` (the form the client asked for).
 //!
 //! Owns: everything about HTTP, who may do what, and the one type that knows status codes (`Failure`).
 //! Must not know: mounts, drivers, what the controllers do.

@@ -71,7 +71,8 @@ impl ApiServer {
     /// Serves the administrator on a unix socket: whoever can open it is one, so its directory is 0700 and the socket
     /// 0600. An old socket at `path` is replaced: the caller holds the data directory's lock. Returns once it listens.
     pub async fn serve_unix(&self, path: &Path) -> io::Result<()> {
-        let listener = bind_unix(path)?;
+        let listener = bind_unix(path)
+            .map_err(|e| io::Error::new(e.kind(), format!("listen on {}: {e}", path.display())))?;
         let (server, who) = (self.clone(), Arc::new(Identity::admin()));
         self.inner.tasks.spawn(async move {
             while let Some(accepted) = server.until_closing(listener.accept()).await {

@@ -138,3 +138,28 @@ async fn after_a_lost_history_it_lists_again() {
     cable.cut();
     shows(&mut mirror, "z").await;
 }
+
+/// On a stopped clock that jumps to the next timer.
+#[tokio::test(start_paused = true)]
+async fn without_a_server_it_tries_ever_more_slowly_but_never_gives_up() {
+    #[derive(Default)]
+    struct Dead(Mutex<Vec<tokio::time::Instant>>);
+    impl Transport for Dead {
+        fn connect(&self) -> BoxFuture<'_, std::io::Result<Box<dyn Stream>>> {
+            self.0.lock().expect("is not poisoned").push(tokio::time::Instant::now());
+            Box::pin(async { Err(std::io::ErrorKind::ConnectionRefused.into()) })
+        }
+    }
+    let dead = Arc::new(Dead::default());
+    let mirror = Client::new(dead.clone()).mirror(&kind::CONFIG_MAP, &[]);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(mirror.all().is_none());
+    let attempts = dead.0.lock().expect("is not poisoned").clone();
+    let pauses: Vec<_> = attempts.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(pauses[0] < Duration::from_millis(100), "{pauses:?}");
+    assert!(pauses.is_sorted(), "{pauses:?}");
+    assert!(
+        pauses.len() > 50 && pauses.last().is_some_and(|last| *last < Duration::from_secs(11)),
+        "{pauses:?}"
+    );
+}

@@ -87,6 +87,22 @@ async fn it_ends_in_time_with_a_bookmark() {
     assert_eq!(untold.event().await, "END");
 }
 
+/// On a stopped clock that jumps to the next timer: nothing happens, and the watch still says where it is.
+#[tokio::test(start_paused = true)]
+async fn bookmarks_come_at_least_every_minute() {
+    let h = Harness::new().await;
+    let made = h.config_map("a", &json!({})).await;
+    let mut watch = watch(&h, "allowWatchBookmarks=true", &[]).await;
+    assert_eq!(watch.event().await, "ADDED a");
+    for _ in 0..3 {
+        let before = tokio::time::Instant::now();
+        let event = watch.next().await.expect("goes on");
+        assert_eq!(event["type"], "BOOKMARK");
+        assert_eq!(event["object"]["metadata"]["resourceVersion"], made["metadata"]["resourceVersion"]);
+        assert!(before.elapsed() <= std::time::Duration::from_secs(60), "{:?}", before.elapsed());
+    }
+}
+
 #[tokio::test]
 async fn a_version_that_is_not_kept_is_an_error_event() {
     let h = Harness::new().await;

@@ -165,7 +165,7 @@ impl Lines {
                 let line: Vec<u8> = self.buffer.drain(..=end).collect();
                 return Some(serde_json::from_slice(&line).expect("is JSON"));
             }
-            let frame = tokio::time::timeout(std::time::Duration::from_secs(20), self.body.frame());
+            let frame = tokio::time::timeout(std::time::Duration::from_secs(120), self.body.frame());
             let frame = frame.await.expect("something comes")?.expect("is sent");
             self.buffer.extend_from_slice(&frame.into_data().expect("is data"));
         }
