@@ -17,6 +17,7 @@ use tracing::{error, warn};
 use crate::{
     Error,
     engine::{Engine, Op},
+    error::chain,
     layout::Progress,
     plan::{Plan, Verdict},
     shared::Shared,
@@ -100,8 +101,9 @@ impl Committer {
 
     /// What is in memory may be ahead of the disk now, and the disk of memory: nothing is written any more.
     fn stop(&self, reason: &Error) {
-        error!(error = %reason, "the store takes no more writes");
-        self.shared.stop(&reason.to_string());
+        let reason = chain(reason);
+        error!(reason, "the store takes no more writes");
+        self.shared.stop(&reason);
     }
 
     /// Leaves everything on disk, lazy transactions too, and no gap in the revisions.
@@ -110,7 +112,7 @@ impl Committer {
             let revision = self.shared.state().revision;
             let last = Progress { revision, ceiling: revision }.op();
             if let Err(e) = self.engine(vec![last], true) {
-                warn!(error = %e, "closing the store");
+                warn!(reason = chain(&e), "closing the store");
             }
         }
         self.shared.rings().close();

@@ -39,7 +39,7 @@ pub enum Error {
         reason: String,
     },
     /// Opening or reading the engine failed.
-    #[error("{operation} the store: {source}")]
+    #[error("{operation} the store")]
     Engine {
         /// `open`, `read`, `create`, …
         operation: &'static str,
@@ -56,6 +56,12 @@ impl Error {
     ) -> Self {
         Self::Engine { operation, source: Arc::from(source.into()) }
     }
+}
+
+/// The error with its sources, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |error| error.source());
+    sources.fold(error.to_string(), |words, source| format!("{words}: {source}"))
 }
 
 /// What `Store::update` answers when it does not commit.

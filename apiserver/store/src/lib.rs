@@ -10,7 +10,7 @@
 //!  committer thread          one batch → one flush → one fdatasync                  committer, plan
 //!        │ all or nothing            │
 //!        ▼                           ▼
-//!  published state           engine: memory, sled                                   state, engine
+//!  published state           engine: memory, or a log with sled behind it           state, engine
 //!   snapshot · ring · keys                                                          snapshot, ring, changes
 //! ```
 //!

@@ -2,10 +2,10 @@
 
 use std::{fs, path::Path};
 
-use crate::{Options, Store, files::Files};
+use crate::{Options, Store, error::chain, files::Files};
 
 fn open(path: &Path) -> Result<Store, String> {
-    Store::open(path, Options::default()).map_err(|e| e.to_string())
+    Store::open(path, Options::default()).map_err(|e| chain(&e))
 }
 
 fn write(path: &Path, text: &str) {

@@ -1,6 +1,12 @@
 //! What the store needs of an engine: ordered keys, atomic batches, and a real barrier.
 //!
 //! Engines know bytes only. All of them pass the same conformance suite (`conformance.rs`).
+//!
+//! | engine | used | what a commit waits for |
+//! |---|---|---|
+//! | [`memory`] | in tests, and as their model | nothing |
+//! | [`sled`] | behind the log | a write, `sync_file_range` and `fdatasync`, by way of sled's threads |
+//! | [`logged`] | on disk: a log ([`wal`]) with sled behind it | one write in place and one `fdatasync` |
 
 use crate::Error;
 

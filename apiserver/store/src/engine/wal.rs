@@ -147,7 +147,7 @@ fn take_bytes<'a>(from: &mut &'a [u8]) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::{ALIGN, SIZE, Wal};
-    use crate::{Sync, engine::Op};
+    use crate::{Sync, engine::Op, error::chain};
 
     fn ops(n: usize, size: usize) -> Vec<Op> {
         vec![
@@ -205,7 +205,7 @@ mod tests {
         assert!(wal.append(&ops(3, 10)).is_ok_and(|room| !room));
         assert_eq!(Wal::open(&path, 0, Sync::Data).expect("opens").1.len(), 2);
         std::fs::write(&path, "short").expect("writes");
-        let words = Wal::open(&path, 0, Sync::Data).expect_err("refused").to_string();
+        let words = chain(&Wal::open(&path, 0, Sync::Data).expect_err("refused"));
         assert!(words.contains("has 5 bytes"), "{words}");
     }
 }

@@ -21,7 +21,8 @@ use crate::{
 /// tried until it was there.
 pub(crate) fn run(store: &Path, before: &Path, after: &Path) -> Result<String, String> {
     let acks = acks::read(before);
-    let opened = Store::open(store, Options::default()).map_err(|e| format!("does not open: {e}"))?;
+    let opened = Store::open(store, Options::default())
+        .map_err(|e| format!("does not open: {:#}", anyhow::Error::from(e)))?;
     let snapshot = opened.snapshot();
     let mut last: BTreeMap<&str, &Ack> = BTreeMap::new();
     for ack in acks.iter().filter(|ack| matches!(ack.did, Did::Put | Did::Delete)) {

@@ -17,7 +17,8 @@ const OBJECTS: u64 = 4;
 /// Writes until the process is killed.
 pub(crate) fn run(store: &Path, acks: &Path, seed: u64, sync: Sync) -> Result<(), String> {
     let log = Arc::new(Log::create(acks));
-    let store = Store::open(store, Options { sync, ..Options::default() }).map_err(|e| e.to_string())?;
+    let store = Store::open(store, Options { sync, ..Options::default() })
+        .map_err(|e| format!("{:#}", anyhow::Error::from(e)))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     runtime.block_on(async {
         let tasks = (0..SIZES.len()).flat_map(|size| (0..TASKS).map(move |task| (size, task)));

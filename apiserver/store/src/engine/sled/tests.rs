@@ -6,6 +6,7 @@ use super::Sled;
 use crate::{
     Sync,
     engine::{Engine, Op},
+    error::chain,
 };
 
 fn open(path: &Path) -> Sled {
@@ -72,7 +73,7 @@ fn a_damaged_file_is_an_error_in_words() {
     let length = fs::metadata(&data).expect("its size").len();
     fs::write(&data, vec![0xff; usize::try_from(length).expect("small")]).expect("writes");
     let opened = Sled::open(dir.path(), Sync::Data).and_then(|mut sled| sled.load(&mut |_, _| Ok(())));
-    let words = opened.expect_err("nothing in it makes sense").to_string();
+    let words = chain(&opened.expect_err("nothing in it makes sense"));
     assert!(words.contains("restore") || words.contains("damaged"), "{words}");
 }
 
