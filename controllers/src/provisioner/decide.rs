@@ -7,7 +7,8 @@
 //! | a volume fits already | | | | – (the binder binds it) |
 //! | searches | there is none of that name | | | Wait: not found |
 //! | searches | binds late | | no | – (the scheduler chooses) |
-//! | searches | | `kubernetes.io/no-provisioner` | | Wait: somebody must make one |
+//! | searches | | `kubernetes.io/no-provisioner` | no | Wait: somebody must make one |
+//! | searches | binds late | `kubernetes.io/no-provisioner` | yes | Deselect: another claim got the volume there |
 //! | searches | binds at once | makes volumes on nodes | no | Select a Ready node that has it, rather another than last time |
 //! | searches | binds at once | makes volumes on nodes | no, one was taken back just now | Wait a while |
 //! | searches | binds at once | makes volumes on nodes | no, no Ready node has it | Wait: which nodes lack what |
@@ -72,7 +73,10 @@ fn decide_claim(
     }
     let provisioner = class.provisioner.as_str();
     if provisioner == facts::NO_PROVISIONER {
-        return Some(wait(claim, by_hand(name)));
+        return Some(match node {
+            None => wait(claim, by_hand(name)),
+            Some(node) => Verdict::Deselect { claim: claim.clone(), said: volume_gone(node) },
+        });
     }
     if !view.node_local.contains(provisioner) {
         return Some(wait(claim, external(provisioner, &view.installed)));
@@ -169,6 +173,13 @@ fn no_maker(provisioner: &str, makers: &[Maker]) -> Said {
     let states = if states.is_empty() { "there are no nodes".to_owned() } else { states.join("; ") };
     let text =
         format!("no node can make a volume with driver {provisioner:?}: {states}. Start that node's agent");
+    Said::warning("ProvisioningFailed", text)
+}
+
+fn volume_gone(node: &str) -> Said {
+    let text = format!(
+        "the volume that this claim would have got on node {node:?} is not free any more; another place is looked for"
+    );
     Said::warning("ProvisioningFailed", text)
 }
 

@@ -114,6 +114,13 @@ fn who_makes_the_volume() {
     let by_hand = class(json!({"provisioner": "kubernetes.io/no-provisioner"}));
     let words = "wait ProvisioningFailed: no volume plugin matched name: kubernetes.io/no-provisioner";
     check("by hand", facts(searches(), Some(by_hand)), None, nodes(), words);
+    let by_hand = || {
+        class(
+            json!({"provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "WaitForFirstConsumer"}),
+        )
+    };
+    let words = "deselect the volume that this claim would have got on node \"n1\"";
+    check("by hand, another got it", facts(chosen(), Some(by_hand())), None, nodes(), words);
     let external = class(json!({"provisioner": "nfs.csi.k8s.io"}));
     let words = "wait ExternalProvisioning: Waiting for a volume to be created either by the external provisioner 'nfs.csi.k8s.io'";
     check("external", facts(searches(), Some(external)), None, nodes(), words);
