@@ -9,6 +9,7 @@ mod delete;
 mod events;
 mod managed;
 mod model;
+mod race;
 
 use std::sync::{
     Arc,
