@@ -27,15 +27,15 @@ pub struct Cluster {
     pub client: Client,
 }
 
-/// The binary under test: `ORLOP_BIN`, or `orlop` beside the test's own directory.
+/// The binary under test: `ORLOP_BIN`, or `orlop` as it was built with this test or benchmark.
 pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("ORLOP_BIN") {
         return path.into();
     }
-    let test = std::env::current_exe().expect("the test has a path");
-    let built = test.parent().and_then(Path::parent).expect("target/PROFILE/deps/TEST").join("orlop");
-    assert!(built.exists(), "{} is missing: `make test` builds it first", built.display());
-    built
+    let this = std::env::current_exe().expect("this program has a path");
+    // target/PROFILE/deps/TEST, or target/PROFILE/BENCHMARK.
+    let built = this.ancestors().skip(1).take(2).map(|dir| dir.join("orlop")).find(|path| path.is_file());
+    built.unwrap_or_else(|| panic!("no `orlop` beside {}: `make test` builds it first", this.display()))
 }
 
 struct UnixSocket(PathBuf);
