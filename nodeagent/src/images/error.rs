@@ -6,7 +6,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The kernel refused something.
-    #[error("{operation} {}: {}", path.display(), explain(source))]
+    #[error("{operation} {}", path.display())]
     Io {
         /// What was being done.
         operation: &'static str,
@@ -83,14 +83,22 @@ pub enum Error {
 }
 
 /// A full disk is the one error here that a user meets daily: it gets the way out.
-fn explain(source: &std::io::Error) -> String {
+fn explain(source: std::io::Error) -> std::io::Error {
     match source.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+        kind @ (std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded) => std::io::Error::new(
+            kind,
             format!(
                 "{source}: free space there (`orlop image rm`), then load again; nothing half made was left"
-            )
-        }
-        _ => source.to_string(),
+            ),
+        ),
+        _ => source,
+    }
+}
+
+impl Error {
+    /// The kernel refused something.
+    pub(super) fn io(operation: &'static str, path: PathBuf, source: std::io::Error) -> Self {
+        Self::Io { operation, path, source: explain(source) }
     }
 }
 
@@ -102,6 +110,6 @@ pub(super) trait At<T> {
 
 impl<T, E: Into<std::io::Error>> At<T> for Result<T, E> {
     fn at(self, operation: &'static str, path: &std::path::Path) -> Result<T, Error> {
-        self.map_err(|source| Error::Io { operation, path: path.to_owned(), source: source.into() })
+        self.map_err(|source| Error::io(operation, path.to_owned(), source.into()))
     }
 }

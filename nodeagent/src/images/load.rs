@@ -63,7 +63,7 @@ impl ImageStore {
             layer_bytes.push(self.add_layer(archive, layer, diff_id, &chain[..=at])?);
         }
         let path = self.blobs().join(hex(&found.id));
-        if !path.exists() {
+        if fs::read(&path).ok().as_deref() != Some(found.config.as_slice()) {
             self.put(&found.config, &path)?;
         }
         Ok(Entry { image: found.id.clone(), layer_bytes, manifest: found.manifest.clone() })
@@ -169,7 +169,7 @@ fn compression(archive: &Archive, layer: &LayerBlob, member: &mut io::Take<fs::F
 fn tell(archive: &Archive, layer: &str, fault: Fault) -> Error {
     match fault {
         Fault::Read(e) => archive.damaged(format!("layer {layer}: {e}")),
-        Fault::Write { operation, entry, source } => Error::Io { operation, path: entry.into(), source },
+        Fault::Write { operation, entry, source } => Error::io(operation, entry.into(), source),
         Fault::Refused { entry, reason } => {
             Error::Unsafe { path: archive.path.clone(), layer: layer.to_owned(), entry, reason }
         }

@@ -161,7 +161,7 @@ impl ImageStore {
                 serde_json::from_slice(&bytes).map_err(|e| Error::Corrupt { path, reason: e.to_string() })
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Record::default()),
-            Err(source) => Err(Error::Io { operation: "read", path, source }),
+            Err(source) => Err(Error::io("read", path, source)),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use super::{testing::*, *};
+use crate::error::chain;
 
 struct Bench {
     dir: tempfile::TempDir,
@@ -21,7 +22,7 @@ impl Bench {
     }
 
     fn refusal(&self, members: &[(String, Vec<u8>)]) -> String {
-        let error = self.load(members).unwrap_err().to_string();
+        let error = chain(&self.load(members).unwrap_err());
         self.is_clean();
         error
     }
@@ -182,7 +183,7 @@ fn what_is_no_image_says_what_was_expected() {
         assert!(error.contains(reason) && error.ends_with(expected), "{error}");
     }
     assert!(bench.store.load(bench.dir.path()).unwrap_err().to_string().contains("it is no regular file"));
-    let error = bench.store.load(&bench.dir.path().join("none")).unwrap_err().to_string();
+    let error = chain(&bench.store.load(&bench.dir.path().join("none")).unwrap_err());
     assert!(error.ends_with("none: No such file or directory (os error 2)"), "{error}");
     bench.is_clean();
 }
