@@ -43,6 +43,7 @@ fn with(status: ContainerStatus) -> Attempt {
 fn seen(attempts: Vec<(ContainerId, Attempt)>) -> Seen {
     Seen {
         pinned: true,
+        pins: ["net".to_owned()].into(),
         place: true,
         logs: true,
         attempts: attempts.into_iter().collect(),
