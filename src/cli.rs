@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{down, image, reset, up};
+use crate::{Wrap, down, image, reset, up};
 
 /// A container orchestrator small enough for a laptop, whose storage is complete.
 #[derive(Debug, Parser)]
@@ -71,11 +71,11 @@ pub(crate) enum Image {
 }
 
 impl Cli {
-    pub(crate) fn run(self) -> anyhow::Result<()> {
+    pub(crate) fn run(self, wrap: Wrap<'_>) -> anyhow::Result<()> {
         match self.command {
-            Command::Up(flags) => up::run(&self.data_dir, &flags),
-            Command::Down => down::run(&self.data_dir),
-            Command::Reset(flags) => reset::run(&self.data_dir, &flags),
+            Command::Up(flags) => up::run(&self.data_dir, &flags, wrap),
+            Command::Down => down::run(&self.data_dir, wrap),
+            Command::Reset(flags) => reset::run(&self.data_dir, &flags, wrap),
             Command::Image(command) => image::run(&self.data_dir, &command),
         }
     }

@@ -5,6 +5,7 @@ use std::{path::Path, time::Duration};
 use anyhow::{Context, Result};
 
 use crate::{
+    Wrap,
     home::{self, Home},
     machine, node,
 };
@@ -13,14 +14,14 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One path for both cases: a running Orlop is asked to stop first, then the machine is cleared from journal and kernel.
-pub(crate) fn run(dir: &Path) -> Result<()> {
+pub(crate) fn run(dir: &Path, wrap: Wrap<'_>) -> Result<()> {
     machine::require_root("down")?;
     if home::is_ours(dir) && home::stop_running(dir, PATIENCE)? {
         println!("stopped orlop");
     }
     let home = Home::existing(dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let parts = node::parts(&home)?;
+    let parts = node::parts(&home, wrap)?;
     let report = runtime.block_on(orlop_nodeagent::teardown(parts)).context("take everything down")?;
     println!("{report}");
     anyhow::ensure!(report.is_clean(), "not everything could be taken down");

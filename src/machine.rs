@@ -1,6 +1,20 @@
-//! What this machine must offer before anything is begun.
+//! The machine: what it must offer before anything is begun, and the way through which all that changes it goes.
+
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
+use orlop_backends::host::{Host, Runtime};
+
+/// The two halves of the seam to Linux.
+pub struct Machine {
+    /// Files, file systems, loop devices, mounts.
+    pub host: Arc<dyn Host>,
+    /// Namespaces and containers.
+    pub runtime: Arc<dyn Runtime>,
+}
+
+/// Puts something between Orlop and the machine, or hands it on as it is.
+pub type Wrap<'a> = &'a dyn Fn(Machine) -> Machine;
 
 /// Mounting, loop devices and containers need root.
 pub(crate) fn require_root(command: &str) -> Result<()> {

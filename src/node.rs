@@ -12,34 +12,34 @@ use orlop_client::Client;
 use orlop_nodeagent::{Config, Parts, images::ImageStore};
 use orlop_objects::names;
 
-use crate::home::Home;
+use crate::{Machine, Wrap, home::Home};
 
 /// Everything of a node but its name and its way to the server.
-pub(crate) fn parts(home: &Home) -> Result<Parts> {
+pub(crate) fn parts(home: &Home, wrap: Wrap<'_>) -> Result<Parts> {
     let run_dir = home.run_dir();
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(&run_dir)
         .with_context(|| format!("create {}", run_dir.display()))?;
-    let host = Arc::new(Linux);
-    let pool: Arc<dyn Driver> = Arc::new(LoopDriver::new(host.clone(), home.dir.join("pool")));
     let runtime = RuntimeConfig { run_dir: run_dir.clone(), instance: home.instance.clone() };
     let runtime = LinuxRuntime::new(runtime).context("prepare the container runtime")?;
+    let Machine { host, runtime } = wrap(Machine { host: Arc::new(Linux), runtime: Arc::new(runtime) });
+    let pool: Arc<dyn Driver> = Arc::new(LoopDriver::new(host.clone(), home.dir.join("pool")));
     Ok(Parts {
         data_dir: home.dir.clone(),
         run_dir,
         instance: home.instance.clone(),
         drivers: vec![pool],
         host,
-        runtime: Arc::new(runtime),
+        runtime,
         images: ImageStore::open(&home.dir.join("images")).context("open the images")?,
     })
 }
 
 /// A node that speaks to a server.
-pub(crate) fn config(home: &Home, node_name: String, client: Client) -> Result<Config> {
-    let Parts { data_dir, run_dir, instance, drivers, host, runtime, images } = parts(home)?;
+pub(crate) fn config(home: &Home, node_name: String, client: Client, wrap: Wrap<'_>) -> Result<Config> {
+    let Parts { data_dir, run_dir, instance, drivers, host, runtime, images } = parts(home, wrap)?;
     Ok(Config { data_dir, run_dir, node_name, instance, client, drivers, host, runtime, images })
 }
 

@@ -8,10 +8,10 @@ use std::{
 use anyhow::{Context, Result, bail};
 use orlop_backends::host::{Host, linux::Linux};
 
-use crate::{cli::Reset, down, home, machine};
+use crate::{Wrap, cli::Reset, down, home, machine};
 
 /// Takes the Orlop of `dir` down and removes the directory. Only a directory of Orlop's; only after a yes.
-pub(crate) fn run(dir: &Path, flags: &Reset) -> Result<()> {
+pub(crate) fn run(dir: &Path, flags: &Reset, wrap: Wrap<'_>) -> Result<()> {
     machine::require_root("reset")?;
     if !home::is_ours(dir) {
         bail!(
@@ -22,7 +22,7 @@ pub(crate) fn run(dir: &Path, flags: &Reset) -> Result<()> {
     if !flags.yes && !confirmed(dir)? {
         bail!("nothing was removed");
     }
-    down::run(dir)?;
+    down::run(dir, wrap)?;
     let home = home::Home::existing(dir)?;
     let host = Linux;
     // The remover refuses to begin while anything is mounted below, so a volume can never be emptied by way of its mount.

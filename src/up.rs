@@ -17,10 +17,10 @@ use orlop_registry::Registry;
 use orlop_store::Store;
 use tokio::{net::TcpListener, signal::unix};
 
-use crate::{cli::Up, home::Home, machine, node};
+use crate::{Wrap, cli::Up, home::Home, machine, node};
 
 /// Runs until SIGINT or SIGTERM. Containers, mounts and loop devices stay as they are.
-pub(crate) fn run(dir: &Path, flags: &Up) -> Result<()> {
+pub(crate) fn run(dir: &Path, flags: &Up, wrap: Wrap<'_>) -> Result<()> {
     let begun = Instant::now();
     machine::require_root("up")?;
     let home = Home::create(dir)?;
@@ -30,10 +30,10 @@ pub(crate) fn run(dir: &Path, flags: &Up) -> Result<()> {
     }
     // Two threads serve a laptop's cluster; what blocks has threads of its own.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(serve(&home, flags, begun))
+    runtime.block_on(serve(&home, flags, wrap, begun))
 }
 
-async fn serve(home: &Home, flags: &Up, begun: Instant) -> Result<()> {
+async fn serve(home: &Home, flags: &Up, wrap: Wrap<'_>, begun: Instant) -> Result<()> {
     let listener = listen(flags.listen).await?;
     let address = listener.local_addr()?;
     let registry = open_registry(home)?;
@@ -43,7 +43,7 @@ async fn serve(home: &Home, flags: &Up, begun: Instant) -> Result<()> {
     server.serve_unix(&home.dir.join("api.sock")).await.context("serve the unix socket")?;
     server.serve_tls(listener, &pki).await.context("serve HTTPS")?;
     let controllers = start_controllers(&registry).await?;
-    let agent = start_agent(home, flags, &server).await?;
+    let agent = start_agent(home, flags, wrap, &server).await?;
 
     println!("ready: https://{address} after {} ms", begun.elapsed().as_millis());
     println!("  kubectl --kubeconfig {}/admin.kubeconfig get nodes", home.dir.display());
@@ -97,11 +97,11 @@ async fn start_controllers(registry: &Registry) -> Result<Controllers> {
     Ok(orlop_controllers::start(registry.clone(), drivers, orlop_controllers::Settings::default()))
 }
 
-async fn start_agent(home: &Home, flags: &Up, server: &ApiServer) -> Result<Agent> {
+async fn start_agent(home: &Home, flags: &Up, wrap: Wrap<'_>, server: &ApiServer) -> Result<Agent> {
     let name = node::name(flags.node_name.as_deref())?;
     let identity = Identity::node(&name);
     let client = Client::new(Arc::new(InProcess { server: server.clone(), identity }));
-    Agent::start(node::config(home, name, client)?).await.context("start the node agent")
+    Agent::start(node::config(home, name, client, wrap)?).await.context("start the node agent")
 }
 
 /// The agent's way to the server: a pipe into the same router, under the node's own name.
