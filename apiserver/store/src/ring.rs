@@ -16,7 +16,7 @@
 //! | the store is closed, and it has had everything | there will be no more |
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -130,8 +130,9 @@ impl Rings {
             self.bytes += bytes;
         }
         self.trim(now);
-        for change in changes {
-            self.ring(change.key.kind).wake.send_replace(());
+        let kinds: BTreeSet<_> = changes.iter().map(|change| change.key.kind).collect();
+        for kind in kinds {
+            self.ring(kind).wake.send_replace(());
         }
     }
 

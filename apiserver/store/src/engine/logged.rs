@@ -112,3 +112,6 @@ impl Engine for Logged {
 fn size(key: &str, value: Option<&[u8]>) -> usize {
     key.len() + value.map_or(0, <[u8]>::len) + 16
 }
+
+#[cfg(test)]
+mod tests;
