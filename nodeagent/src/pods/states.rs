@@ -120,8 +120,10 @@ pub(crate) fn exit_before(
     {
         return Some((id, exit));
     }
-    let exit = known.into_iter().find(|r| r.attempt == id.attempt)?.exit?;
-    Some((id, exit))
+    let told = known.into_iter().find(|r| r.attempt == id.attempt)?;
+    // It was reported as running and there is a later one: nobody saw it end.
+    let lost = Exit { code: None, started: told.started, at: None };
+    Some((id, told.exit.unwrap_or(lost)))
 }
 
 #[cfg(test)]

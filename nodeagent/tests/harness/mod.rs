@@ -31,6 +31,7 @@ pub(crate) struct Cluster {
     dir: tempfile::TempDir,
     pub(crate) machine: Fake,
     pub(crate) client: Client,
+    pub(crate) registry: Registry,
     server: ApiServer,
     controllers: Option<Controllers>,
     images: ImageStore,
@@ -55,7 +56,7 @@ impl Cluster {
         let server = ApiServer::new(registry.clone(), socket);
         orlop_controllers::bootstrap(&registry).await.unwrap();
         let drivers = vec![DriverInfo::of_loop_files()];
-        let controllers = orlop_controllers::start(registry, drivers, Settings::default());
+        let controllers = orlop_controllers::start(registry.clone(), drivers, Settings::default());
         let admin = Pipe { server: server.clone(), identity: Identity::admin() };
         let machine = Fake::default();
         let images = image_store(dir.path());
@@ -63,7 +64,7 @@ impl Cluster {
             machine.create_dir(&layer).unwrap();
         }
         let client = Client::new(Arc::new(admin));
-        Self { dir, machine, client, server, controllers: Some(controllers), images }
+        Self { dir, machine, client, registry, server, controllers: Some(controllers), images }
     }
 
     pub(crate) fn data(&self) -> PathBuf {
@@ -90,7 +91,13 @@ impl Cluster {
     }
 
     pub(crate) async fn agent(&self) -> Agent {
-        self.agent_on(Arc::new(self.machine.clone())).await
+        let agent = self.agent_on(Arc::new(self.machine.clone())).await;
+        let ready = |node: &Value| {
+            let conditions = node["status"]["conditions"].as_array();
+            conditions.into_iter().flatten().any(|c| c["type"] == "Ready" && c["status"] == "True")
+        };
+        self.until(&Key::cluster(&kind::NODE, NODE), "ready", ready).await;
+        agent
     }
 
     async fn agent_on<M: Host + Runtime>(&self, machine: Arc<M>) -> Agent {
