@@ -99,6 +99,12 @@ pub(crate) fn is_shared(volume: &PersistentVolume) -> bool {
     volume_modes(volume).iter().any(|mode| mode == "ReadWriteMany" || mode == "ReadOnlyMany")
 }
 
+/// Whether only one pod at a time may use a volume.
+pub(crate) fn is_for_one_pod(volume: &PersistentVolume) -> bool {
+    let modes = volume_modes(volume);
+    !modes.is_empty() && modes.iter().all(|mode| mode == "ReadWriteOncePod")
+}
+
 /// `Filesystem` or `Block`.
 pub(crate) fn claim_volume_mode(claim: &PersistentVolumeClaim) -> &str {
     claim.spec.as_ref().and_then(|spec| spec.volume_mode.as_deref()).unwrap_or("Filesystem")

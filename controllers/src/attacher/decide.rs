@@ -156,8 +156,7 @@ fn multi_attach(facts: &VolumeFacts, holder: &str) -> Said {
 
 /// `ReadWriteOncePod`: the scheduler lets only one pod at the volume; one that brought its own node is told.
 fn exclusive_pod(facts: &VolumeFacts, verdict: &mut Verdict) {
-    let modes = facts::volume_modes(&facts.volume);
-    if modes.is_empty() || !modes.iter().all(|mode| mode == "ReadWriteOncePod") {
+    if !facts::is_for_one_pod(&facts.volume) {
         return;
     }
     let Some((first, others)) = facts.users.split_first() else {

@@ -16,7 +16,7 @@
 //! Pods are decided in the order of their age; what one gets, the next finds taken.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -75,29 +75,56 @@ pub(crate) enum Verdict {
     },
 }
 
+/// What this pass has given away already.
+#[derive(Default)]
+struct Given<'a> {
+    /// Room, by node.
+    room: HashMap<&'a str, Load>,
+    /// Claims that only one pod may use.
+    exclusive: HashSet<&'a Key>,
+}
+
+impl<'a> Given<'a> {
+    fn on(&self, node: &NodeFacts) -> Load {
+        self.room.get(node.node.name()).copied().unwrap_or_default().plus(node.used)
+    }
+
+    fn note(&mut self, pod: &'a PodFacts, view: &'a View, verdict: &Verdict) {
+        let (Verdict::Assign { node, .. } | Verdict::Select { node, .. }) = verdict else { return };
+        if let Some(facts) = view.nodes.iter().find(|facts| facts.node.name() == node) {
+            let room = self.room.entry(facts.node.name()).or_default();
+            *room = room.plus(pod.load);
+        }
+        if matches!(verdict, Verdict::Assign { .. }) {
+            self.exclusive.extend(exclusive_claims(pod));
+        }
+    }
+}
+
 /// All verdicts of a pass.
 pub(crate) fn decide(view: &View) -> Vec<(Key, Verdict)> {
-    let mut given: HashMap<&str, Load> = HashMap::new();
+    let mut given = Given::default();
     let mut verdicts = Vec::new();
     for pod in &view.pods {
-        let verdict = decide_pod(pod, view, &given);
-        if let Some(Verdict::Assign { node, .. } | Verdict::Select { node, .. }) = &verdict
-            && let Some(facts) = view.by_name().get(node.as_str())
-        {
-            let before = given.get(facts.node.name()).copied().unwrap_or_default();
-            given.insert(facts.node.name(), before.plus(pod.load));
-        }
-        verdicts.extend(verdict.map(|verdict| (pod.pod.key().clone(), verdict)));
+        let Some(verdict) = decide_pod(pod, view, &given) else { continue };
+        given.note(pod, view, &verdict);
+        verdicts.push((pod.pod.key().clone(), verdict));
     }
     verdicts
 }
 
-fn decide_pod(pod: &PodFacts, view: &View, given: &HashMap<&str, Load>) -> Option<Verdict> {
+/// The pod's claims that only one pod may use.
+fn exclusive_claims(pod: &PodFacts) -> impl Iterator<Item = &Key> {
+    let bound = pod.claims.iter().filter_map(|claim| as_bound(&claim.state));
+    bound.filter(|bound| facts::is_for_one_pod(&bound.volume)).map(|bound| bound.claim.key())
+}
+
+fn decide_pod(pod: &PodFacts, view: &View, given: &Given<'_>) -> Option<Verdict> {
     if !is_ours(&pod.pod) {
         return None;
     }
     if let Some(node) = facts::pod_node(&pod.pod) {
-        return select_for(pod, view.by_name().get(node)?.node.name());
+        return select_for(pod, view.nodes.iter().find(|facts| facts.node.name() == node)?.node.name());
     }
     if let Some(reason) = blocked(pod) {
         return Some(unschedulable(pod, view, &reason.words, &reason.advice, None));
@@ -105,14 +132,17 @@ fn decide_pod(pod: &PodFacts, view: &View, given: &HashMap<&str, Load>) -> Optio
     if let Some(name) = unbound(pod) {
         let advice =
             format!("Claim {name:?} is not bound yet: kubectl describe pvc {name} says what it waits for");
-        return Some(patience(pod, view, "pod has unbound immediate PersistentVolumeClaims", &advice));
+        return Some(patience(pod, view, None, "pod has unbound immediate PersistentVolumeClaims", &advice));
     }
-    let used = |node: &NodeFacts| given.get(node.node.name()).copied().unwrap_or_default().plus(node.used);
+    if exclusive_claims(pod).any(|claim| given.exclusive.contains(claim)) {
+        // The next look finds the pod that got it in this pass.
+        return Some(Verdict::Patience { until: view.now });
+    }
     let refusals: Vec<Vec<String>> =
-        view.nodes.iter().map(|node| filter::refusals(pod, node, used(node))).collect();
+        view.nodes.iter().map(|node| filter::refusals(pod, node, given.on(node))).collect();
     let fit = view.nodes.iter().zip(&refusals).filter(|(_, refused)| refused.is_empty());
     let best = fit.map(|(node, _)| node).min_by_key(|node| {
-        let used = used(node);
+        let used = given.on(node);
         let name = node.node.name();
         (is_repeat(pod, name), node.room.fullness(used), used.pods, name.to_owned())
     });
@@ -192,11 +222,14 @@ fn place(pod: &PodFacts, view: &View, node: &str) -> Verdict {
     if let Some(select) = select_for(pod, node) {
         return select;
     }
-    let late = pod.claims.iter().find(|claim| matches!(claim.state, ClaimState::Late(_)));
-    if let Some(claim) = late {
-        let words = format!("waiting for the volume of claim {:?} on node {node}", claim.name);
-        let advice = format!("kubectl describe pvc {} says how far it is", claim.name);
-        return patience(pod, view, &words, &advice);
+    let begun = pod.claims.iter().find_map(|claim| match &claim.state {
+        ClaimState::Late(late) => Some((&claim.name, late.attempt.as_ref().map(|attempt| attempt.at))),
+        _ => None,
+    });
+    if let Some((claim, since)) = begun {
+        let words = format!("waiting for the volume of claim {claim:?} on node {node}");
+        let advice = format!("kubectl describe pvc {claim} says how far it is");
+        return patience(pod, view, since, &words, &advice);
     }
     let bound = || pod.claims.iter().filter_map(|claim| as_bound(&claim.state));
     Verdict::Assign {
@@ -231,9 +264,10 @@ fn select_for(pod: &PodFacts, node: &str) -> Option<Verdict> {
     (!claims.is_empty()).then(|| Verdict::Select { node: node.to_owned(), claims })
 }
 
-/// Waits in silence for a while, since most such waits are over in milliseconds; then tells.
-fn patience(pod: &PodFacts, view: &View, words: &str, advice: &str) -> Verdict {
-    let until = pod.waiting_since.unwrap_or(view.now) + PATIENCE;
+/// Waits in silence for a while, since most such waits are over in milliseconds; then tells. The while begins when a
+/// node was chosen last, else when the pod began to wait.
+fn patience(pod: &PodFacts, view: &View, since: Option<Instant>, words: &str, advice: &str) -> Verdict {
+    let until = since.or(pod.waiting_since).unwrap_or(view.now) + PATIENCE;
     if view.now < until { Verdict::Patience { until } } else { unschedulable(pod, view, words, advice, None) }
 }
 

@@ -328,6 +328,13 @@ fn pods_share_what_there_is() {
 }
 
 #[test]
+fn of_two_pods_only_one_gets_a_read_write_once_pod_claim() {
+    let only = || bound(json!({"spec": {"accessModes": ["ReadWriteOncePod"]}}));
+    let pods = ["a", "b"].map(|name| with_claims(&pod(name, json!({})), vec![ClaimState::Bound(only())]));
+    assert_eq!(verdicts(pods.into(), one()), ["a: assign n1, attach v", "b: patience"]);
+}
+
+#[test]
 fn what_a_pod_asks_for() {
     let container =
         |cpu: &str| json!({"name": "c", "resources": {"requests": {"cpu": cpu, "memory": "1Mi"}}});

@@ -1,10 +1,6 @@
 //! What the scheduler knows about a set of pods and all nodes: one snapshot.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use k8s_openapi::api::{
     core::v1::{Node, Pod},
@@ -123,7 +119,10 @@ pub(crate) fn view(keys: &[Due], reader: &mut Reader, known: Known<'_>) -> View 
     for due in keys {
         view.pods.extend(reader.about(&due.key, |r| pod_facts(due, r, known)).flatten());
     }
-    if view.pods.is_empty() {
+    // A pod that is where it belongs needs no look at the nodes and all that runs there.
+    let is_late = |claim: &ClaimFacts| matches!(claim.state, ClaimState::Late(_));
+    let moves = |pod: &PodFacts| facts::pod_node(&pod.pod).is_none() || pod.claims.iter().any(is_late);
+    if !view.pods.iter().any(moves) {
         return view;
     }
     view.pods.sort_by(|a, b| age(&a.pod).cmp(&age(&b.pod)));
@@ -216,7 +215,7 @@ fn exclusive_holder(
     volume: &Volume,
     reader: &Reader,
 ) -> Result<Option<String>, DecodeError> {
-    if !facts::volume_modes(volume).iter().all(|mode| mode == "ReadWriteOncePod") {
+    if !facts::is_for_one_pod(volume) {
         return Ok(None);
     }
     let users = attacher::view::pods_naming(claim, reader)?;
@@ -236,11 +235,4 @@ fn unbound(claim: Arc<Claim>, reader: &Reader, known: Known<'_>) -> Result<Claim
     let candidates = binder::view::candidates(&claim, reader)?;
     let attempt = known.attempts.of(claim.uid());
     Ok(ClaimState::Late(Late { claim, attempt, class: Arc::new(class), node_local, candidates }))
-}
-
-impl View {
-    /// The nodes by name, for looking up.
-    pub(crate) fn by_name(&self) -> HashMap<&str, &NodeFacts> {
-        self.nodes.iter().map(|facts| (facts.node.name(), facts)).collect()
-    }
 }
