@@ -175,7 +175,7 @@ impl Archive {
         let mut tar = tar::Archive::new(file);
         let mut members = BTreeMap::new();
         for entry in tar.entries_with_seek().at("read", &self.path)? {
-            let entry = entry.map_err(|e| self.not_an_image(format!("it is no tar, or is cut off ({e})")))?;
+            let entry = entry.map_err(|e| self.not_an_image(in_words(&e)))?;
             let name = clean(&String::from_utf8_lossy(&entry.path_bytes()));
             let (offset, size) = (entry.raw_file_position(), entry.size());
             let kind = entry.header().entry_type();
@@ -194,6 +194,15 @@ impl Archive {
             }
         }
         Ok(members)
+    }
+}
+
+/// What is wrong with a stream. The tar reader's own words quote the bytes that it could not read, which are no words.
+pub(super) fn in_words(e: &io::Error) -> String {
+    match e.kind() {
+        io::ErrorKind::UnexpectedEof => "it is cut off".into(),
+        io::ErrorKind::Other | io::ErrorKind::InvalidData => "it is no tar, or is cut off".into(),
+        _ => e.to_string(),
     }
 }
 

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Error, Image, ImageStore, Reference,
-    archive::{Archive, Found, LayerBlob},
+    archive::{Archive, Found, LayerBlob, in_words},
     config::{ImageFile, architecture},
     error::At,
     store::{Entry, Record, chain, finish, hex},
@@ -168,7 +168,7 @@ fn compression(archive: &Archive, layer: &LayerBlob, member: &mut io::Take<fs::F
 
 fn tell(archive: &Archive, layer: &str, fault: Fault) -> Error {
     match fault {
-        Fault::Read(e) => archive.damaged(format!("layer {layer}: {e}")),
+        Fault::Read(e) => archive.damaged(format!("layer {layer}: {}", in_words(&e))),
         Fault::Write { operation, entry, source } => Error::io(operation, entry.into(), source),
         Fault::Refused { entry, reason } => {
             Error::Unsafe { path: archive.path.clone(), layer: layer.to_owned(), entry, reason }

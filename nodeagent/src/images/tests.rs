@@ -210,7 +210,12 @@ fn root_archives_that_lie_are_refused_and_leave_nothing() {
     members = good();
     let cut = members[3].1.len() - 1500;
     members[3].1.truncate(cut);
-    assert!(bench.refusal(&members).contains("layer 1/layer.tar"));
+    assert!(bench.refusal(&members).contains("layer 1/layer.tar: it is no tar, or is cut off"));
+
+    members = good();
+    members[3].1 = b"line one\nline two\n".repeat(100);
+    let error = bench.refusal(&members);
+    assert!(error.contains("layer 1/layer.tar: it is no tar") && !error.contains("line"), "{error}");
 
     members = good();
     let manifest = String::from_utf8(members[0].1.clone()).unwrap().replace("\"0/layer.tar\",", "");
