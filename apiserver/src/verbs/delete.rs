@@ -19,7 +19,8 @@ pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<
     let presenter = Presenter::new(call.target, call.query, call.headers)?;
     let key = super::key(call)?;
     let options = options(call, incoming).await?;
-    let outcome = call.server.registry.delete(&key, &options, &call.writer()).await?;
+    let writer = call.writer();
+    let outcome = super::persistent(|| call.server.registry.delete(&key, &options, &writer)).await?;
     if outcome.gone {
         return Ok(reply::json(StatusCode::OK, &success(call, &outcome)));
     }
@@ -36,9 +37,9 @@ pub(crate) async fn collection(call: &Call<'_>, incoming: Incoming) -> Result<Re
     let all = snapshot.list(call.target.kind, filter.namespace.as_deref(), None);
     let doomed: Vec<_> =
         all.filter(|object| filter.matches(object)).map(|object| object.key.clone()).collect();
-    let mut deleted = Vec::new();
+    let (mut deleted, writer) = (Vec::new(), call.writer());
     for key in doomed {
-        match call.server.registry.delete(&key, &options, &call.writer()).await {
+        match super::persistent(|| call.server.registry.delete(&key, &options, &writer)).await {
             Ok(outcome) => deleted.push(outcome.object),
             Err(Error::NotFound(_)) => {}
             Err(error) => return Err(error.into()),

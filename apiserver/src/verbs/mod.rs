@@ -10,9 +10,13 @@ pub(crate) mod patch;
 pub(crate) mod replace;
 pub(crate) mod watch;
 
+use std::time::Duration;
+
 use http::{Response, StatusCode};
 use orlop_objects::Key;
-use orlop_registry::{Outcome, Part};
+use orlop_registry::{Error, Outcome, Part};
+use orlop_store as store;
+use tokio::time::Instant;
 
 use crate::{
     failure::Failure,
@@ -29,6 +33,27 @@ fn key(call: &Call<'_>) -> Result<Key, Failure> {
 /// Which half a PUT or PATCH may change.
 fn part(call: &Call<'_>) -> Part {
     if call.target.sub() == "status" { Part::Status } else { Part::Main }
+}
+
+/// How long a write that others keep overtaking is tried again.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Does a write again that lost every race of its transaction: in a crowd around one object a batch of the store lets
+/// one through, and the transaction's own reruns may not be enough. What fails for any other reason fails at once.
+async fn persistent<F: Future<Output = Result<Outcome, Error>>>(
+    write: impl Fn() -> F,
+) -> Result<Outcome, Error> {
+    let (start, mut pause) = (Instant::now(), 1);
+    loop {
+        match write().await {
+            Err(Error::Store(store::Error::Conflict)) if start.elapsed() < PATIENCE => {}
+            outcome => return outcome,
+        }
+        // Random pauses dissolve the crowd; any uuid is random enough.
+        let random = u64::from(uuid::Uuid::new_v4().as_bytes()[0]);
+        tokio::time::sleep(Duration::from_millis(1 + random * pause / 256)).await;
+        pause = (pause * 2).min(64);
+    }
 }
 
 /// The answer to a write.

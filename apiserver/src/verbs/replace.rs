@@ -17,7 +17,8 @@ pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<
     let registry = &call.server.registry;
     let value = decoded.value;
     let replace = |_old: Value| Ok(value.clone());
-    let outcome = registry.change(&key, super::part(call), &call.writer(), dry_run, replace).await?;
+    let (part, writer) = (super::part(call), call.writer());
+    let outcome = super::persistent(|| registry.change(&key, part, &writer, dry_run, replace)).await?;
     Ok(super::written(&presenter, StatusCode::OK, &outcome, decoded.warnings))
 }
 

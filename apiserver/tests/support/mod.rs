@@ -61,7 +61,12 @@ impl Harness {
     }
 
     pub(crate) async fn with_nodes(nodes: Arc<dyn NodeCalls>) -> Self {
-        let registry = Registry::new(Store::in_memory());
+        Self::over(Store::in_memory(), nodes).await
+    }
+
+    /// Over a store of the caller's.
+    pub(crate) async fn over(store: Store, nodes: Arc<dyn NodeCalls>) -> Self {
+        let registry = Registry::new(store);
         for name in ["default", "other"] {
             let body = json!({"metadata": {"name": name}});
             registry.create(&kind::NAMESPACE, "", body, &tester(), false).await.expect("is created");
