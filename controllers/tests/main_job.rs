@@ -52,6 +52,40 @@ async fn a_pod_with_a_new_claim_runs_after_at_most_six_commits() {
     assert!(commits <= 6, "{commits} commits");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn controllers_that_stop_and_start_all_the_time_reach_the_same_end() {
+    let mut cluster = Cluster::new(&["n1", "n2"]).await;
+    for n in 0..5 {
+        cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, claim(&format!("data-{n}"))).await;
+        cluster.create(&kind::POD, pod(&format!("web-{n}"), &format!("data-{n}"))).await;
+    }
+    let running = |cluster: &Cluster| {
+        let snapshot = cluster.registry.snapshot();
+        let pods = snapshot.list(&kind::POD, None, None).map(|pod| pod.value());
+        pods.filter(|pod| pod["status"]["phase"] == "Running").count()
+    };
+    let mut restarts = 0;
+    while running(&cluster) < 5 {
+        cluster.stop().await;
+        cluster.start();
+        restarts += 1;
+        tokio::task::yield_now().await;
+        assert!(restarts < 100_000, "it never ends");
+    }
+    assert_eq!(cluster.names(&kind::PERSISTENT_VOLUME).len(), 5);
+    assert_eq!(cluster.names(&kind::VOLUME_ATTACHMENT).len(), 5);
+    for n in 0..5 {
+        cluster.delete(&pod_key(&format!("web-{n}"))).await;
+        cluster.delete(&claim_key(&format!("data-{n}"))).await;
+    }
+    while !cluster.names(&kind::PERSISTENT_VOLUME).is_empty() {
+        cluster.stop().await;
+        cluster.start();
+        tokio::task::yield_now().await;
+    }
+    assert!(cluster.names(&kind::VOLUME_ATTACHMENT).is_empty());
+}
+
 /// The commit that created a pod.
 async fn created(cluster: &Cluster, pod: &str) -> u64 {
     let mut watch = cluster.registry.store().watch(&kind::POD, 1000).expect("it is recent");

@@ -54,8 +54,13 @@ impl Cluster {
 
     /// Starts the controllers.
     pub(crate) fn start(&mut self) {
+        self.start_with(Settings::default());
+    }
+
+    /// Starts the controllers with settings of the test's own.
+    pub(crate) fn start_with(&mut self, settings: Settings) {
         let drivers = vec![DriverInfo::of_loop_files()];
-        self.controllers = Some(start(self.registry.clone(), drivers, Settings::default()));
+        self.controllers = Some(start(self.registry.clone(), drivers, settings));
     }
 
     /// Stops the controllers.
