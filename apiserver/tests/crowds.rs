@@ -11,11 +11,19 @@ use support::{Harness, Lines, NoNodes};
 
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
+/// A real disk makes commits slow enough for crowds to form. The directory goes with its guard.
+async fn on_disk() -> (tempfile::TempDir, Harness) {
+    let dir = tempfile::tempdir().expect("has a temporary directory");
+    let store = Store::open(dir.path(), Options::default()).expect("opens");
+    let harness = Harness::over(store, Arc::new(NoNodes)).await;
+    (dir, harness)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_watchers_miss_nothing() {
     const WATCHERS: usize = 100;
     const OBJECTS: usize = 100;
-    let h = Harness::new().await;
+    let (_dir, h) = on_disk().await;
     let path = format!("GET {CONFIG_MAPS}?watch=true");
     let open = (0..WATCHERS).map(|_| h.open(&path, &[], ""));
     let watches: Vec<_> = join_all(open).await.into_iter().map(Lines::new).collect();
@@ -47,9 +55,7 @@ async fn a_hundred_watchers_miss_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn patches_of_one_object_all_go_through() {
     const PATCHES: usize = 40;
-    let dir = tempfile::tempdir().expect("has a temporary directory");
-    let store = Store::open(dir.path(), Options::default()).expect("opens");
-    let h = Harness::over(store, Arc::new(NoNodes)).await;
+    let (_dir, h) = on_disk().await;
     h.config_map("x", &json!({})).await;
     let merge = ["content-type: application/merge-patch+json"];
     let path = format!("PATCH {CONFIG_MAPS}/x");
