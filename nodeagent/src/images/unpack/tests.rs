@@ -224,3 +224,56 @@ fn root_a_later_entry_replaces_an_earlier_one() {
     assert_eq!(bench.meta("y").mode() & 0o7777, 0o711);
     assert!(bench.evil(Layer::new().file("f", "").file("f/below", "")).contains("it is no directory"));
 }
+
+/// Names and targets that meet each other often, some of which lead out when a link is followed carelessly.
+fn any_entry() -> impl proptest::strategy::Strategy<Value = (u8, String, String)> {
+    let part = proptest::sample::select(vec![
+        "a",
+        "b",
+        "c",
+        "a",
+        "b",
+        "c",
+        "a",
+        "b",
+        "secret",
+        "secret",
+        ".wh.a",
+        ".wh.secret",
+        ".wh..wh..opq",
+        "..",
+    ]);
+    let path = |part| proptest::collection::vec(part, 1..4).prop_map(|parts: Vec<&str>| parts.join("/"));
+    let targets =
+        vec!["..", "../..", "/", "a", "b/..", "../secret", "../../secret", "OUTSIDE", "OUTSIDE/secret"];
+    (0_u8..4, path(part), proptest::sample::select(targets).prop_map(str::to_owned))
+}
+
+use proptest::strategy::Strategy;
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..proptest::test_runner::Config::with_cases(400) })]
+
+    #[test]
+    fn root_no_sequence_of_entries_gets_out(entries in proptest::collection::vec(any_entry(), 1..12)) {
+        if let Some(bench) = Bench::new("root_no_sequence_of_entries_gets_out") {
+            let outside = bench.dir.path().to_str().unwrap().to_owned();
+            let layer = entries.into_iter().fold(Layer::new(), |layer, (kind, name, target)| {
+                let target = target.replace("OUTSIDE", &outside);
+                match kind {
+                    0 => layer.file(&name, "in"),
+                    1 => layer.dir(&name, 0o777),
+                    2 => layer.symlink(&name, &target),
+                    _ => layer.hard_link(&name, &target),
+                }
+            });
+            let before = fs::metadata(bench.dir.path()).unwrap();
+            bench.evil(layer);
+            let after = fs::metadata(bench.dir.path()).unwrap();
+            proptest::prop_assert_eq!((before.mode(), before.mtime()), (after.mode(), after.mtime()));
+            proptest::prop_assert_eq!(fs::metadata(bench.dir.path().join("secret")).unwrap().nlink(), 1);
+            let mut mark = [0; 8];
+            proptest::prop_assert!(rustix::fs::lgetxattr(bench.dir.path(), OPAQUE, &mut mark).is_err());
+        }
+    }
+}
