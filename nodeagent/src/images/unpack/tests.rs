@@ -6,6 +6,8 @@ use std::{
     path::Path,
 };
 
+use proptest::strategy::Strategy;
+
 use super::{super::testing::*, *};
 
 struct Bench {
@@ -226,7 +228,7 @@ fn root_a_later_entry_replaces_an_earlier_one() {
 }
 
 /// Names and targets that meet each other often, some of which lead out when a link is followed carelessly.
-fn any_entry() -> impl proptest::strategy::Strategy<Value = (u8, String, String)> {
+fn any_entry() -> impl Strategy<Value = (u8, String, String)> {
     let part = proptest::sample::select(vec![
         "a",
         "b",
@@ -248,8 +250,6 @@ fn any_entry() -> impl proptest::strategy::Strategy<Value = (u8, String, String)
         vec!["..", "../..", "/", "a", "b/..", "../secret", "../../secret", "OUTSIDE", "OUTSIDE/secret"];
     (0_u8..4, path(part), proptest::sample::select(targets).prop_map(str::to_owned))
 }
-
-use proptest::strategy::Strategy;
 
 proptest::proptest! {
     #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..proptest::test_runner::Config::with_cases(400) })]

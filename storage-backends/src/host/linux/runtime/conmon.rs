@@ -90,6 +90,8 @@ fn arguments(config: &RuntimeConfig, request: &ContainerRequest, runc: &Path) ->
     option("--runtime", runc.into());
     option("--bundle", request.bundle.clone().into());
     option("--conmon-pidfile", joined("", &config.run_dir.join("monitors").join(&request.id)));
+    // Named, because it would be written to the working directory otherwise.
+    option("--container-pidfile", request.bundle.join("pid").into());
     option("--exit-dir", run("exits"));
     option("--log-path", joined("k8s-file:", &request.log));
     option("--log-level", "error".into());

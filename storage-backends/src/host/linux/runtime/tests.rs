@@ -130,6 +130,9 @@ fn root_a_container_lives_and_leaves_nothing() {
     bench.create("c1", "echo out; echo err >&2; exit 7");
     let created = bench.find("c1").unwrap();
     assert_eq!(created.status, ContainerStatus::Created);
+    assert_eq!(fs::read_to_string(bench.path("c1/pid")).unwrap(), created.process.unwrap().pid.to_string());
+    let strays = names(&bench.path("c1")).unwrap().into_iter().chain(names(Path::new("/")).unwrap());
+    assert_eq!(strays.filter(|name| name == "oom" || name.starts_with("pidfile-c1")).count(), 0);
     bench.runtime.start("c1").unwrap();
     let ended = bench.until("c1", |c| matches!(c.status, ContainerStatus::Exited { .. }));
     assert!(
