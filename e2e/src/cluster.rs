@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -68,8 +68,13 @@ impl Cluster {
 
     /// Starts `orlop up` in the same directory (again) and waits until it says that it is ready.
     pub fn up(&mut self, environment: &[(&str, &str)]) -> Result<()> {
+        self.up_by(&binary(), environment)
+    }
+
+    /// The same by another program than the binary under test.
+    pub fn up_by(&mut self, program: &Path, environment: &[(&str, &str)]) -> Result<()> {
         let mut child = self
-            .command(&["up", "--listen", "127.0.0.1:0"])
+            .command_of(program, &["up", "--listen", "127.0.0.1:0"])
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -98,7 +103,11 @@ impl Cluster {
 
     /// Any command of the binary in this directory, not yet started.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        self.command_of(&binary(), arguments)
+    }
+
+    fn command_of(&self, program: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command.args(arguments).env("ORLOP_DATA_DIR", self.dir()).stdin(Stdio::null());
         command
     }
@@ -122,6 +131,26 @@ impl Cluster {
     pub fn wait(&mut self) -> Result<()> {
         self.process.take().context("running")?.wait()?;
         Ok(())
+    }
+
+    /// Whether `orlop up` has ended by itself, and how. Once told, it counts as not running.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        let Some(process) = &mut self.process else { return Ok(None) };
+        let status = process.try_wait()?;
+        if status.is_some() {
+            self.process = None;
+        }
+        Ok(status)
+    }
+
+    /// Asks `orlop up` to stop, as a service manager does, and waits until it has.
+    pub fn stop(&mut self) -> Result<()> {
+        let pid = self.pid().context("running")?;
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(pid.try_into()?),
+            nix::sys::signal::Signal::SIGTERM,
+        )?;
+        self.wait()
     }
 
     /// What `orlop up` has written to standard error so far.

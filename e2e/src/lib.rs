@@ -5,6 +5,9 @@
 #![allow(clippy::unwrap_used, reason = "a test helper that cannot go on should stop the test there")]
 
 pub mod cluster;
+pub mod crash;
 pub mod images;
 pub mod machine;
 pub mod manifests;
+pub mod remains;
+pub mod story;

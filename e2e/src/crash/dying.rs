@@ -1,0 +1,222 @@
+//! A machine whose user dies at a planned effect, for good: SIGKILL leaves no time for anything else.
+
+use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions},
+    io::Write,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{Signal, raise};
+use orlop::Machine;
+use orlop_backends::host::{
+    self, Container, ContainerRequest, FileInfo, FsType, Host, LoopDevice, MountEntry, MountRequest,
+    Namespace, Probe, Runtime, Space,
+};
+
+use super::plan::{Moment, Plan};
+
+/// The machine, with a count of what is done to it.
+pub struct Dying {
+    inner: Machine,
+    plan: Option<Plan>,
+    ledger: Mutex<Ledger>,
+}
+
+struct Ledger {
+    begun: BTreeMap<String, usize>,
+    file: Option<File>,
+}
+
+impl Dying {
+    /// Wraps a machine as the environment says.
+    pub fn from_environment(inner: Machine) -> Result<Self> {
+        let plan = std::env::var("ORLOP_CRASH").ok().map(|text| text.parse()).transpose()?;
+        let open = |path| OpenOptions::new().create(true).append(true).open(path);
+        let file = std::env::var_os("ORLOP_EFFECTS").map(open).transpose().context("open ORLOP_EFFECTS")?;
+        Ok(Self { inner, plan, ledger: Mutex::new(Ledger { begun: BTreeMap::new(), file }) })
+    }
+
+    /// Both halves of the machine behind one count.
+    pub fn into_machine(self) -> Machine {
+        let shared = Arc::new(self);
+        Machine { host: shared.clone(), runtime: shared }
+    }
+
+    fn effect<T>(&self, kind: &str, object: &Path, effect: impl FnOnce(&Machine) -> T) -> T {
+        let moment = self.begin(kind, object);
+        match moment {
+            Some(Moment::Before) => die(),
+            Some(Moment::During(time)) => drop(std::thread::spawn(move || {
+                std::thread::sleep(time);
+                die();
+            })),
+            Some(Moment::After) | None => {}
+        }
+        let answer = effect(&self.inner);
+        if moment == Some(Moment::After) {
+            die();
+        }
+        answer
+    }
+
+    /// Counts and records; answers when to die, if this is the effect to die at.
+    fn begin(&self, kind: &str, object: &Path) -> Option<Moment> {
+        let mut ledger = self.ledger.lock().unwrap();
+        let count = ledger.begun.entry(kind.to_owned()).or_default();
+        *count += 1;
+        let number = *count;
+        if let Some(file) = &mut ledger.file {
+            // One write per line: a line is whole or not there, whenever the process dies.
+            file.write_all(format!("{kind} {number} {}\n", object.display()).as_bytes()).unwrap();
+        }
+        self.plan.as_ref().filter(|plan| plan.kind == kind && plan.number == number).map(|plan| plan.moment)
+    }
+}
+
+fn die() -> ! {
+    raise(Signal::SIGKILL).unwrap();
+    // The signal is on its way to all threads of this process.
+    loop {
+        std::thread::park();
+    }
+}
+
+fn kind_of(request: &MountRequest) -> (&'static str, &Path) {
+    match request {
+        MountRequest::Device { target, .. } => ("mount(device)", target),
+        MountRequest::Bind { target, .. } => ("mount(bind)", target),
+        MountRequest::Overlay { target, .. } => ("mount(overlay)", target),
+        MountRequest::Tmpfs { target, .. } => ("mount(tmpfs)", target),
+    }
+}
+
+impl Host for Dying {
+    fn create_sparse(&self, path: &Path, bytes: u64) -> host::Result<()> {
+        self.effect("create_sparse", path, |m| m.host.create_sparse(path, bytes))
+    }
+
+    fn allocate(&self, path: &Path, bytes: u64) -> host::Result<()> {
+        self.effect("allocate", path, |m| m.host.allocate(path, bytes))
+    }
+
+    fn sync_file(&self, path: &Path) -> host::Result<()> {
+        self.effect("sync_file", path, |m| m.host.sync_file(path))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> host::Result<()> {
+        self.effect("rename", to, |m| m.host.rename(from, to))
+    }
+
+    fn remove_file(&self, path: &Path) -> host::Result<()> {
+        self.effect("remove_file", path, |m| m.host.remove_file(path))
+    }
+
+    fn create_dir(&self, path: &Path) -> host::Result<()> {
+        self.effect("create_dir", path, |m| m.host.create_dir(path))
+    }
+
+    fn remove_dir(&self, path: &Path) -> host::Result<()> {
+        self.effect("remove_dir", path, |m| m.host.remove_dir(path))
+    }
+
+    fn remove_tree(&self, path: &Path) -> host::Result<()> {
+        self.effect("remove_tree", path, |m| m.host.remove_tree(path))
+    }
+
+    fn file(&self, path: &Path) -> host::Result<Option<FileInfo>> {
+        self.inner.host.file(path)
+    }
+
+    fn canonical(&self, path: &Path) -> host::Result<Option<PathBuf>> {
+        self.inner.host.canonical(path)
+    }
+
+    fn list_dir(&self, path: &Path) -> host::Result<Vec<String>> {
+        self.inner.host.list_dir(path)
+    }
+
+    fn space(&self, path: &Path) -> host::Result<Space> {
+        self.inner.host.space(path)
+    }
+
+    fn make_filesystem(&self, path: &Path, fs_type: FsType, uuid: &str) -> host::Result<()> {
+        self.effect("make_filesystem", path, |m| m.host.make_filesystem(path, fs_type, uuid))
+    }
+
+    fn probe(&self, path: &Path) -> host::Result<Probe> {
+        self.inner.host.probe(path)
+    }
+
+    fn attach_loop(&self, file: &Path, read_only: bool) -> host::Result<LoopDevice> {
+        self.effect("attach_loop", file, |m| m.host.attach_loop(file, read_only))
+    }
+
+    fn loops(&self) -> host::Result<Vec<LoopDevice>> {
+        self.inner.host.loops()
+    }
+
+    fn detach_loop(&self, device: &Path) -> host::Result<()> {
+        self.effect("detach_loop", device, |m| m.host.detach_loop(device))
+    }
+
+    fn mounts(&self) -> host::Result<Vec<MountEntry>> {
+        self.inner.host.mounts()
+    }
+
+    fn mount(&self, request: &MountRequest) -> host::Result<()> {
+        let (kind, target) = kind_of(request);
+        self.effect(kind, target, |m| m.host.mount(request))
+    }
+
+    fn unmount(&self, target: &Path) -> host::Result<()> {
+        // By what is mounted there: `rootfs`, `mount` (published), `globalmount` (staged).
+        let place = target.file_name().unwrap_or_default().to_string_lossy();
+        self.effect(&format!("unmount({place})"), target, |m| m.host.unmount(target))
+    }
+}
+
+impl Runtime for Dying {
+    fn pin_namespaces(&self, dir: &Path, namespaces: &[Namespace], hostname: &str) -> host::Result<()> {
+        self.effect("pin_namespaces", dir, |m| m.runtime.pin_namespaces(dir, namespaces, hostname))
+    }
+
+    fn unpin_namespaces(&self, dir: &Path) -> host::Result<()> {
+        self.effect("unpin_namespaces", dir, |m| m.runtime.unpin_namespaces(dir))
+    }
+
+    fn create(&self, request: &ContainerRequest) -> host::Result<()> {
+        self.effect("create", Path::new(&request.id), |m| m.runtime.create(request))
+    }
+
+    fn start(&self, id: &str) -> host::Result<()> {
+        self.effect("start", Path::new(id), |m| m.runtime.start(id))
+    }
+
+    fn signal(&self, id: &str, signal: i32) -> host::Result<()> {
+        self.effect("signal", Path::new(id), |m| m.runtime.signal(id, signal))
+    }
+
+    fn delete(&self, id: &str) -> host::Result<()> {
+        self.effect("delete", Path::new(id), |m| m.runtime.delete(id))
+    }
+
+    fn forget_exit(&self, id: &str) -> host::Result<()> {
+        self.effect("forget_exit", Path::new(id), |m| m.runtime.forget_exit(id))
+    }
+
+    fn containers(&self) -> host::Result<Vec<Container>> {
+        self.inner.runtime.containers()
+    }
+
+    fn wait_for_exit(&self, timeout: Duration) -> host::Result<()> {
+        self.inner.runtime.wait_for_exit(timeout)
+    }
+
+    fn boot_id(&self) -> host::Result<String> {
+        self.inner.runtime.boot_id()
+    }
+}

@@ -1,0 +1,240 @@
+//! The main job as a story that goes on after a crash: whoever tells it starts Orlop again when it has died, and asks again.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use orlop_objects::{Key, Kind, kind};
+use serde_json::{Value, json};
+
+use crate::{
+    cluster::{Cluster, PATIENCE},
+    images, manifests,
+    remains::{self, Process},
+};
+
+/// Writes what the reader looks for, says in `runs` that it did, and stays until it is asked to go.
+const WRITER: &str =
+    "echo run >> /data/runs; echo kept > /data/note; trap 'exit 0' TERM; while :; do sleep 3600 & wait; done";
+/// Succeeds when the file is there and was written by a single run of the writer.
+const READER: &str = "grep -qx kept /data/note && test $(wc -l < /data/runs) = 1";
+/// How long leftovers that no object speaks of may stay.
+const SWEEPING: Duration = Duration::from_secs(15);
+
+/// A cluster, and what must not change when Orlop dies.
+pub struct Story {
+    /// The cluster.
+    pub cluster: Cluster,
+    deaths: usize,
+    ran: BTreeMap<String, Process>,
+    formats: BTreeMap<PathBuf, Vec<u8>>,
+    writer_may_go: bool,
+}
+
+impl Story {
+    /// A cluster with the image that the story needs.
+    pub fn prepare() -> Result<Self> {
+        let cluster = Cluster::start()?;
+        images::load_busybox(&cluster)?;
+        Ok(Self { cluster, deaths: 0, ran: BTreeMap::new(), formats: BTreeMap::new(), writer_may_go: false })
+    }
+
+    /// Tells it once with `program` as Orlop, which may die on the way; the ordinary one takes over then. Answers how
+    /// often it died. At the end nothing may be left.
+    pub async fn tell(&mut self, program: &Path, environment: &[(&str, &str)]) -> Result<usize> {
+        (self.deaths, self.writer_may_go) = (0, false);
+        (self.ran, self.formats) = Default::default();
+        self.cluster.stop()?;
+        if let Err(error) = self.cluster.up_by(program, environment) {
+            // It may die before it is ready: what it did last time is looked at as soon as it starts.
+            self.deaths += 1;
+            self.cluster.up(&[]).context(error)?;
+        }
+        self.write().await.context("a pod writes")?;
+        self.read().await.context("another pod reads")?;
+        self.remove().await.context("everything is deleted")?;
+        Ok(self.deaths)
+    }
+
+    async fn write(&mut self) -> Result<()> {
+        self.create(&kind::PERSISTENT_VOLUME_CLAIM, manifests::claim("data", "16Mi")).await?;
+        let mut writer = manifests::pod("writer", WRITER, Some("data"));
+        writer["spec"]["restartPolicy"] = "Always".into();
+        self.create(&kind::POD, writer).await?;
+        self.phase("writer", "Running").await?;
+        self.until_it_has_written().await?;
+        self.witness().await
+    }
+
+    async fn read(&mut self) -> Result<()> {
+        self.writer_may_go = true;
+        self.delete(&kind::POD, "writer").await?;
+        self.create(&kind::POD, manifests::pod("reader", READER, Some("data"))).await?;
+        self.phase("reader", "Succeeded").await?;
+        self.delete(&kind::POD, "reader").await
+    }
+
+    async fn remove(&mut self) -> Result<()> {
+        self.look_at_formats()?;
+        self.delete(&kind::PERSISTENT_VOLUME_CLAIM, "data").await?;
+        self.none(&kind::VOLUME_ATTACHMENT).await?;
+        self.none(&kind::PERSISTENT_VOLUME).await?;
+        let begun = Instant::now();
+        loop {
+            self.revive()?;
+            let left = remains::of(&self.cluster.dir());
+            if left.is_empty() {
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < SWEEPING, "left on the machine: {left:#?}");
+            pause().await;
+        }
+    }
+
+    /// Starts the ordinary Orlop when the one before has died, and notes what must be the same afterwards.
+    fn revive(&mut self) -> Result<()> {
+        let Some(status) = self.cluster.ended()? else { return Ok(()) };
+        use std::os::unix::process::ExitStatusExt;
+        ensure!(status.signal() == Some(9), "orlop ended by itself: {status}");
+        self.deaths += 1;
+        let running = remains::running(&self.cluster.dir());
+        if !self.writer_may_go {
+            self.ran.extend(running);
+        }
+        self.look_at_formats()?;
+        self.cluster.up(&[])
+    }
+
+    /// A volume that was once complete is never formatted again.
+    fn look_at_formats(&mut self) -> Result<()> {
+        for (path, format) in remains::formats(&self.cluster.dir()) {
+            let known = self.formats.entry(path.clone()).or_insert_with(|| format.clone());
+            ensure!(*known == format, "{} was formatted a second time", path.display());
+        }
+        Ok(())
+    }
+
+    /// What ran when Orlop died still runs, the same process, and nothing was restarted.
+    async fn witness(&mut self) -> Result<()> {
+        self.look_at_formats()?;
+        let running = remains::running(&self.cluster.dir());
+        for (id, process) in &self.ran {
+            ensure!(running.get(id) == Some(process), "{id} was {process:?} and is {:?}", running.get(id));
+        }
+        let pod =
+            self.get(&Key::new(&kind::POD, "default", "writer")).await?.context("the writer is there")?;
+        let status = &pod["status"]["containerStatuses"][0];
+        ensure!(status["restartCount"] == 0 && status["state"]["running"].is_object(), "{status:#}");
+        ensure!(running.len() == 1, "one container, one process: {running:?}");
+        Ok(())
+    }
+
+    async fn until_it_has_written(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            self.revive()?;
+            let pods = std::fs::read_dir(self.cluster.dir().join("kubelet/pods"))?.flatten();
+            let mut volumes = pods.flat_map(|pod| {
+                std::fs::read_dir(pod.path().join("volumes/kubernetes.io~csi"))
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+            });
+            if volumes.any(|v| std::fs::read(v.path().join("mount/note")).is_ok_and(|n| n == b"kept\n")) {
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < PATIENCE, "the writer has written nothing\n{}", self.cluster.log());
+            pause().await;
+        }
+    }
+
+    async fn get(&mut self, key: &Key) -> Result<Option<Value>> {
+        let begun = Instant::now();
+        loop {
+            self.revive()?;
+            match self.cluster.client.get(key).await {
+                Ok(object) => return Ok(object.map(|o| o.value())),
+                Err(error) if begun.elapsed() > PATIENCE => return Err(error.into()),
+                Err(_) => pause().await,
+            }
+        }
+    }
+
+    async fn create(&mut self, kind: &'static Kind, body: Value) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            self.revive()?;
+            match self.cluster.client.create(kind, "default", &body).await {
+                Ok(_) => return Ok(()),
+                // The answer to an earlier attempt was lost.
+                Err(error) if error.code() == Some(409) => return Ok(()),
+                Err(error) if begun.elapsed() > PATIENCE => return Err(error.into()),
+                Err(_) => pause().await,
+            }
+        }
+    }
+
+    async fn delete(&mut self, kind: &'static Kind, name: &str) -> Result<()> {
+        let key = Key::new(kind, "default", name);
+        let begun = Instant::now();
+        loop {
+            self.revive()?;
+            match self.cluster.client.delete(&key, &json!({})).await {
+                Err(error) if error.code() != Some(404) => {
+                    ensure!(begun.elapsed() < PATIENCE, "delete {key}: {error}");
+                    pause().await;
+                }
+                _ => break,
+            }
+        }
+        self.until(&key, "deletion", |value| value.is_none()).await.map(drop)
+    }
+
+    async fn phase(&mut self, pod: &str, phase: &str) -> Result<()> {
+        let key = Key::new(&kind::POD, "default", pod);
+        let reached = |v: Option<&Value>| v.is_some_and(|v| v["status"]["phase"] == phase);
+        self.until(&key, phase, reached).await.map(drop)
+    }
+
+    async fn until(
+        &mut self,
+        key: &Key,
+        what: &str,
+        reached: impl Fn(Option<&Value>) -> bool,
+    ) -> Result<Option<Value>> {
+        let begun = Instant::now();
+        loop {
+            let value = self.get(key).await?;
+            if reached(value.as_ref()) {
+                return Ok(value);
+            }
+            if begun.elapsed() > PATIENCE {
+                bail!("{key}: {what} not reached; it is {value:#?}\n{}", self.cluster.log());
+            }
+            pause().await;
+        }
+    }
+
+    async fn none(&mut self, kind: &'static Kind) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            self.revive()?;
+            let left = self.cluster.client.list(kind, None, &[]).await;
+            if left.as_ref().is_ok_and(Vec::is_empty) {
+                return Ok(());
+            }
+            if begun.elapsed() > PATIENCE {
+                let left: Vec<Value> = left?.iter().map(|o| o.value()).collect();
+                bail!("{} are left: {left:#?}\n{}", kind.plural, self.cluster.log());
+            }
+            pause().await;
+        }
+    }
+}
+
+async fn pause() {
+    tokio::time::sleep(Duration::from_millis(10)).await;
+}
