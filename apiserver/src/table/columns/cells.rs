@@ -9,10 +9,7 @@ pub(super) const UNKNOWN: &str = "<unknown>";
 
 /// The text at a JSON pointer; empty when it is absent or not text.
 pub(super) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
-    object
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The text at a JSON pointer, or `absent`.
@@ -33,10 +30,7 @@ pub(super) fn boolean(object: &Value, pointer: &str, absent: bool) -> bool {
 
 /// The list at a JSON pointer; empty when there is none.
 pub(super) fn list<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
-    object
-        .pointer(pointer)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
+    object.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// How many entries the map or list at a pointer has.
@@ -54,26 +48,17 @@ pub(super) fn name(object: &Value) -> Value {
 
 /// Text of each entry's `field`, joined by commas.
 pub(super) fn joined(object: &Value, pointer: &str, field: &str) -> String {
-    let values: Vec<&str> = list(object, pointer)
-        .iter()
-        .map(|entry| text(entry, field))
-        .collect();
+    let values: Vec<&str> = list(object, pointer).iter().map(|entry| text(entry, field)).collect();
     values.join(",")
 }
 
 /// `a=1,b=2`, or `<none>`.
 pub(super) fn labels(object: &Value, pointer: &str) -> String {
-    let Some(map) = object
-        .pointer(pointer)
-        .and_then(Value::as_object)
-        .filter(|m| !m.is_empty())
-    else {
+    let Some(map) = object.pointer(pointer).and_then(Value::as_object).filter(|m| !m.is_empty()) else {
         return NONE.to_owned();
     };
-    let pairs: Vec<String> = map
-        .iter()
-        .map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default()))
-        .collect();
+    let pairs: Vec<String> =
+        map.iter().map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default())).collect();
     pairs.join(",")
 }
 
@@ -91,11 +76,7 @@ pub(super) fn selector(object: &Value, pointer: &str) -> String {
             _ => key.to_owned(),
         });
     }
-    if parts.is_empty() {
-        NONE.to_owned()
-    } else {
-        parts.join(",")
-    }
+    if parts.is_empty() { NONE.to_owned() } else { parts.join(",") }
 }
 
 /// `RWO,ROX,RWX,RWOP`, in that order whatever the object's.
@@ -108,12 +89,7 @@ pub(super) fn access_modes(object: &Value, pointer: &str) -> String {
     ];
     let modes = list(object, pointer);
     let has = |mode: &str| modes.iter().any(|m| m == mode);
-    SHORT
-        .iter()
-        .filter(|(mode, _)| has(mode))
-        .map(|(_, short)| *short)
-        .collect::<Vec<_>>()
-        .join(",")
+    SHORT.iter().filter(|(mode, _)| has(mode)).map(|(_, short)| *short).collect::<Vec<_>>().join(",")
 }
 
 /// Age since the object's creation.
@@ -123,10 +99,9 @@ pub(super) fn age(object: &Value, now: Timestamp) -> Value {
 
 /// Time since a moment in RFC 3339, as kubectl prints it.
 pub(super) fn since(moment: &str, now: Timestamp) -> String {
-    moment.parse::<Timestamp>().map_or_else(
-        |_| UNKNOWN.to_owned(),
-        |then| human(now.as_second() - then.as_second()),
-    )
+    moment
+        .parse::<Timestamp>()
+        .map_or_else(|_| UNKNOWN.to_owned(), |then| human(now.as_second() - then.as_second()))
 }
 
 /// Seconds as kubectl prints a duration: the two largest units while both still matter.

@@ -28,13 +28,7 @@ pub(super) static PRINTERS: &[Printer] = &[
     Printer {
         kind: ("namespaces", ""),
         columns: &[NAME, Column::new("Status", "Active or Terminating"), AGE],
-        row: |object, now| {
-            vec![
-                name(object),
-                text(object, "/status/phase").into(),
-                age(object, now),
-            ]
-        },
+        row: |object, now| vec![name(object), text(object, "/status/phase").into(), age(object, now)],
     },
     Printer {
         kind: ("secrets", ""),
@@ -45,21 +39,12 @@ pub(super) static PRINTERS: &[Printer] = &[
             AGE,
         ],
         row: |object, now| {
-            vec![
-                name(object),
-                text(object, "/type").into(),
-                count(object, "/data").into(),
-                age(object, now),
-            ]
+            vec![name(object), text(object, "/type").into(), count(object, "/data").into(), age(object, now)]
         },
     },
     Printer {
         kind: ("configmaps", ""),
-        columns: &[
-            NAME,
-            Column::new("Data", "How many entries it has").of_type("integer"),
-            AGE,
-        ],
+        columns: &[NAME, Column::new("Data", "How many entries it has").of_type("integer"), AGE],
         row: |object, now| {
             let entries = count(object, "/data") + count(object, "/binaryData");
             vec![name(object), entries.into(), age(object, now)]
@@ -67,23 +52,13 @@ pub(super) static PRINTERS: &[Printer] = &[
     },
     Printer {
         kind: ("serviceaccounts", ""),
-        columns: &[
-            NAME,
-            Column::new("Secrets", "How many secrets it names").of_type("integer"),
-            AGE,
-        ],
+        columns: &[NAME, Column::new("Secrets", "How many secrets it names").of_type("integer"), AGE],
         row: |object, now| vec![name(object), count(object, "/secrets").into(), age(object, now)],
     },
     Printer {
         kind: ("leases", "coordination.k8s.io"),
         columns: &[NAME, Column::new("Holder", "Who holds it"), AGE],
-        row: |object, now| {
-            vec![
-                name(object),
-                text(object, "/spec/holderIdentity").into(),
-                age(object, now),
-            ]
-        },
+        row: |object, now| vec![name(object), text(object, "/spec/holderIdentity").into(), age(object, now)],
     },
     Printer {
         kind: ("services", ""),
@@ -102,9 +77,7 @@ pub(super) static PRINTERS: &[Printer] = &[
 
 fn node(object: &Value, now: Timestamp) -> Vec<Value> {
     let address = |kind: &str| {
-        let found = list(object, "/status/addresses")
-            .iter()
-            .find(|a| a["type"] == kind);
+        let found = list(object, "/status/addresses").iter().find(|a| a["type"] == kind);
         found.map_or(NONE, |a| text(a, "/address")).to_owned()
     };
     vec![
@@ -122,33 +95,21 @@ fn node(object: &Value, now: Timestamp) -> Vec<Value> {
 }
 
 fn readiness(object: &Value) -> String {
-    let ready = list(object, "/status/conditions")
-        .iter()
-        .find(|c| c["type"] == "Ready");
+    let ready = list(object, "/status/conditions").iter().find(|c| c["type"] == "Ready");
     let word = match ready.map(|c| text(c, "/status")) {
         Some("True") => "Ready",
         Some(_) => "NotReady",
         None => "Unknown",
     };
     let closed = object.pointer("/spec/unschedulable") == Some(&Value::Bool(true));
-    if closed {
-        format!("{word},SchedulingDisabled")
-    } else {
-        word.to_owned()
-    }
+    if closed { format!("{word},SchedulingDisabled") } else { word.to_owned() }
 }
 
 fn roles(object: &Value) -> String {
     let labels = object.pointer("/metadata/labels").and_then(Value::as_object);
     let keys = labels.into_iter().flat_map(|l| l.keys());
-    let roles: Vec<&str> = keys
-        .filter_map(|k| k.strip_prefix("node-role.kubernetes.io/"))
-        .collect();
-    if roles.is_empty() {
-        NONE.to_owned()
-    } else {
-        roles.join(",")
-    }
+    let roles: Vec<&str> = keys.filter_map(|k| k.strip_prefix("node-role.kubernetes.io/")).collect();
+    if roles.is_empty() { NONE.to_owned() } else { roles.join(",") }
 }
 
 fn service(object: &Value, now: Timestamp) -> Vec<Value> {
@@ -160,10 +121,7 @@ fn service(object: &Value, now: Timestamp) -> Vec<Value> {
         }
     });
     let ports: Vec<String> = ports.collect();
-    let outside: Vec<&str> = list(object, "/spec/externalIPs")
-        .iter()
-        .filter_map(Value::as_str)
-        .collect();
+    let outside: Vec<&str> = list(object, "/spec/externalIPs").iter().filter_map(Value::as_str).collect();
     let external = match text(object, "/spec/type") {
         "ExternalName" => text(object, "/spec/externalName").to_owned(),
         _ if outside.is_empty() => NONE.to_owned(),
@@ -174,11 +132,7 @@ fn service(object: &Value, now: Timestamp) -> Vec<Value> {
         text_or(object, "/spec/type", "ClusterIP").into(),
         text_or(object, "/spec/clusterIP", NONE).into(),
         external.into(),
-        if ports.is_empty() {
-            NONE.into()
-        } else {
-            ports.join(",").into()
-        },
+        if ports.is_empty() { NONE.into() } else { ports.join(",").into() },
         age(object, now),
         labels(object, "/spec/selector").into(),
     ]

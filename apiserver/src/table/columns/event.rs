@@ -9,16 +9,8 @@ use super::{
 };
 
 pub(super) static PRINTERS: &[Printer] = &[
-    Printer {
-        kind: ("events", ""),
-        columns: COLUMNS,
-        row: event,
-    },
-    Printer {
-        kind: ("events", "events.k8s.io"),
-        columns: COLUMNS,
-        row: event,
-    },
+    Printer { kind: ("events", ""), columns: COLUMNS, row: event },
+    Printer { kind: ("events", "events.k8s.io"), columns: COLUMNS, row: event },
 ];
 
 const COLUMNS: &[Column] = &[
@@ -31,47 +23,25 @@ const COLUMNS: &[Column] = &[
     Column::wide("Source", "Who says it"),
     Column::wide("First Seen", "How long ago it first happened"),
     Column::wide("Count", "How often it happened"),
-    Column {
-        format: "name",
-        ..Column::wide("Name", "Name of the event")
-    },
+    Column { format: "name", ..Column::wide("Name", "Name of the event") },
 ];
 
 /// The first of several fields that is set: the two groups name the same things differently.
 fn first<'a>(object: &'a Value, pointers: &[&str]) -> &'a str {
-    pointers
-        .iter()
-        .map(|p| text(object, p))
-        .find(|t| !t.is_empty())
-        .unwrap_or_default()
+    pointers.iter().map(|p| text(object, p)).find(|t| !t.is_empty()).unwrap_or_default()
 }
 
 fn event(object: &Value, now: Timestamp) -> Vec<Value> {
-    let begun = first(
-        object,
-        &["/firstTimestamp", "/deprecatedFirstTimestamp", "/eventTime"],
-    );
+    let begun = first(object, &["/firstTimestamp", "/deprecatedFirstTimestamp", "/eventTime"]);
     let last = first(
         object,
-        &[
-            "/series/lastObservedTime",
-            "/lastTimestamp",
-            "/deprecatedLastTimestamp",
-            "/eventTime",
-        ],
+        &["/series/lastObservedTime", "/lastTimestamp", "/deprecatedLastTimestamp", "/eventTime"],
     );
     let kind = first(object, &["/involvedObject/kind", "/regarding/kind"]).to_lowercase();
     let about = first(object, &["/involvedObject/name", "/regarding/name"]);
-    let component = first(
-        object,
-        &["/source/component", "/reportingComponent", "/reportingController"],
-    );
+    let component = first(object, &["/source/component", "/reportingComponent", "/reportingController"]);
     let host = first(object, &["/source/host", "/deprecatedSource/host"]);
-    let source = if host.is_empty() {
-        component.to_owned()
-    } else {
-        format!("{component}, {host}")
-    };
+    let source = if host.is_empty() { component.to_owned() } else { format!("{component}, {host}") };
     let count = ["/series/count", "/count", "/deprecatedCount"]
         .map(|p| integer(object, p))
         .into_iter()
@@ -80,11 +50,7 @@ fn event(object: &Value, now: Timestamp) -> Vec<Value> {
         since(last, now).into(),
         text(object, "/type").into(),
         text(object, "/reason").into(),
-        if kind.is_empty() {
-            about.into()
-        } else {
-            format!("{kind}/{about}").into()
-        },
+        if kind.is_empty() { about.into() } else { format!("{kind}/{about}").into() },
         first(object, &["/message", "/note"]).trim().into(),
         first(object, &["/involvedObject/fieldPath", "/regarding/fieldPath"]).into(),
         source.into(),

@@ -14,10 +14,7 @@ pub(super) static PRINTERS: &[Printer] = &[Printer {
         NAME,
         Column::new("Ready", "Containers that are ready, of all"),
         Column::new("Status", "What the pod as a whole is doing"),
-        Column::new(
-            "Restarts",
-            "Restarts of its containers, and how long ago the last one was",
-        ),
+        Column::new("Restarts", "Restarts of its containers, and how long ago the last one was"),
         AGE,
         Column::wide("IP", "Address of the pod"),
         Column::wide("Node", "Node that it is bound to"),
@@ -65,29 +62,16 @@ fn status(object: &Value) -> String {
     }
     let statuses = list(object, "/status/containerStatuses");
     let reason = statuses.iter().find_map(trouble).or_else(|| gated(object));
-    let reason = reason.unwrap_or_else(|| {
-        if said.is_empty() {
-            phase.to_owned()
-        } else {
-            said.to_owned()
-        }
-    });
+    let reason = reason.unwrap_or_else(|| if said.is_empty() { phase.to_owned() } else { said.to_owned() });
     if reason == "Completed" && statuses.iter().any(is_ready) {
-        return if has_condition(object, "Ready") {
-            "Running".to_owned()
-        } else {
-            "NotReady".to_owned()
-        };
+        return if has_condition(object, "Ready") { "Running".to_owned() } else { "NotReady".to_owned() };
     }
     reason
 }
 
 fn gated(object: &Value) -> Option<String> {
     let gate = |c: &&Value| c["type"] == "PodScheduled" && c["reason"] == "SchedulingGated";
-    list(object, "/status/conditions")
-        .iter()
-        .find(gate)
-        .map(|_| "SchedulingGated".to_owned())
+    list(object, "/status/conditions").iter().find(gate).map(|_| "SchedulingGated".to_owned())
 }
 
 /// Why a container waits or how it ended.
@@ -125,20 +109,14 @@ fn initializing(object: &Value) -> Option<String> {
 }
 
 fn has_condition(object: &Value, condition: &str) -> bool {
-    list(object, "/status/conditions")
-        .iter()
-        .any(|c| c["type"] == condition && c["status"] == "True")
+    list(object, "/status/conditions").iter().any(|c| c["type"] == condition && c["status"] == "True")
 }
 
 /// `2`, or `2 (5m ago)` once a restart's moment is known.
 fn restarts(object: &Value, now: Timestamp) -> String {
     let statuses = list(object, "/status/containerStatuses");
     let count: i64 = statuses.iter().map(|s| integer(s, "/restartCount")).sum();
-    let last = statuses
-        .iter()
-        .map(|s| text(s, "/lastState/terminated/finishedAt"))
-        .max()
-        .unwrap_or_default();
+    let last = statuses.iter().map(|s| text(s, "/lastState/terminated/finishedAt")).max().unwrap_or_default();
     if count == 0 || last.is_empty() {
         count.to_string()
     } else {
@@ -151,9 +129,6 @@ fn gates(object: &Value) -> String {
     if gates.is_empty() {
         return NONE.to_owned();
     }
-    let passed = gates
-        .iter()
-        .filter(|gate| has_condition(object, text(gate, "/conditionType")))
-        .count();
+    let passed = gates.iter().filter(|gate| has_condition(object, text(gate, "/conditionType"))).count();
     format!("{passed}/{}", gates.len())
 }

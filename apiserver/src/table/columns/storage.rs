@@ -35,10 +35,7 @@ pub(super) static PRINTERS: &[Printer] = &[
             Column::new("Status", "Phase, or Terminating"),
             Column::new("Volume", "The volume it is bound to"),
             Column::new("Capacity", "Size of that volume"),
-            Column::new(
-                "Access Modes",
-                "How that volume may be mounted: RWO, ROX, RWX, RWOP",
-            ),
+            Column::new("Access Modes", "How that volume may be mounted: RWO, ROX, RWX, RWOP"),
             Column::new("StorageClass", "Class"),
             Column::new("VolumeAttributesClass", "Class of its changeable attributes"),
             AGE,
@@ -74,11 +71,8 @@ pub(super) static PRINTERS: &[Printer] = &[
         kind: ("csidrivers", STORAGE),
         columns: &[
             NAME,
-            Column::new(
-                "AttachRequired",
-                "Whether its volumes are attached before they are mounted",
-            )
-            .of_type("boolean"),
+            Column::new("AttachRequired", "Whether its volumes are attached before they are mounted")
+                .of_type("boolean"),
             Column::new("PodInfoOnMount", "Whether it is told which pod mounts").of_type("boolean"),
             Column::new("StorageCapacity", "Whether the scheduler asks for its capacity").of_type("boolean"),
             Column::new("TokenRequests", "Audiences of the tokens it is given"),
@@ -90,18 +84,8 @@ pub(super) static PRINTERS: &[Printer] = &[
     },
     Printer {
         kind: ("csinodes", STORAGE),
-        columns: &[
-            NAME,
-            Column::new("Drivers", "How many drivers run there").of_type("integer"),
-            AGE,
-        ],
-        row: |object, now| {
-            vec![
-                name(object),
-                count(object, "/spec/drivers").into(),
-                age(object, now),
-            ]
-        },
+        columns: &[NAME, Column::new("Drivers", "How many drivers run there").of_type("integer"), AGE],
+        row: |object, now| vec![name(object), count(object, "/spec/drivers").into(), age(object, now)],
     },
 ];
 
@@ -114,10 +98,7 @@ fn phase(object: &Value) -> &str {
 }
 
 fn volume(object: &Value, now: Timestamp) -> Vec<Value> {
-    let claim = match (
-        text(object, "/spec/claimRef/namespace"),
-        text(object, "/spec/claimRef/name"),
-    ) {
+    let claim = match (text(object, "/spec/claimRef/namespace"), text(object, "/spec/claimRef/name")) {
         (_, "") => String::new(),
         (namespace, name) => format!("{namespace}/{name}"),
     };
@@ -140,10 +121,7 @@ fn claim(object: &Value, now: Timestamp) -> Vec<Value> {
     // What the status says counts only once a volume is named: before, it is somebody's leftover.
     let named = !text(object, "/spec/volumeName").is_empty();
     let (capacity, modes) = if named {
-        (
-            text(object, "/status/capacity/storage"),
-            access_modes(object, "/status/accessModes"),
-        )
+        (text(object, "/status/capacity/storage"), access_modes(object, "/status/accessModes"))
     } else {
         ("", String::new())
     };
@@ -165,11 +143,7 @@ fn class(object: &Value, now: Timestamp) -> Vec<Value> {
         "/metadata/annotations/storageclass.kubernetes.io~1is-default-class",
         "/metadata/annotations/storageclass.beta.kubernetes.io~1is-default-class",
     ];
-    let mark = if MARKS.iter().any(|mark| text(object, mark) == "true") {
-        " (default)"
-    } else {
-        ""
-    };
+    let mark = if MARKS.iter().any(|mark| text(object, mark) == "true") { " (default)" } else { "" };
     vec![
         format!("{}{mark}", text(object, "/metadata/name")).into(),
         text(object, "/provisioner").into(),
@@ -193,26 +167,16 @@ fn attachment(object: &Value, now: Timestamp) -> Vec<Value> {
 
 fn driver(object: &Value, now: Timestamp) -> Vec<Value> {
     let audiences = joined(object, "/spec/tokenRequests", "/audience");
-    let modes: Vec<&str> = list(object, "/spec/volumeLifecycleModes")
-        .iter()
-        .filter_map(Value::as_str)
-        .collect();
+    let modes: Vec<&str> =
+        list(object, "/spec/volumeLifecycleModes").iter().filter_map(Value::as_str).collect();
     vec![
         name(object),
         boolean(object, "/spec/attachRequired", true).into(),
         boolean(object, "/spec/podInfoOnMount", false).into(),
         boolean(object, "/spec/storageCapacity", false).into(),
-        if audiences.is_empty() {
-            UNSET.into()
-        } else {
-            audiences.into()
-        },
+        if audiences.is_empty() { UNSET.into() } else { audiences.into() },
         boolean(object, "/spec/requiresRepublish", false).into(),
-        if modes.is_empty() {
-            NONE.into()
-        } else {
-            modes.join(",").into()
-        },
+        if modes.is_empty() { NONE.into() } else { modes.join(",").into() },
         age(object, now),
     ]
 }

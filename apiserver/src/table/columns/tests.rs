@@ -99,20 +99,11 @@ fn the_status_of_a_pod() {
     let table = [
         (pod(false, json!({"phase": "Pending"})), "0/1|Pending"),
         (pod(true, json!({"phase": "Running"})), "0/1|Terminating"),
-        (
-            pod(true, json!({"phase": "Running", "reason": "NodeLost"})),
-            "0/1|Unknown",
-        ),
+        (pod(true, json!({"phase": "Running", "reason": "NodeLost"})), "0/1|Unknown"),
         (pod(true, json!({"phase": "Succeeded"})), "0/1|Succeeded"),
+        (pod(false, json!({"phase": "Failed", "reason": "Evicted"})), "0/1|Evicted"),
         (
-            pod(false, json!({"phase": "Failed", "reason": "Evicted"})),
-            "0/1|Evicted",
-        ),
-        (
-            pod(
-                false,
-                json!({"phase": "Running", "containerStatuses": one(json!({"running": {}}), true)}),
-            ),
+            pod(false, json!({"phase": "Running", "containerStatuses": one(json!({"running": {}}), true)})),
             "1/1|Running",
         ),
         (
@@ -145,10 +136,7 @@ fn the_status_of_a_pod() {
         ),
     ];
     for (object, text) in table {
-        assert_eq!(
-            printed(&kind::POD, &object),
-            format!("p|{text}|0|<unknown>|<none>|<none>|<none>|<none>")
-        );
+        assert_eq!(printed(&kind::POD, &object), format!("p|{text}|0|<unknown>|<none>|<none>|<none>|<none>"));
     }
 }
 

@@ -121,18 +121,12 @@ fn status(object: &Value, field: &str) -> i64 {
 }
 
 fn wanted(object: &Value) -> i64 {
-    object
-        .pointer("/spec/replicas")
-        .and_then(Value::as_i64)
-        .unwrap_or(1)
+    object.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1)
 }
 
 fn template(object: &Value) -> [Value; 2] {
     const PATH: &str = "/spec/template/spec/containers";
-    [
-        joined(object, PATH, "/name").into(),
-        joined(object, PATH, "/image").into(),
-    ]
+    [joined(object, PATH, "/name").into(), joined(object, PATH, "/image").into()]
 }
 
 fn daemon_set(object: &Value, now: Timestamp) -> Vec<Value> {
@@ -154,9 +148,7 @@ fn daemon_set(object: &Value, now: Timestamp) -> Vec<Value> {
 
 /// `statefulset.apps/web`, as kubectl names an owner.
 fn controller(object: &Value) -> String {
-    let owner = list(object, "/metadata/ownerReferences")
-        .iter()
-        .find(|owner| owner["controller"] == true);
+    let owner = list(object, "/metadata/ownerReferences").iter().find(|owner| owner["controller"] == true);
     let Some(owner) = owner else {
         return NONE.to_owned();
     };
