@@ -53,7 +53,7 @@ pub(crate) async fn create_one(api: &mut Connection, name: &str) -> Result<Durat
 pub(crate) async fn claims_bound(
     endpoint: &Endpoint,
     prefix: &str,
-    count: usize,
+    (count, size): (usize, &'static str),
     class: &str,
 ) -> Result<Duration> {
     let mut watch = watch_from_now(endpoint, CLAIMS).await?;
@@ -70,7 +70,7 @@ pub(crate) async fn claims_bound(
         let (prefix, class) = (prefix.to_owned(), class.to_owned());
         tasks.spawn(async move {
             for n in (worker..count).step_by(workers) {
-                connection.call("POST", CLAIMS, &claim(&format!("{prefix}-{n}"), &class, "1Gi")).await?;
+                connection.call("POST", CLAIMS, &claim(&format!("{prefix}-{n}"), &class, size)).await?;
             }
             anyhow::Ok(())
         });
