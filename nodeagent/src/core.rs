@@ -88,6 +88,13 @@ impl Core {
         work.into_iter().for_each(|w| self.queue.wake(w));
     }
 
+    /// As [`Self::learn`], without waking the pod that wrote.
+    pub(crate) fn learn_of(&self, object: Object, uid: &str) {
+        let work = self.world().refresh(&Arc::new(object));
+        let own = Work::Pod(uid.to_owned());
+        work.into_iter().filter(|w| *w != own).for_each(|w| self.queue.wake(w));
+    }
+
     /// Wakes every pod that wants to run with a volume.
     pub(crate) fn wake_users(&self, volume: &crate::world::VolumeFacts) {
         let users = self.world().users(volume);

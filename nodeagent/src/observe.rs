@@ -61,6 +61,7 @@ impl Mounts {
 pub(crate) struct PodLook {
     pub(crate) seen: plan::pod::Seen,
     pub(crate) processes: BTreeMap<ContainerId, Process>,
+    pub(crate) mounts: Mounts,
 }
 
 impl Machine {
@@ -111,6 +112,7 @@ impl Machine {
             Some(dir) => self.host.file(dir)?.is_some(),
             None => false,
         };
+        look.mounts = mounts;
         Ok(look)
     }
 
@@ -119,7 +121,9 @@ impl Machine {
         for container in self.runtime.containers()? {
             let Ok(id) = container.id.parse::<ContainerId>() else { continue };
             if id.pod == uid {
-                if let Some(process) = container.process {
+                if let Some(process) =
+                    container.process.filter(|_| container.status == ContainerStatus::Running)
+                {
                     look.processes.insert(id.clone(), process);
                 }
                 attempts.entry(id).or_default().status = Some(container.status);

@@ -55,7 +55,8 @@ impl Core {
         match self.client.create(&kind::PERSISTENT_VOLUME, "", &body).await {
             Ok(object) => {
                 let key = object.key.clone();
-                self.world().apply(&key, Some(&std::sync::Arc::new(object)));
+                let work = self.world().apply(&key, Some(&std::sync::Arc::new(object)));
+                work.into_iter().for_each(|w| self.queue.wake(w));
             }
             Err(error) if error.code() == Some(409) => self.check_is_ours(id, claim).await?,
             Err(error) => return Err(error.into()),

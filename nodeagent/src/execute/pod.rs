@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     ids::ContainerId,
     journal::{PodIntent, Subject},
-    observe::PodLook,
+    observe::{Mounts, PodLook},
     plan::{
         Look,
         container::{RestartPolicy, State},
@@ -73,7 +73,11 @@ impl Core {
             if plan.gone {
                 return self.take_leave(&view, memory).await;
             }
-            if plan.is_idle() || self.carry_out_pod(&view, &plan, memory).await {
+            if plan.is_idle() {
+                return self.settle(&view, &plan, memory).await;
+            }
+            if self.carry_out_pod(&view, &plan, memory).await {
+                let view = self.view(uid, memory).await.unwrap_or(view);
                 return self.settle(&view, &plan, memory).await;
             }
         }
@@ -91,9 +95,13 @@ impl Core {
         let (name, dir) = (uid.to_owned(), logs.clone());
         let mut look = self.machine.blocking(move |m| m.look_at_pod(&name, dir.as_deref())).await?;
         look.seen.asked = memory.asked.clone();
+        for (id, process) in &look.processes {
+            // Started in an earlier life of the agent, which may not have lived to report it.
+            memory.started.entry(id.clone()).or_insert_with(|| clock::start_of(*process));
+        }
         look.seen.pinned = pod.as_ref().is_some_and(|pod| is_pinned(pod, &look.seen.pins));
-        let mut volumes = pod.as_ref().map(|pod| self.world().resolve(pod)).unwrap_or_default();
-        let wanted = self.ready_volumes(&mut volumes).await?;
+        let volumes = pod.as_ref().map(|pod| self.world().resolve(pod)).unwrap_or_default();
+        let wanted = self.ready_volumes(&volumes, &look.mounts).await;
         let containers = pod.as_ref().map(|pod| containers(pod, &look, memory)).unwrap_or_default();
         let policy = pod.as_ref().and_then(|p| p.spec()).and_then(|s| s.restart_policy.as_deref());
         let want = Want {
@@ -107,8 +115,7 @@ impl Core {
     }
 
     /// Turns a pod's volumes into what its plan knows of them: is each ready to be shown?
-    async fn ready_volumes(&self, volumes: &mut [Resolved]) -> Result<Vec<Volume>, Error> {
-        let mounts = self.machine.blocking(|m| m.mounts()).await?;
+    async fn ready_volumes(&self, volumes: &[Resolved], mounts: &Mounts) -> Vec<Volume> {
         let mut all = Vec::with_capacity(volumes.len());
         for resolved in volumes {
             let source = match &resolved.source {
@@ -137,22 +144,18 @@ impl Core {
             };
             all.push(Volume { name: resolved.name.clone(), source });
         }
-        Ok(all)
+        all
     }
 
     /// The pass is over: writes the status where it changed and answers when to come back.
     async fn settle(&self, view: &View, plan: &Plan, memory: &mut PodMemory) -> Option<Instant> {
-        let view = match self.view(&view.uid, memory).await {
-            Ok(view) => view,
-            Err(_) => return Some(Instant::now() + crate::core::retry_after(2)),
-        };
         let mut again: Vec<Instant> = plan.until.map(clock::instant).into_iter().collect();
         again.extend(memory.failures.values().map(|f| f.retry_at.max(Instant::now())));
-        again.extend(self.tell_of_waits(&view, plan, memory));
+        again.extend(self.tell_of_waits(view, plan, memory));
         if let Some(pod) = &view.pod
             && view.want.goal != Goal::Rest
         {
-            match self.write_status(pod, &view, plan, memory).await {
+            match self.write_status(pod, view, plan, memory).await {
                 Ok(until) => again.extend(until),
                 Err(error) => {
                     tracing::warn!(pod = %pod.key, error = error.chain(), "write the status");

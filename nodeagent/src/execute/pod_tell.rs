@@ -80,7 +80,7 @@ impl Core {
         match self.client.patch(&pod.key, Some("status"), &patch).await {
             Ok(object) => {
                 memory.sent = Some(new);
-                self.learn(object);
+                self.learn_of(object, &pod.uid);
                 Ok(None)
             }
             // Gone, or another pod of the same name: the mirror will say so.

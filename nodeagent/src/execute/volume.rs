@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use orlop_backends::driver::{Attach, Stage};
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::{task::JoinHandle, time::Instant};
 
 use super::Failure;
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
         Look,
         volume::{Attachment, Step, Want, plan},
     },
-    world::{AttachmentFacts, VolumeFacts},
+    world::{AttachmentFacts, VolumeFacts, Work},
 };
 
 /// Plans carried out in one pass before others get their turn.
@@ -29,6 +29,8 @@ const ROUNDS: usize = 8;
 pub(crate) struct VolumeMemory {
     /// What attaching answered.
     pub(super) device: Option<Option<PathBuf>>,
+    /// The report of the attachment that is under way.
+    reporting: Option<JoinHandle<()>>,
     /// The step that failed last.
     pub(super) failure: Option<(Step, Failure)>,
 }
@@ -82,7 +84,7 @@ impl Core {
                 return None;
             }
             if let Err(again) = self.carry_out(&known, &plan.steps, memory).await {
-                return Some(again);
+                return again;
             }
         }
         Some(Instant::now())
@@ -119,37 +121,28 @@ impl Core {
         }
     }
 
-    /// Runs the steps in order; staging and the report of the attachment at the same time. `Err` says when to come back.
+    /// Runs the steps in order. `Err` says when to come back, where coming back helps.
     async fn carry_out(
         self: &Arc<Self>,
         known: &Known,
         steps: &[Step],
         memory: &mut VolumeMemory,
-    ) -> Result<(), Instant> {
-        let mut left = steps;
-        while let [step, rest @ ..] = left {
+    ) -> Result<(), Option<Instant>> {
+        for step in steps {
             if let Some((failed, failure)) = &memory.failure
                 && failed == step
                 && failure.retry_at > Instant::now()
             {
-                return Err(failure.retry_at);
+                return Err(Some(failure.retry_at));
             }
-            let outcome = match (step, rest) {
-                (Step::Stage, [Step::Report, ..]) => {
-                    let device = memory.device.clone().flatten();
-                    let (staged, reported) =
-                        futures::join!(self.stage(known, device.clone()), self.report(known, device));
-                    staged.and(reported)
-                }
-                _ => self.step(known, *step, memory).await,
-            };
-            if let Err(error) = outcome {
-                return Err(self.failed(known, *step, memory, &error));
+            if let Err(error) = self.step(known, *step, memory).await {
+                return Err(Some(self.failed(known, *step, memory, &error)));
             }
             memory.failure = None;
-            left = if matches!((step, rest), (Step::Stage, [Step::Report, ..])) { &rest[1..] } else { rest };
         }
-        Ok(())
+        // What these change is the server's: its answer comes through the mirrors.
+        let told = [Step::Make, Step::Report, Step::ReleaseAttachment, Step::ReleaseVolume];
+        if steps.last().is_some_and(|step| told.contains(step)) { Err(None) } else { Ok(()) }
     }
 
     async fn step(
@@ -167,7 +160,10 @@ impl Core {
                 Ok(())
             }
             Step::Attach => self.attach(known, memory).await,
-            Step::Report => self.report(known, memory.device.clone().flatten()).await,
+            Step::Report => {
+                self.report(known, memory);
+                Ok(())
+            }
             Step::Stage => self.stage(known, memory.device.clone().flatten()).await,
             Step::Unstage => self.unstage(known).await,
             Step::Detach => self.detach(known, memory).await,
@@ -197,16 +193,25 @@ impl Core {
         Ok(())
     }
 
-    async fn report(&self, known: &Known, device: Option<PathBuf>) -> Result<(), Error> {
-        let Some(attachment) = known.attachment.as_ref().filter(|a| !a.attached) else { return Ok(()) };
-        let device = device.map(|d| json!({"devicePath": d.display().to_string()}));
-        let patch = json!({"status": {"attached": true, "attachmentMetadata": device, "attachError": null}});
-        match self.client.patch(&attachment.key, Some("status"), &patch).await {
-            Ok(object) => self.learn(object),
-            Err(error) if error.code() == Some(404) => {}
-            Err(error) => return Err(error.into()),
+    /// Says in the attachment's status that it is attached. Nothing here waits for the server's answer.
+    fn report(self: &Arc<Self>, known: &Known, memory: &mut VolumeMemory) {
+        let Some(attachment) = known.attachment.clone().filter(|a| !a.attached) else { return };
+        if memory.reporting.as_ref().is_some_and(|task| !task.is_finished()) {
+            return;
         }
-        Ok(())
+        let device = memory.device.clone().flatten().map(|d| json!({"devicePath": d.display().to_string()}));
+        let patch = json!({"status": {"attached": true, "attachmentMetadata": device, "attachError": null}});
+        let (core, id) = (self.clone(), known.id.clone());
+        memory.reporting = Some(tokio::spawn(async move {
+            match core.client.patch(&attachment.key, Some("status"), &patch).await {
+                Ok(object) => core.learn(object),
+                Err(error) if error.code() == Some(404) => {}
+                Err(error) => {
+                    tracing::warn!(volume = %id, error = crate::error::chain(&error), "report an attachment");
+                    core.queue.wake_at(Work::Volume(id), Instant::now() + crate::core::retry_after(2));
+                }
+            }
+        }));
     }
 
     async fn stage(&self, known: &Known, device: Option<PathBuf>) -> Result<(), Error> {
@@ -260,7 +265,7 @@ impl Core {
         memory.failure = Some((step, failure));
         let Some(volume) = &known.volume else { return again };
         let (reason, text) = match step {
-            Step::Attach | Step::Report => (
+            Step::Attach => (
                 "FailedAttachVolume",
                 format!("AttachVolume.Attach failed for volume \"{}\" : {message}", volume.name),
             ),

@@ -139,12 +139,12 @@ fn build(want: &Want, seen: &Seen) -> Plan {
         }
         steps.push(Step::Attach);
     }
-    if want.users > 0 && !seen.staged {
-        steps.push(Step::Stage);
-    }
     let on_node = want.attach == Some(Attach::Node);
     if on_node && want.attachment == Some(Attachment::Wanted { reported: false }) {
         steps.push(Step::Report);
+    }
+    if want.users > 0 && !seen.staged {
+        steps.push(Step::Stage);
     }
     Plan { steps, wait: None }
 }

@@ -72,7 +72,7 @@ pub(crate) fn state_of(
     let told = known.first();
     match (latest, told) {
         (Some((id, attempt)), told) if told.is_none_or(|t| tops(id.attempt, attempt, t)) => {
-            let since = started.get(id).copied().or_else(|| start_of(&known, id.attempt));
+            let since = start_of(&known, id.attempt).or_else(|| started.get(id).copied());
             of_attempt(id.attempt, attempt, since)
         }
         (_, Some(told)) => {
@@ -114,7 +114,7 @@ pub(crate) fn exit_before(
 ) -> Option<(ContainerId, Exit)> {
     let id = ContainerId { attempt: latest.attempt.checked_sub(1)?, ..latest.clone() };
     let known = status.map(reported).unwrap_or_default();
-    let since = started.get(&id).copied().or_else(|| start_of(&known, id.attempt));
+    let since = start_of(&known, id.attempt).or_else(|| started.get(&id).copied());
     if let Some(attempt) = attempts.get(&id)
         && let State::Ended { exit, .. } = of_attempt(id.attempt, attempt, since)
     {

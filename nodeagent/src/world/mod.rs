@@ -63,8 +63,8 @@ impl World {
     pub fn apply(&mut self, key: &Key, object: Option<&Arc<Object>>) -> BTreeSet<Work> {
         if let Some(object) = object {
             let version = self.versions.entry(key.clone()).or_default();
-            // A mirror that lags behind the answer to a write of ours tells nothing new.
-            if object.revision < *version {
+            // A mirror that lags behind the answer to a write of ours, or repeats it, tells nothing new.
+            if object.revision <= *version {
                 return BTreeSet::new();
             }
             *version = object.revision;

@@ -1,11 +1,15 @@
 //! Which work a changed object concerns, and what a pod's volumes resolve to.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde_json::{Value, json};
 
 use super::*;
 
 fn object(kind: &'static orlop_objects::Kind, value: &Value) -> Arc<Object> {
-    Arc::new(Object::from_value(kind, value).unwrap().at(1001))
+    static REVISION: AtomicU64 = AtomicU64::new(1000);
+    let revision = REVISION.fetch_add(1, Ordering::Relaxed);
+    Arc::new(Object::from_value(kind, value).unwrap().at(revision))
 }
 
 fn pod() -> Arc<Object> {

@@ -47,7 +47,7 @@ fn any_volume_waits_when_a_look_failed() {
 fn a_wanted_volume_is_attached_reported_and_staged_for_its_users() {
     let fresh = Some(Wanted { reported: false });
     let told = Some(Wanted { reported: true });
-    assert_eq!(steps(&want(fresh, 1), seen(false, false, 0)), [Attach, Stage, Report]);
+    assert_eq!(steps(&want(fresh, 1), seen(false, false, 0)), [Attach, Report, Stage]);
     assert_eq!(steps(&want(fresh, 0), seen(false, false, 0)), [Attach, Report]);
     assert_eq!(steps(&want(fresh, 1), seen(true, true, 0)), [Report]);
     assert_eq!(steps(&want(told, 1), seen(true, false, 0)), [Stage]);
