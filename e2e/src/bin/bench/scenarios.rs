@@ -97,8 +97,39 @@ pub(crate) async fn claims_bound(
     Ok(took)
 }
 
+/// Kinds whose writes are the way of a claim and its pod.
+const ON_THE_WAY: [&str; 4] =
+    [CLAIMS, PODS, "/api/v1/persistentvolumes", "/apis/storage.k8s.io/v1/volumeattachments"];
+
+/// Versions from the first to the last write of one pod's way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way(u64, u64);
+
+impl Way {
+    /// How many commits wrote any of the objects on the way, the client's own two creates among them.
+    pub(crate) async fn commits(self, endpoint: &Endpoint) -> Result<usize> {
+        let mut versions = std::collections::BTreeSet::new();
+        for path in ON_THE_WAY {
+            let query = format!("{path}?watch=true&timeoutSeconds=1&resourceVersion={}", self.0);
+            let mut watch = endpoint.connect().await?.watch(&query).await?;
+            // The watch ends by itself; until then it tells all that was written since.
+            let _ended = watch
+                .until(|event| {
+                    versions.extend(object_version(&event["object"]).filter(|version| *version <= self.1));
+                    false
+                })
+                .await;
+        }
+        Ok(versions.len())
+    }
+}
+
+fn object_version(object: &Value) -> Option<u64> {
+    object["metadata"]["resourceVersion"].as_str()?.parse().ok()
+}
+
 /// A pod and its new claim created → the pod seen Running and ready.
-pub(crate) async fn pod_running(endpoint: &Endpoint, name: &str, class: &str) -> Result<(Duration, u64)> {
+pub(crate) async fn pod_running(endpoint: &Endpoint, name: &str, class: &str) -> Result<(Duration, Way)> {
     let mut api = endpoint.connect().await?;
     let before = version(&mut api, CLAIMS).await?;
     let mut watch = watch_from_now(endpoint, PODS).await?;
@@ -110,8 +141,7 @@ pub(crate) async fn pod_running(endpoint: &Endpoint, name: &str, class: &str) ->
         .until(|event| {
             let object = &event["object"];
             let ready = object["status"]["containerStatuses"][0]["ready"] == true;
-            let version = object["metadata"]["resourceVersion"].as_str().and_then(|v| v.parse().ok());
-            at = version.unwrap_or(at);
+            at = object_version(object).unwrap_or(at);
             object["metadata"]["name"] == name && object["status"]["phase"] == "Running" && ready
         })
         .await?;
@@ -120,7 +150,7 @@ pub(crate) async fn pod_running(endpoint: &Endpoint, name: &str, class: &str) ->
     until_gone(&mut api, PODS, name).await?;
     delete(&mut api, CLAIMS, name).await?;
     until_gone(&mut api, CLAIMS, name).await?;
-    Ok((took, at - before))
+    Ok((took, Way(before, at)))
 }
 
 async fn version(api: &mut Connection, path: &str) -> Result<u64> {
