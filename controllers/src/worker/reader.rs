@@ -1,7 +1,7 @@
 //! Reads typed objects for a view, all from one snapshot. An object that cannot be read spoils the keys that need it,
 //! and no others.
 
-use std::{collections::HashMap, ops::Deref, sync::Arc, time::Instant};
+use std::{collections::HashMap, fmt, ops::Deref, sync::Arc, time::Instant};
 
 use orlop_objects::{DecodeError, Key, Object, Typed, index::Index};
 use orlop_store::Snapshot;
@@ -9,7 +9,7 @@ use orlop_store::Snapshot;
 use crate::Error;
 
 /// An object with its typed view.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Seen<T> {
     /// The stored object: its key, revision and metadata.
     pub(crate) object: Arc<Object>,
@@ -43,6 +43,13 @@ impl<T> Seen<T> {
     /// Whether its deletion has been asked for.
     pub(crate) fn is_terminating(&self) -> bool {
         self.object.meta.is_terminating()
+    }
+}
+
+/// Its address and version only: what is in an object (a pod's environment, say) does not belong into logs.
+impl<T> fmt::Debug for Seen<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.object.key, self.object.revision)
     }
 }
 
