@@ -4,6 +4,8 @@
 //! runs, with no restart counted; a process that ran before the death runs on; the volume is formatted once; at the
 //! end nothing of it is left on the machine.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod harness;
 
 use std::{

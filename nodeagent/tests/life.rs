@@ -1,5 +1,7 @@
 //! Pods and volumes of one node from the API to the machine and back, on a machine in memory.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod harness;
 
 use harness::{Cluster, claim, pod};

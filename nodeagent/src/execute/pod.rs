@@ -140,7 +140,7 @@ impl Core {
                         Err(error) => Wanted::Waiting(error.chain()),
                     }
                 }
-                Source::Waiting(why) => Wanted::Waiting(why.clone()),
+                Source::Waiting(why) => Wanted::Unknown(why.clone()),
             };
             all.push(Volume { name: resolved.name.clone(), source });
         }

@@ -115,11 +115,9 @@ impl Core {
         };
         let Some(pod) = &view.pod else { return };
         match (step, done) {
-            (Step::Signal { id, .. }, _) => {
-                if first {
-                    let text = format!("Stopping container {}", id.container);
-                    self.events.normal(about_container(&pod.object, &id.container), "Killing", text);
-                }
+            (Step::Signal { id, .. }, _) if first => {
+                let text = format!("Stopping container {}", id.container);
+                self.events.normal(about_container(&pod.object, &id.container), "Killing", text);
             }
             (Step::Prepare(id), Done::Image(name, image)) => {
                 memory.images.insert(id.container.clone(), (name, image));

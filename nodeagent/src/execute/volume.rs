@@ -138,7 +138,7 @@ impl Core {
             if let Err(error) = self.step(known, *step, memory).await {
                 return Err(Some(self.failed(known, *step, memory, &error)));
             }
-            memory.failure = None;
+            memory.failure.take_if(|(failed, _)| failed == step);
         }
         // What these change is the server's: its answer comes through the mirrors.
         let told = [Step::Make, Step::Report, Step::ReleaseAttachment, Step::ReleaseVolume];
@@ -264,28 +264,39 @@ impl Core {
         let again = failure.retry_at;
         memory.failure = Some((step, failure));
         let Some(volume) = &known.volume else { return again };
-        let (reason, text) = match step {
-            Step::Attach => (
-                "FailedAttachVolume",
-                format!("AttachVolume.Attach failed for volume \"{}\" : {message}", volume.name),
-            ),
-            Step::Stage => (
-                "FailedMount",
-                format!("MountVolume.MountDevice failed for volume \"{}\" : {message}", volume.name),
-            ),
-            Step::DeleteData => {
-                self.events.warning(about(&volume.object), "VolumeFailedDelete", message);
-                return again;
+        match step {
+            Step::Attach => self.report_failure(known, &message),
+            Step::Stage => {
+                let text =
+                    format!("MountVolume.MountDevice failed for volume \"{}\" : {message}", volume.name);
+                let users = self.world().users(volume);
+                users
+                    .iter()
+                    .for_each(|pod| self.events.warning(about(&pod.object), "FailedMount", text.clone()));
             }
+            Step::DeleteData => self.events.warning(about(&volume.object), "VolumeFailedDelete", message),
             Step::Detach | Step::Unstage => {
                 self.events.warning(about(&volume.object), "FailedDetachVolume", message);
-                return again;
             }
-            _ => return again,
-        };
-        let users = self.world().users(volume);
-        users.iter().for_each(|pod| self.events.warning(about(&pod.object), reason, text.clone()));
+            _ => {}
+        }
         again
+    }
+
+    /// Says in the attachment's status why it is not attached; the attacher tells the pods.
+    fn report_failure(&self, known: &Known, message: &str) {
+        let Some(attachment) = known.attachment.clone().filter(|a| a.error.as_deref() != Some(message))
+        else {
+            return;
+        };
+        let client = self.client.clone();
+        let error = json!({"time": crate::clock::text(crate::clock::now()), "message": message});
+        tokio::spawn(async move {
+            let patch = json!({"status": {"attached": false, "attachError": error}});
+            if let Err(error) = client.patch(&attachment.key, Some("status"), &patch).await {
+                tracing::warn!(error = crate::error::chain(&error), "report a failed attachment");
+            }
+        });
     }
 }
 

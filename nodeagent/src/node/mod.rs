@@ -42,7 +42,7 @@ pub(crate) async fn keep(core: Arc<Core>, facts: Facts) {
             match report(&core, &facts).await {
                 Ok(()) => reported = Instant::now(),
                 Err(error) => {
-                    tracing::warn!(error = crate::error::chain(&error), "report the node's condition")
+                    tracing::warn!(error = crate::error::chain(&error), "report the node's condition");
                 }
             }
         }

@@ -6,6 +6,7 @@
 //! | Run | namespaces not pinned | Pin |
 //! | Run | a volume is to be had and not there | Publish, MakeEmpty |
 //! | Run | a volume is not to be had yet | wait with its reason |
+//! | Run | a volume is not even known yet | wait, and prepare no container: its bundle names the volume's place |
 //! | Run | a container is to start and is not prepared | Clean its earlier attempts, Prepare |
 //! | Run | prepared, everything above is there | Launch |
 //! | Run | an attempt before the last has a record | Forget it |
@@ -95,8 +96,10 @@ pub enum Source {
     },
     /// Nothing has to be made for it.
     Given,
-    /// Not to be had yet, and why.
+    /// Not to be had yet, and why; where it will be is known.
     Waiting(String),
+    /// Not even known yet, and why: a bundle cannot name it.
+    Unknown(String),
 }
 
 /// What is there of a pod.
@@ -272,12 +275,14 @@ fn run(want: &Want, seen: &Seen, now: Timestamp) -> Plan {
             Source::Empty { memory } if seen.has_empty(&volume.name, *memory) => {}
             Source::Empty { .. } => build.push(Step::MakeEmpty(volume.name.clone())),
             Source::Given => {}
-            Source::Waiting(why) => plan.waits.push(why.clone()),
+            Source::Waiting(why) | Source::Unknown(why) => plan.waits.push(why.clone()),
         }
     }
     let (start, clean) = containers(want, seen, now, &mut plan);
     let unprepared = |id: &&ContainerId| !seen.attempts.get(*id).is_some_and(Attempt::is_prepared);
-    build.extend(start.iter().filter(unprepared).cloned().map(Step::Prepare));
+    if !want.volumes.iter().any(|v| matches!(v.source, Source::Unknown(_))) {
+        build.extend(start.iter().filter(unprepared).cloned().map(Step::Prepare));
+    }
     plan.push(clean);
     plan.push(build);
     if plan.waits.is_empty() {

@@ -132,7 +132,7 @@ mod tests {
 
     use super::*;
 
-    fn status(state: Value, last: Value, id: u32) -> core::ContainerStatus {
+    fn status(state: &Value, last: &Value, id: u32) -> core::ContainerStatus {
         let value = json!({"name": "c", "image": "i", "imageID": "", "ready": false, "restartCount": id,
             "containerID": format!("runc://u_c_{id}"), "state": state, "lastState": last});
         serde_json::from_value(value).unwrap()
@@ -145,10 +145,10 @@ mod tests {
 
     #[test]
     fn the_table() {
-        let running = status(json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}}), json!({}), 2);
+        let running = status(&json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}}), &json!({}), 2);
         let ended = status(
-            json!({"waiting": {"reason": "CrashLoopBackOff"}}),
-            json!({"terminated": {"exitCode": 3, "containerID": "runc://u_c_2", "finishedAt": "2026-01-01T00:00:09Z"}}),
+            &json!({"waiting": {"reason": "CrashLoopBackOff"}}),
+            &json!({"terminated": {"exitCode": 3, "containerID": "runc://u_c_2", "finishedAt": "2026-01-01T00:00:09Z"}}),
             2,
         );
         let since = "2026-01-01T00:00:00Z".parse().ok();

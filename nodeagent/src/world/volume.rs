@@ -107,6 +107,8 @@ pub struct AttachmentFacts {
     pub terminating: bool,
     /// `status.attached`.
     pub attached: bool,
+    /// `status.attachError.message`.
+    pub error: Option<String>,
     /// `status.attachmentMetadata.devicePath`.
     pub device: Option<String>,
     /// Its finalizers.
@@ -125,6 +127,7 @@ impl AttachmentFacts {
             attacher: attachment.spec.attacher,
             terminating: object.meta.is_terminating(),
             attached: status.attached,
+            error: status.attach_error.and_then(|e| e.message),
             device: status.attachment_metadata.and_then(|m| m.get("devicePath").cloned()),
             finalizers: object.meta.finalizers.clone(),
         })

@@ -1,6 +1,7 @@
 //! A whole Orlop in this process on a machine in memory: store, server, controllers, and agents that can be let die.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(clippy::needless_pass_by_value, reason = "this is a test, in a module of its own")]
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

@@ -87,6 +87,13 @@ fn a_pod_that_waits_for_a_volume_is_prepared_and_not_launched() {
 }
 
 #[test]
+fn a_pod_whose_volume_is_not_known_yet_is_not_prepared() {
+    let want = run_want(State::New, vec![("data", Source::Unknown("no claim".into()))]);
+    let plan = plan(&want, &Look::Seen(Seen::default()), at(100));
+    assert_eq!((plan.groups, plan.waits), (vec![vec![Pin]], vec!["no claim".to_owned()]));
+}
+
+#[test]
 fn only_what_is_missing_is_built() {
     let prepared_state = State::Prepared { attempt: 0, created: false };
     let mut here = seen(vec![(id("c", 0), prepared())]);
