@@ -209,3 +209,33 @@ async fn wait_for(mut so: impl FnMut() -> bool) {
     };
     tokio::time::timeout(std::time::Duration::from_secs(30), come).await.expect("it should come about");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_cannot_be_met_is_told_why_and_leaves_nothing() {
+    let cluster = Cluster::start().await;
+    let agent = cluster.agent().await;
+    let body = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "huge"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "900Ti"}}}});
+    cluster.create(&orlop_objects::kind::PERSISTENT_VOLUME_CLAIM, body).await;
+    cluster.create_pod("web", Some("huge"), json!({})).await;
+    let mut events = cluster.client.mirror(&orlop_objects::kind::EVENT, &[]);
+    let told = async {
+        loop {
+            let all = events.ready().await;
+            let failed = all.values().map(|o| o.value()).find(|e| e["reason"] == "ProvisioningFailed");
+            match failed {
+                Some(event) => return event,
+                None => drop(events.changed().await),
+            }
+        }
+    };
+    let event = tokio::time::timeout(std::time::Duration::from_secs(30), told).await.unwrap();
+    assert_eq!(event["involvedObject"]["name"], "huge");
+    assert!(event["message"].as_str().unwrap().contains("900 TiB"), "{event}");
+    cluster.client.delete(&pod("web"), &json!({"gracePeriodSeconds": 0})).await.unwrap();
+    cluster.delete(&claim("huge")).await;
+    cluster.until_gone(&claim("huge")).await;
+    assert_eq!(cluster.leftovers(), Vec::<String>::new());
+    agent.stop().await;
+    cluster.stop().await;
+}

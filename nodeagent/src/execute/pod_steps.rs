@@ -161,9 +161,9 @@ impl Machine {
             return refused("must be absolute and without ..");
         }
         // A link could lead into Orlop's own directories, or be turned there later.
-        let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let real = self.host.canonical(path)?.unwrap_or_else(|| path.to_owned());
         for own in [self.layout.data(), self.layout.run(), Path::new("/run/orlop")] {
-            let own = std::fs::canonicalize(own).unwrap_or_else(|_| own.to_owned());
+            let own = self.host.canonical(own)?.unwrap_or_else(|| own.to_owned());
             if real.starts_with(&own) || own.starts_with(&real) {
                 return refused("holds or lies in Orlop's own directories; choose another path");
             }
