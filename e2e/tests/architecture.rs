@@ -1,11 +1,15 @@
 //! Keeps the mechanical rules of ARCHITECTURE.md: who may import whom, what every file looks like, and that the
-//! documents name only what exists. Everything here is read from the checkout; nothing is built or run.
+//! documents name only what exists. Everything here is read from the checkout; nothing is built.
+
+#![allow(clippy::disallowed_methods, reason = "the rules of imports are cargo's to tell")]
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
+
+use serde_json::Value;
 
 /// package → the packages of this workspace that it may import (dev-dependencies of tests are free).
 const DIRECTION: &[(&str, &[&str])] = &[
@@ -54,34 +58,41 @@ fn sources() -> Vec<(PathBuf, String)> {
         .collect()
 }
 
-/// Names of this workspace's packages in one section of a manifest.
-fn imports(manifest: &str, section: &str) -> BTreeSet<String> {
-    let body = manifest.split("\n[").find_map(|part| part.strip_prefix(section));
-    let lines = body.unwrap_or_default().lines().skip(1);
-    lines
-        .filter_map(|line| line.split(['.', ' ', '=']).next())
-        .filter(|name| name.starts_with("orlop-"))
-        .map(ToOwned::to_owned)
-        .collect()
+/// What cargo itself knows of this workspace's packages.
+fn packages() -> Vec<Value> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = std::process::Command::new(cargo);
+    command.args(["metadata", "--no-deps", "--offline", "--format-version", "1"]).current_dir(root());
+    let output = command.output().expect("cargo runs");
+    assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    metadata["packages"].as_array().expect("packages").clone()
+}
+
+/// The packages of this workspace that a package imports; what only its tests import is free.
+fn imports(package: &Value) -> Vec<&str> {
+    let dependencies = package["dependencies"].as_array().expect("dependencies");
+    let shipped = dependencies.iter().filter(|d| d["kind"] != "dev" && d["path"].is_string());
+    shipped.filter_map(|d| d["name"].as_str()).collect()
 }
 
 #[test]
 fn imports_follow_the_direction() {
-    let allowed: BTreeMap<_, _> = DIRECTION.iter().copied().collect();
-    let mut manifests = Vec::new();
-    files(&root(), "Cargo.toml", &mut manifests);
+    let direction: BTreeMap<_, _> = DIRECTION.iter().copied().collect();
+    let packages = packages();
+    assert!(packages.len() > direction.len(), "cargo metadata lists the whole workspace");
     let mut wrong = Vec::new();
-    for path in manifests {
-        let text = fs::read_to_string(&path).expect("readable manifest");
-        let name =
-            text.lines().find_map(|l| l.strip_prefix("name = \"")).expect("a package").trim_end_matches('"');
+    for package in &packages {
+        let name = package["name"].as_str().expect("a name");
         if matches!(name, "orlop" | "orlop-e2e") {
             continue;
         }
-        let allowed = allowed.get(name).unwrap_or_else(|| panic!("{name} has no row in DIRECTION"));
-        let imports = imports(&text, "dependencies]");
+        let allowed = direction.get(name).unwrap_or_else(|| panic!("{name} has no row in DIRECTION"));
         wrong.extend(
-            imports.iter().filter(|i| !allowed.contains(&i.as_str())).map(|i| format!("{name} imports {i}")),
+            imports(package)
+                .into_iter()
+                .filter(|i| !allowed.contains(i))
+                .map(|i| format!("{name} imports {i}")),
         );
     }
     assert!(wrong.is_empty(), "against the direction: {wrong:#?}");
