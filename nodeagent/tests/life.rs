@@ -151,7 +151,12 @@ async fn a_program_that_ignores_signals_is_killed_when_its_grace_is_over() {
     cluster.machine.ignore_signals(&id);
     cluster.delete(&pod("deaf")).await;
     wait_for(|| cluster.machine.signals(&id) == [15]).await;
+    let store = cluster.registry.store();
+    let mut versions = store.watch(&orlop_objects::kind::POD, store.snapshot().revision()).unwrap();
     cluster.until_gone(&pod("deaf")).await;
+    let last = versions.next().await.unwrap().new.expect("a last status comes before the end").value();
+    assert_eq!(first_container(&last)["state"]["terminated"]["exitCode"], 137);
+    assert_eq!(first_container(&last)["state"]["terminated"]["reason"], "Error");
     assert_eq!(cluster.leftovers(), Vec::<String>::new());
     agent.stop().await;
     cluster.stop().await;

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use orlop_backends::host::ContainerStatus;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -17,7 +18,7 @@ use crate::{
     plan::{
         Look,
         container::{RestartPolicy, State},
-        pod::{Container, Goal, Plan, Source as Wanted, Step, Volume, Want, plan},
+        pod::{Attempt, Container, Goal, Plan, Source as Wanted, Step, Volume, Want, plan},
     },
     pods::states::{state_of, status_of},
     world::{PodFacts, Resolved, Source, Work},
@@ -39,6 +40,8 @@ pub(crate) struct PodMemory {
     pub(super) started: BTreeMap<ContainerId, Timestamp>,
     /// The attempt from which a container's short runs are counted.
     healthy: BTreeMap<String, u32>,
+    /// Attempts seen ended: their records are gone before the last status is written.
+    pub(super) ended: BTreeMap<ContainerId, Attempt>,
     pub(super) failures: BTreeMap<Step, Failure>,
     pub(super) images: BTreeMap<String, (String, String)>,
     pub(super) waiting_since: Option<Timestamp>,
@@ -100,6 +103,13 @@ impl Core {
             memory.started.entry(id.clone()).or_insert_with(|| clock::start_of(*process));
         }
         look.seen.pinned = pod.as_ref().is_some_and(|pod| is_pinned(pod, &look.seen.pins));
+        let ended = look
+            .seen
+            .attempts
+            .iter()
+            .filter(|(_, a)| matches!(a.status, Some(ContainerStatus::Exited { .. })));
+        let ended = ended.map(|(id, a)| (id.clone(), Attempt { status: a.status, ..Attempt::default() }));
+        memory.ended.extend(ended);
         let volumes = pod.as_ref().map(|pod| self.world().resolve(pod)).unwrap_or_default();
         let wanted = self.ready_volumes(&volumes, &look.mounts).await;
         let containers = pod.as_ref().map(|pod| containers(pod, &look, memory)).unwrap_or_default();
@@ -217,11 +227,12 @@ fn goal(pod: Option<&PodFacts>, intent: Option<&PodIntent>, memory: &mut PodMemo
 /// The pod's containers, init containers first, with their states.
 fn containers(pod: &PodFacts, look: &PodLook, memory: &mut PodMemory) -> Vec<Container> {
     let Some(spec) = pod.spec() else { return Vec::new() };
+    let attempts = with_ended(&look.seen.attempts, memory);
     let inits = spec.init_containers.iter().flatten().map(|c| (c, true));
     let all = inits.chain(spec.containers.iter().map(|c| (c, false)));
     all.map(|(container, init)| {
         let told = status_of(&pod.pod, &container.name);
-        let state = state_of(&pod.uid, &container.name, &look.seen.attempts, told, &memory.started);
+        let state = state_of(&pod.uid, &container.name, &attempts, told, &memory.started);
         if let State::Ended { attempt, exit } = &state
             && crate::plan::container::was_healthy(exit)
         {
@@ -231,4 +242,14 @@ fn containers(pod: &PodFacts, look: &PodLook, memory: &mut PodMemory) -> Vec<Con
         Container { name: container.name.clone(), init, streak: state.attempt().saturating_sub(from), state }
     })
     .collect()
+}
+
+/// What is here, and what was here and has ended.
+pub(super) fn with_ended(
+    here: &BTreeMap<ContainerId, Attempt>,
+    memory: &PodMemory,
+) -> BTreeMap<ContainerId, Attempt> {
+    let mut all = memory.ended.clone();
+    all.extend(here.iter().map(|(id, attempt)| (id.clone(), attempt.clone())));
+    all
 }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     Failure,
-    pod::{PodMemory, View},
+    pod::{PodMemory, View, with_ended},
     pod_run::Done,
 };
 use crate::{
@@ -59,6 +59,7 @@ impl Core {
             pod,
             want: &view.want,
             seen: &view.look.seen,
+            attempts: &with_ended(&view.look.seen.attempts, memory),
             troubles: &troubles(memory),
             waits: &plan.waits,
             images: &memory.images,
@@ -118,6 +119,10 @@ impl Core {
             (Step::Signal { id, .. }, _) if first => {
                 let text = format!("Stopping container {}", id.container);
                 self.events.normal(about_container(&pod.object, &id.container), "Killing", text);
+            }
+            (Step::Forget { id, log: true }, _) => {
+                memory.ended.remove(id);
+                memory.started.remove(id);
             }
             (Step::Prepare(id), Done::Image(name, image)) => {
                 memory.images.insert(id.container.clone(), (name, image));

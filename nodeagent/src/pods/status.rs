@@ -13,7 +13,7 @@ use crate::{
     ids::ContainerId,
     plan::{
         container::{Exit, State, Verdict, back_off, decide},
-        pod::{Goal, Seen, Want, all_done},
+        pod::{Attempt, Goal, Seen, Want, all_done},
     },
     world::PodFacts,
 };
@@ -23,6 +23,8 @@ pub(crate) struct Input<'a> {
     pub(crate) pod: &'a PodFacts,
     pub(crate) want: &'a Want,
     pub(crate) seen: &'a Seen,
+    /// Attempts that are here or have ended in this life of the agent.
+    pub(crate) attempts: &'a BTreeMap<ContainerId, Attempt>,
     /// Why each container waits, where something is wrong: reason and message.
     pub(crate) troubles: &'a BTreeMap<String, (String, String)>,
     /// Why the whole pod waits.
@@ -137,7 +139,7 @@ fn current_and_last(input: &Input<'_>, container: &crate::plan::pod::Container) 
     let old = status_of(&input.pod.pod, &container.name);
     let id = container.state.id(&input.pod.uid, &container.name);
     let last = || {
-        let before = exit_before(id.as_ref()?, &input.seen.attempts, old, input.started);
+        let before = exit_before(id.as_ref()?, input.attempts, old, input.started);
         before.map(|(id, exit)| terminated(&id, &exit))
     };
     match (&container.state, &id) {
