@@ -16,6 +16,7 @@ help: ## this list
 
 setup: ## install what is missing (Debian packages, rustup); says what it would do on other systems
 	@sh .ci/setup.sh $(PACKAGES)
+	@$(CARGO) fetch --quiet --locked
 
 demo: ## the main job on this machine, told from start to end
 demo: all
