@@ -14,6 +14,9 @@ use std::{
 use anyhow::{Context, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 
+/// How long the lock of an orlop that was killed may outlive it.
+const AFTER_DEATH: Duration = Duration::from_secs(5);
+
 /// A data directory that this process holds alone.
 pub(crate) struct Home {
     /// The directory, absolute.
@@ -101,19 +104,32 @@ fn open_lock(dir: &Path) -> Result<File> {
 }
 
 fn lock(dir: &Path) -> Result<Flock<File>> {
-    match Flock::lock(open_lock(dir)?, FlockArg::LockExclusiveNonblock) {
-        Ok(mut lock) => {
-            lock.set_len(0)?;
-            lock.rewind()?;
-            writeln!(lock, "{}", std::process::id())?;
-            Ok(lock)
+    let begun = Instant::now();
+    loop {
+        let holder = match Flock::lock(open_lock(dir)?, FlockArg::LockExclusiveNonblock) {
+            Ok(mut lock) => {
+                lock.set_len(0)?;
+                lock.rewind()?;
+                writeln!(lock, "{}", std::process::id())?;
+                return Ok(lock);
+            }
+            Err((mut file, _)) => read_pid(&mut file),
+        };
+        // A child that an orlop had just forked when it was killed holds the lock until it becomes another program.
+        let died = holder.is_some_and(|pid| !lives(pid));
+        if !died || begun.elapsed() > AFTER_DEATH {
+            bail!(
+                "{} is in use by another orlop (pid {}); stop it with `orlop down`, or give this one a directory of its own with --data-dir",
+                dir.display(),
+                holder.map_or_else(|| "unknown".to_owned(), |pid| pid.to_string())
+            );
         }
-        Err((mut file, _)) => bail!(
-            "{} is in use by another orlop (pid {}); stop it with `orlop down`, or give this one a directory of its own with --data-dir",
-            dir.display(),
-            read_pid(&mut file).map_or_else(|| "unknown".to_owned(), |pid| pid.to_string())
-        ),
+        std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+fn lives(pid: nix::unistd::Pid) -> bool {
+    nix::sys::signal::kill(pid, None).is_ok()
 }
 
 fn holder(dir: &Path) -> Result<Option<nix::unistd::Pid>> {

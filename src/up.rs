@@ -1,6 +1,7 @@
 //! `orlop up`: server and agent in one process, wired and then left to themselves.
 
 use std::{
+    io::IsTerminal,
     net::{IpAddr, SocketAddr},
     path::Path,
     sync::Arc,
@@ -130,5 +131,7 @@ async fn wait_for_signal() -> Result<()> {
 fn log_to_standard_error() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("ORLOP_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // Colours are for people: a log file is read by other programs too.
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
 }

@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use orlop_objects::{Key, Kind, kind};
 use serde_json::{Value, json};
+use tokio::task::block_in_place;
 
 use crate::{
     cluster::{Cluster, PATIENCE},
@@ -24,7 +25,8 @@ const READER: &str = "grep -qx kept /data/note && test $(wc -l < /data/runs) = 1
 /// How long leftovers that no object speaks of may stay.
 const SWEEPING: Duration = Duration::from_secs(15);
 
-/// A cluster, and what must not change when Orlop dies.
+/// A cluster, and what must not change when Orlop dies. To be told on a runtime of several threads: starting and stopping
+/// block one, and an Orlop that stops waits for the answers of its clients' connections.
 pub struct Story {
     /// The cluster.
     pub cluster: Cluster,
@@ -47,12 +49,14 @@ impl Story {
     pub async fn tell(&mut self, program: &Path, environment: &[(&str, &str)]) -> Result<usize> {
         (self.deaths, self.writer_may_go) = (0, false);
         (self.ran, self.formats) = Default::default();
-        self.cluster.stop()?;
-        if let Err(error) = self.cluster.up_by(program, environment) {
-            // It may die before it is ready: what it did last time is looked at as soon as it starts.
-            self.deaths += 1;
-            self.cluster.up(&[]).context(error)?;
-        }
+        block_in_place(|| {
+            self.cluster.stop()?;
+            // It may die before it is ready: leftovers are looked for as soon as it starts.
+            self.cluster.up_by(program, environment).or_else(|error| {
+                self.deaths += 1;
+                self.cluster.up(&[]).context(error)
+            })
+        })?;
         self.write().await.context("a pod writes")?;
         self.read().await.context("another pod reads")?;
         self.remove().await.context("everything is deleted")?;
@@ -105,7 +109,7 @@ impl Story {
             self.ran.extend(running);
         }
         self.look_at_formats()?;
-        self.cluster.up(&[])
+        block_in_place(|| self.cluster.up(&[]))
     }
 
     /// A volume that was once complete is never formatted again.

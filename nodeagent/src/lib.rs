@@ -49,8 +49,8 @@ use orlop_client::Client;
 use tokio::{sync::watch, task::JoinSet};
 
 pub use error::Error;
-pub use teardown::{Report, teardown};
 use images::ImageStore;
+pub use teardown::{Report, teardown};
 
 /// What an agent is made of.
 #[derive(Clone)]

@@ -33,7 +33,8 @@ impl Column {
     }
 }
 
-const NAME: Column = Column { format: "name", ..Column::new("Name", "Name of the object, unique in its namespace") };
+const NAME: Column =
+    Column { format: "name", ..Column::new("Name", "Name of the object, unique in its namespace") };
 const AGE: Column = Column::new("Age", "Time since the object was created");
 
 /// How one kind is printed.
@@ -45,8 +46,11 @@ pub(crate) struct Printer {
 }
 
 /// For kinds that need no more than a name and an age.
-static GENERIC: Printer =
-    Printer { kind: ("", ""), columns: &[NAME, AGE], row: |object, now| vec![cells::name(object), cells::age(object, now)] };
+static GENERIC: Printer = Printer {
+    kind: ("", ""),
+    columns: &[NAME, AGE],
+    row: |object, now| vec![cells::name(object), cells::age(object, now)],
+};
 
 fn printer(kind: &Kind) -> &'static Printer {
     let all = [cluster::PRINTERS, storage::PRINTERS, workloads::PRINTERS, pod::PRINTERS, event::PRINTERS];
@@ -70,6 +74,7 @@ pub(crate) fn conditions(kind: &Kind, object: &Value) -> Vec<Value> {
     if (kind.plural, kind.group) != ("pods", "") || !matches!(phase, "Succeeded" | "Failed") {
         return Vec::new();
     }
-    let message = if phase == "Succeeded" { "The pod has completed successfully." } else { "The pod failed." };
+    let message =
+        if phase == "Succeeded" { "The pod has completed successfully." } else { "The pod failed." };
     vec![json!({"type": "Completed", "status": "True", "reason": phase, "message": message})]
 }
