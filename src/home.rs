@@ -138,7 +138,8 @@ fn holder(dir: &Path) -> Result<Option<nix::unistd::Pid>> {
     }
     match Flock::lock(open_lock(dir)?, FlockArg::LockExclusiveNonblock) {
         Ok(_) => Ok(None),
-        Err((mut file, _)) => Ok(read_pid(&mut file)),
+        // One that was killed is gone, though the lock may outlive it for a moment.
+        Err((mut file, _)) => Ok(read_pid(&mut file).filter(|pid| lives(*pid))),
     }
 }
 

@@ -19,12 +19,19 @@ pub struct Process {
 
 /// Everything that an Orlop with no pods and no volumes must not have. Without a running Orlop or with one.
 pub fn of(data: &Path) -> Vec<String> {
+    let mut left = at_work(data);
+    let places = ["pool", "containers", "kubelet/pods", "kubelet/plugins/kubernetes.io/csi", "logs/pods"];
+    places.iter().for_each(|place| files(&data.join(place), &mut left));
+    files(&run_dir(data).join("exits"), &mut left);
+    left
+}
+
+/// What pods and volumes at work have on the machine, and must not have when they are taken down.
+pub fn at_work(data: &Path) -> Vec<String> {
     let run = run_dir(data);
     let mut left = machine::left_below(data);
     left.extend(machine::left_below(&run));
-    let places = ["pool", "containers", "kubelet/pods", "kubelet/plugins/kubernetes.io/csi", "logs/pods"];
-    places.iter().for_each(|place| files(&data.join(place), &mut left));
-    ["runc", "exits", "monitors", "ns"].iter().for_each(|place| files(&run.join(place), &mut left));
+    ["runc", "monitors", "ns"].iter().for_each(|place| files(&run.join(place), &mut left));
     left.extend(cgroups(&run));
     left.extend(monitors(&run));
     left

@@ -1,8 +1,8 @@
 //! The main job as a story that goes on after a crash: whoever tells it starts Orlop again when it has died, and asks again.
 
 use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
+    collections::{BTreeMap, VecDeque},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -25,11 +25,23 @@ const READER: &str = "grep -qx kept /data/note && test $(wc -l < /data/runs) = 1
 /// How long leftovers that no object speaks of may stay.
 const SWEEPING: Duration = Duration::from_secs(15);
 
+/// One life of Orlop: a program, and the variable that says how it ends.
+#[derive(Clone, Debug)]
+pub struct Life {
+    /// The program.
+    pub program: PathBuf,
+    /// The variable.
+    pub variable: &'static str,
+    /// Its value.
+    pub value: String,
+}
+
 /// A cluster, and what must not change when Orlop dies. To be told on a runtime of several threads: starting and stopping
 /// block one, and an Orlop that stops waits for the answers of its clients' connections.
 pub struct Story {
     /// The cluster.
     pub cluster: Cluster,
+    lives: VecDeque<Life>,
     deaths: usize,
     ran: BTreeMap<String, Process>,
     formats: BTreeMap<PathBuf, Vec<u8>>,
@@ -41,21 +53,25 @@ impl Story {
     pub fn prepare() -> Result<Self> {
         let cluster = Cluster::start()?;
         images::load_busybox(&cluster)?;
-        Ok(Self { cluster, deaths: 0, ran: BTreeMap::new(), formats: BTreeMap::new(), writer_may_go: false })
+        Ok(Self {
+            cluster,
+            lives: VecDeque::new(),
+            deaths: 0,
+            ran: BTreeMap::new(),
+            formats: BTreeMap::new(),
+            writer_may_go: false,
+        })
     }
 
-    /// Tells it once with `program` as Orlop, which may die on the way; the ordinary one takes over then. Answers how
-    /// often it died. At the end nothing may be left.
-    pub async fn tell(&mut self, program: &Path, environment: &[(&str, &str)]) -> Result<usize> {
+    /// Tells it once. Orlop is, in this order, what `lives` says, each until it dies, and then the ordinary one. Answers
+    /// how often it died. At the end nothing may be left.
+    pub async fn tell(&mut self, lives: Vec<Life>) -> Result<usize> {
         (self.deaths, self.writer_may_go) = (0, false);
         (self.ran, self.formats) = Default::default();
+        self.lives = lives.into();
         block_in_place(|| {
             self.cluster.stop()?;
-            // It may die before it is ready: leftovers are looked for as soon as it starts.
-            self.cluster.up_by(program, environment).or_else(|error| {
-                self.deaths += 1;
-                self.cluster.up(&[]).context(error)
-            })
+            self.live()
         })?;
         self.write().await.context("a pod writes")?;
         self.read().await.context("another pod reads")?;
@@ -98,7 +114,19 @@ impl Story {
         }
     }
 
-    /// Starts the ordinary Orlop when the one before has died, and notes what must be the same afterwards.
+    /// The next life of Orlop; and the one after, if it dies before it is ready.
+    fn live(&mut self) -> Result<()> {
+        while let Some(life) = self.lives.pop_front() {
+            let environment = [(life.variable, life.value.as_str())];
+            if self.cluster.up_by(&life.program, &environment).is_ok() {
+                return Ok(());
+            }
+            self.deaths += 1;
+        }
+        self.cluster.up(&[])
+    }
+
+    /// Starts the next Orlop when the one before has died, and notes what must be the same afterwards.
     fn revive(&mut self) -> Result<()> {
         let Some(status) = self.cluster.ended()? else { return Ok(()) };
         use std::os::unix::process::ExitStatusExt;
@@ -109,7 +137,7 @@ impl Story {
             self.ran.extend(running);
         }
         self.look_at_formats()?;
-        block_in_place(|| self.cluster.up(&[]))
+        block_in_place(|| self.live())
     }
 
     /// A volume that was once complete is never formatted again.

@@ -1,12 +1,14 @@
-//! `kill -9` at every effect of create, attach, stage, publish, start, stop, unpublish, unstage, detach, delete, on the
-//! real kernel: after a restart the same end.
+//! `kill -9` at the effects of create, attach, stage, publish, start, stop, unpublish, unstage, detach, delete, on the real
+//! kernel: after a restart the same end.
 //!
-//! `ORLOP_CRASHES='after create 1,before start 1'` chooses; without it Orlop dies before and after every effect that the
-//! story has each time it is told.
+//! | `ORLOP_CRASHES` | Orlop dies |
+//! |---|---|
+//! | absent | before and after every effect, of directories the first and last alone; in the middle of long ones; in its second life as well |
+//! | `all` | before and after really every effect, and the rest |
+//! | `after create 1,before start 1+after * 2` | where it says; `+` is a death in the next life |
 
 use std::{
     collections::BTreeMap,
-    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -16,7 +18,7 @@ use futures::future::try_join_all;
 use orlop_e2e::{
     crash::{Effect, Moment, Plan},
     machine,
-    story::Story,
+    story::{Life, Story},
 };
 
 const ORLOP: &str = env!("CARGO_BIN_EXE_crashing-orlop");
@@ -39,62 +41,87 @@ const DURING: &[(&str, u64)] = &[
     ("delete", 5),
 ];
 
-type Plans = Arc<Mutex<Vec<Plan>>>;
+/// The deaths of one story, a life each.
+type Deaths = Vec<Plan>;
 
-/// The effects of one story without a crash.
-async fn effects(story: &mut Story) -> Result<Vec<Effect>> {
+fn plan(moment: Moment, kind: &str, number: usize) -> Plan {
+    Plan { moment, kind: kind.to_owned(), number }
+}
+
+fn text(deaths: &[Plan]) -> String {
+    deaths.iter().map(Plan::to_string).collect::<Vec<_>>().join("+")
+}
+
+/// How many effects of each kind a story without a crash has.
+async fn count(story: &mut Story) -> Result<BTreeMap<String, usize>> {
+    // The first story in a new directory has effects that no later one has.
+    story.tell(Vec::new()).await?;
     let file = story.cluster.dir().with_file_name("effects");
-    let deaths = story.tell(Path::new(ORLOP), &[("ORLOP_EFFECTS", &file.to_string_lossy())]).await?;
-    ensure!(deaths == 0, "nobody planned a death");
-    std::fs::read_to_string(file)?.lines().map(str::parse).collect()
+    let life =
+        Life { program: ORLOP.into(), variable: "ORLOP_EFFECTS", value: file.to_string_lossy().into_owned() };
+    ensure!(story.tell(vec![life]).await? == 0, "nobody planned a death");
+    let mut counts = BTreeMap::new();
+    for line in std::fs::read_to_string(file)?.lines() {
+        let effect: Effect = line.parse()?;
+        counts.insert(effect.kind, effect.number);
+    }
+    Ok(counts)
 }
 
-/// How many of each kind there are in every one of these stories.
-fn common(stories: &[Vec<Effect>]) -> BTreeMap<&str, usize> {
-    let count = |story: &[Effect], kind: &str| story.iter().filter(|effect| effect.kind == kind).count();
-    let kinds = stories.iter().flatten().map(|effect| effect.kind.as_str());
-    kinds.map(|kind| (kind, stories.iter().map(|story| count(story, kind)).min().unwrap_or(0))).collect()
+/// What every one of these stories has.
+fn common(stories: &[BTreeMap<String, usize>]) -> BTreeMap<&str, usize> {
+    let least = |kind: &str| stories.iter().map(|s| s.get(kind).copied().unwrap_or(0)).min().unwrap_or(0);
+    stories.iter().flat_map(BTreeMap::keys).map(|kind| (kind.as_str(), least(kind))).collect()
 }
 
-/// Before and after every effect, and in the middle of the long ones.
-fn every(counts: &BTreeMap<&str, usize>) -> Vec<Plan> {
-    let plan = |moment, kind: &str, number| Plan { moment, kind: kind.to_owned(), number };
-    let effects = counts.iter().flat_map(|(kind, count)| (1..=*count).map(move |number| (*kind, number)));
-    let edges =
-        effects.flat_map(|(kind, number)| [Moment::Before, Moment::After].map(|m| plan(m, kind, number)));
-    let during = |(kind, ms): &(&str, u64)| plan(Moment::During(Duration::from_millis(*ms)), kind, 1);
-    edges.chain(DURING.iter().map(during)).collect()
+fn every(counts: &BTreeMap<&str, usize>, directories: bool) -> Vec<Deaths> {
+    let dull = |kind: &str| kind.ends_with("_dir") && !directories;
+    let edges = counts.iter().flat_map(|(kind, count)| {
+        let numbers = (1..=*count).filter(|n| !dull(kind) || [1, *count].contains(n));
+        numbers.flat_map(|n| [Moment::Before, Moment::After].map(|moment| vec![plan(moment, kind, n)]))
+    });
+    let middles =
+        DURING.iter().map(|(kind, ms)| vec![plan(Moment::During(Duration::from_millis(*ms)), kind, 1)]);
+    let again = counts.iter().filter(|(_, count)| **count > 0).zip(0..).map(|((kind, _), n)| {
+        let moment = if n % 2 == 0 { Moment::Before } else { Moment::After };
+        vec![plan(Moment::After, kind, 1), plan(moment, "*", n % 3 + 1)]
+    });
+    edges.chain(middles).chain(again).collect()
 }
 
-fn chosen(counts: &BTreeMap<&str, usize>) -> Result<Vec<Plan>> {
-    match std::env::var("ORLOP_CRASHES") {
-        Ok(plans) => plans.split(',').map(str::parse).collect(),
-        Err(_) => Ok(every(counts)),
+fn chosen(counts: &BTreeMap<&str, usize>) -> Result<Vec<Deaths>> {
+    let parse = |deaths: &str| deaths.split('+').map(str::parse).collect();
+    match std::env::var("ORLOP_CRASHES").as_deref() {
+        Err(_) => Ok(every(counts, false)),
+        Ok("all") => Ok(every(counts, true)),
+        Ok(stories) => stories.split(',').map(parse).collect(),
     }
 }
 
-/// One death, told until it happens.
-async fn die(story: &mut Story, plan: &Plan) -> Result<()> {
+/// Tells of these deaths, until the first of them comes up.
+async fn die(story: &mut Story, deaths: &[Plan]) -> Result<()> {
+    let life = |plan: &Plan| Life { program: ORLOP.into(), variable: "ORLOP_CRASH", value: plan.to_string() };
     for _ in 0..TRIES {
-        if story.tell(Path::new(ORLOP), &[("ORLOP_CRASH", &plan.to_string())]).await? > 0 {
+        if story.tell(deaths.iter().map(life).collect()).await? > 0 {
             return Ok(());
         }
     }
     anyhow::bail!("the effect did not come up in {TRIES} stories")
 }
 
-/// Takes plan after plan until there are none left; answers what went wrong.
-async fn tell(mut story: Story, plans: Plans) -> Result<Vec<String>> {
+/// Takes one after another until there are none left; answers what went wrong.
+async fn tell(mut story: Story, stories: Arc<Mutex<Vec<Deaths>>>) -> Result<Vec<String>> {
     let mut faults = Vec::new();
     loop {
-        let Some(plan) = plans.lock().expect("not poisoned").pop() else { return Ok(faults) };
-        if let Err(error) = die(&mut story, &plan).await {
-            eprintln!("{plan}: FAILED");
-            faults.push(format!("{plan}: {error:#}\n{}", story.cluster.log()));
+        let Some(deaths) = stories.lock().expect("not poisoned").pop() else { return Ok(faults) };
+        let from = story.cluster.log().len();
+        if let Err(error) = die(&mut story, &deaths).await {
+            eprintln!("{}: FAILED", text(&deaths));
+            faults.push(format!("{}: {error:#}\n{}", text(&deaths), &story.cluster.log()[from..]));
             // What it left would spoil the next one.
             story = Story::prepare()?;
         } else {
-            eprintln!("{plan}: the same end");
+            eprintln!("{}: the same end", text(&deaths));
         }
     }
 }
@@ -104,18 +131,21 @@ async fn root_crash_at_every_effect() -> Result<()> {
     if !machine::can_run("root_crash_at_every_effect") {
         return Ok(());
     }
-    let mut stories = (0..TELLERS).map(|_| Story::prepare()).collect::<Result<Vec<_>>>()?;
-    let found = try_join_all(stories.iter_mut().map(effects)).await.context("the story without a crash")?;
-    let mut plans = chosen(&common(&found))?;
-    println!("{} effects in the story, {} crashes", found[0].len(), plans.len());
-    plans.reverse();
-    let plans = Plans::new(plans.into());
-    let tellers = stories.into_iter().map(|story| tokio::spawn(tell(story, Arc::clone(&plans))));
-    let outcomes = futures::future::join_all(tellers).await;
+    let mut tellers = (0..TELLERS).map(|_| Story::prepare()).collect::<Result<Vec<_>>>()?;
+    let counts = try_join_all(tellers.iter_mut().map(count)).await.context("the story without a crash")?;
+    let mut stories = chosen(&common(&counts))?;
+    println!(
+        "{} effects in the story; it is told {} times",
+        counts[0].values().sum::<usize>(),
+        stories.len()
+    );
+    stories.reverse();
+    let stories = Arc::new(Mutex::new(stories));
+    let tellers = tellers.into_iter().map(|story| tokio::spawn(tell(story, Arc::clone(&stories))));
     let mut faults = Vec::new();
-    for outcome in outcomes {
+    for outcome in futures::future::join_all(tellers).await {
         faults.extend(outcome??);
     }
-    assert!(faults.is_empty(), "{} crashes did not end well:\n{}", faults.len(), faults.join("\n\n"));
+    assert!(faults.is_empty(), "{} did not end well:\n{}", faults.len(), faults.join("\n\n"));
     Ok(())
 }

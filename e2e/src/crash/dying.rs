@@ -28,6 +28,7 @@ pub struct Dying {
 
 struct Ledger {
     begun: BTreeMap<String, usize>,
+    all: usize,
     file: Option<File>,
 }
 
@@ -37,7 +38,7 @@ impl Dying {
         let plan = std::env::var("ORLOP_CRASH").ok().map(|text| text.parse()).transpose()?;
         let open = |path| OpenOptions::new().create(true).append(true).open(path);
         let file = std::env::var_os("ORLOP_EFFECTS").map(open).transpose().context("open ORLOP_EFFECTS")?;
-        Ok(Self { inner, plan, ledger: Mutex::new(Ledger { begun: BTreeMap::new(), file }) })
+        Ok(Self { inner, plan, ledger: Mutex::new(Ledger { begun: BTreeMap::new(), all: 0, file }) })
     }
 
     /// Both halves of the machine behind one count.
@@ -69,11 +70,13 @@ impl Dying {
         let count = ledger.begun.entry(kind.to_owned()).or_default();
         *count += 1;
         let number = *count;
+        ledger.all += 1;
+        let all = ledger.all;
         if let Some(file) = &mut ledger.file {
             // One write per line: a line is whole or not there, whenever the process dies.
             file.write_all(format!("{kind} {number} {}\n", object.display()).as_bytes()).unwrap();
         }
-        self.plan.as_ref().filter(|plan| plan.kind == kind && plan.number == number).map(|plan| plan.moment)
+        self.plan.as_ref().filter(|plan| plan.is_at(kind, number, all)).map(|plan| plan.moment)
     }
 }
 

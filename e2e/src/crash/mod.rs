@@ -7,7 +7,7 @@
 //! | `ORLOP_CRASH=after KIND NUMBER` | SIGKILL as soon as that effect is done |
 //! | `ORLOP_CRASH=during KIND NUMBER MS` | SIGKILL so many milliseconds after it began |
 //!
-//! Effects are numbered per kind, from 1, in the order in which one process begins them: the count of one kind does not
+//! Effects are numbered per kind (or, with kind `*`, all of them), from 1, in the order in which one process begins them: the count of one kind does not
 //! depend on how those of others fall between.
 
 mod dying;

@@ -20,10 +20,20 @@ pub enum Moment {
 pub struct Plan {
     /// When.
     pub moment: Moment,
-    /// At which kind of effect: `mount(bind)`.
+    /// At which kind of effect: `mount(bind)`; `*` for any.
     pub kind: String,
     /// At which of this kind, from 1.
     pub number: usize,
+}
+
+impl Plan {
+    /// Whether it is this effect: the `number`th of its kind, the `all`th of any.
+    pub fn is_at(&self, kind: &str, number: usize, all: usize) -> bool {
+        match self.kind.as_str() {
+            "*" => self.number == all,
+            wanted => wanted == kind && self.number == number,
+        }
+    }
 }
 
 impl fmt::Display for Plan {
@@ -91,6 +101,16 @@ mod tests {
         for text in ["", "before create", "at create 1", "after create one", "during create 1"] {
             assert!(text.parse::<Plan>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_effect_is_the_planned_one_by_kind_or_by_order() {
+        let plan = |text: &str| text.parse::<Plan>().unwrap();
+        assert!(plan("before create 2").is_at("create", 2, 9));
+        assert!(!plan("before create 2").is_at("create", 1, 2));
+        assert!(!plan("before create 2").is_at("start", 2, 2));
+        assert!(plan("after * 9").is_at("create", 2, 9));
+        assert!(!plan("after * 9").is_at("create", 9, 2));
     }
 
     #[test]
