@@ -250,6 +250,33 @@ async fn the_status_is_written_by_its_own_path() {
     assert_eq!(h.get("/api/v1/namespaces/default/pods/p/status").await.json(), status);
 }
 
+/// What `kubectl scale` sends: a merge patch, or with `--current-replicas` a GET and a PUT.
+#[tokio::test]
+async fn the_number_of_replicas_has_a_path_of_its_own() {
+    const SCALE: &str = "/apis/apps/v1/namespaces/default/deployments/w/scale";
+    let h = Harness::new().await;
+    let labels = json!({"a": "b"});
+    let deployment = json!({"metadata": {"name": "w"}, "spec": {"selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}});
+    let made = h.send("POST /apis/apps/v1/namespaces/default/deployments", &deployment).await;
+    assert_eq!(made.code, 201, "{made:?}");
+    let scale = h.get(SCALE).await.json();
+    assert_eq!(
+        (&scale["kind"], &scale["spec"]["replicas"], &scale["status"]["selector"]),
+        (&json!("Scale"), &json!(1), &json!("a=b"))
+    );
+    let merge = ["content-type: application/merge-patch+json"];
+    let patched = h.ask(&format!("PATCH {SCALE}"), &merge, r#"{"spec":{"replicas":3}}"#).await;
+    assert_eq!((patched.code, &patched.json()["spec"]["replicas"]), (200, &json!(3)), "{patched:?}");
+    let stale = h.send(&format!("PUT {SCALE}"), &scale).await;
+    assert_eq!(stale.code, 409, "{stale:?}");
+    let negative = h.ask(&format!("PATCH {SCALE}"), &merge, r#"{"spec":{"replicas":-1}}"#).await;
+    assert_eq!(negative.code, 422, "{negative:?}");
+    let workload = h.get(SCALE.trim_end_matches("/scale")).await.json();
+    assert_eq!((&workload["spec"]["replicas"], &workload["metadata"]["generation"]), (&json!(3), &json!(2)));
+    assert_eq!(h.get("/apis/apps/v1/namespaces/default/daemonsets/w/scale").await.code, 404);
+}
+
 #[tokio::test]
 async fn replacing_needs_the_current_version() {
     let h = Harness::new().await;
@@ -354,6 +381,15 @@ async fn events_have_two_faces() {
     let path = "PATCH /apis/events.k8s.io/v1/namespaces/default/events/e";
     let patched = h.ask(path, &merge, r#"{"note":"again"}"#).await;
     assert_eq!((patched.code, &patched.json()["note"]), (200, &json!("again")), "{patched:?}");
+    let first = json!({"metadata": {"name": "z"}, "involvedObject": {"kind": "Pod", "name": "p", "namespace": "default"}});
+    let second = json!({"metadata": {"name": "a"}, "involvedObject": first["involvedObject"]});
+    for event in [first, second] {
+        assert_eq!(h.send("POST /api/v1/namespaces/default/events", &event).await.code, 201);
+    }
+    let story = h.get("/api/v1/namespaces/default/events").await.json();
+    let told: Vec<_> =
+        story["items"].as_array().into_iter().flatten().map(|e| &e["metadata"]["name"]).collect();
+    assert_eq!(told, ["e", "z", "a"], "in the order in which they were last seen");
     let list = h.get("/apis/events.k8s.io/v1/events?fieldSelector=regarding.name%3Dp").await.json();
     assert_eq!((&list["kind"], &list["items"][0]["note"]), (&json!("EventList"), &json!("again")));
 }

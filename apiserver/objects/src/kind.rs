@@ -149,15 +149,15 @@ kinds! {
         schema: "io.k8s.api.core.v1.Service", typed: core::Service;
     /// A rolling set of equal pods; kept as data.
     DEPLOYMENT = "apps" "v1" "Deployment" ("deployments", "deployment", ["deploy"])
-        namespaced: true, categories: ["all"], subresources: ["status"],
+        namespaced: true, categories: ["all"], subresources: ["status", "scale"],
         schema: "io.k8s.api.apps.v1.Deployment", typed: apps::Deployment;
     /// A set of equal pods; kept as data.
     REPLICA_SET = "apps" "v1" "ReplicaSet" ("replicasets", "replicaset", ["rs"])
-        namespaced: true, categories: ["all"], subresources: ["status"],
+        namespaced: true, categories: ["all"], subresources: ["status", "scale"],
         schema: "io.k8s.api.apps.v1.ReplicaSet", typed: apps::ReplicaSet;
     /// A numbered set of pods with claims of their own; kept as data.
     STATEFUL_SET = "apps" "v1" "StatefulSet" ("statefulsets", "statefulset", ["sts"])
-        namespaced: true, categories: ["all"], subresources: ["status"],
+        namespaced: true, categories: ["all"], subresources: ["status", "scale"],
         schema: "io.k8s.api.apps.v1.StatefulSet", typed: apps::StatefulSet;
     /// A pod on every node; kept as data.
     DAEMON_SET = "apps" "v1" "DaemonSet" ("daemonsets", "daemonset", ["ds"])

@@ -52,6 +52,7 @@ fn subresources(kind: &'static Kind) -> impl Iterator<Item = Subresource> {
             "status" => (own, &["get", "patch", "update"]),
             "finalize" => (own, &["update"]),
             "log" => (own, &["get"]),
+            "scale" => (("autoscaling", "v1", "Scale"), &["get", "patch", "update"]),
             "binding" => (("", "v1", "Binding"), &["create"]),
             _ => (own, &["get", "patch", "update"]),
         };

@@ -25,7 +25,8 @@ pub(super) fn all(resources: &[Resource]) -> Value {
         }
         let object = format!("{collection}/{{name}}");
         out.insert(object.clone(), object_item(resource));
-        for name in resource.subresources {
+        // A Scale is of no kind that is served: discovery alone tells of it.
+        for name in resource.subresources.iter().filter(|name| **name != "scale") {
             out.insert(format!("{object}/{name}"), subresource_item(resource, name));
         }
     }

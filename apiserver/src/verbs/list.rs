@@ -6,13 +6,16 @@
 //! | N | absent, without `limit`; `NotOlderThan` | the newest, which must not be older than N |
 //! | N | absent, with `limit`; `Exact` | exactly N, or 410 |
 //! | absent, with `continue` | absent | the revision that the token names, or 410 |
+//!
+//! Objects come in the order of their keys; Events of one answer in the order in which they were last seen, since people
+//! read them as a story.
 
 use std::sync::Arc;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use orlop_objects::{Cause, FieldError, Key, Object, Revision};
+use orlop_objects::{Cause, FieldError, Key, Object, Revision, kind};
 use orlop_store::{Error, Snapshot, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
@@ -83,7 +86,7 @@ impl Page {
         }
         let all = snapshot.list(call.target.kind, filter.namespace.as_deref(), after);
         let mut matching = all.filter(|object| filter.matches(object));
-        let items: Vec<_> = matching.by_ref().take(limit.unwrap_or(usize::MAX)).cloned().collect();
+        let mut items: Vec<_> = matching.by_ref().take(limit.unwrap_or(usize::MAX)).cloned().collect();
         let mut metadata = Map::new();
         metadata.insert("resourceVersion".to_owned(), snapshot.revision().to_string().into());
         if let (Some(_), Some(last)) = (matching.next(), items.last()) {
@@ -92,6 +95,9 @@ impl Page {
             if !filter.is_selective() {
                 metadata.insert("remainingItemCount".to_owned(), (1 + matching.count()).into());
             }
+        }
+        if *call.target.kind == kind::EVENT {
+            items.sort_by_key(|event| event.revision);
         }
         Self { items, metadata }
     }

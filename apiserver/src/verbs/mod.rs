@@ -8,6 +8,7 @@ pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod patch;
 pub(crate) mod replace;
+pub(crate) mod scale;
 pub(crate) mod watch;
 
 use std::time::Duration;

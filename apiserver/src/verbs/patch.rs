@@ -29,7 +29,7 @@ const GROWTH: usize = body::LIMIT;
 
 /// A parsed patch.
 #[derive(Debug)]
-enum Patch {
+pub(super) enum Patch {
     Merge(Value),
     Json(json_patch::Patch),
     Strategic(Value),
@@ -54,7 +54,7 @@ pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<
     Ok(super::written(&presenter, StatusCode::OK, &outcome, warnings.into_inner().unwrap_or_default()))
 }
 
-fn parse(media_type: &str, bytes: &[u8]) -> Result<Patch, Failure> {
+pub(super) fn parse(media_type: &str, bytes: &[u8]) -> Result<Patch, Failure> {
     match media_type {
         "application/merge-patch+json" => object(bytes).map(Patch::Merge),
         "application/strategic-merge-patch+json" => object(bytes).map(Patch::Strategic),
@@ -103,17 +103,23 @@ fn patched(
 ) -> Result<Decoded, Error> {
     let old = if target.shown == target.kind { old } else { events::to_shown(old) };
     let mut new = match patch {
-        Patch::Merge(patch) => {
-            let mut new = old;
-            json_patch::merge(&mut new, patch);
-            new
-        }
-        Patch::Json(patch) => apply_operations(key, old, patch)?,
         Patch::Strategic(patch) => strategic(target.kind, old, patch).map_err(|e| invalid(key, e))?,
+        plain => apply(key, plain, old)?,
     };
     body::check_type(target.shown, &mut new).map_err(|f| Error::BadRequest(f.message))?;
     super::replace::check_name(&mut new, key).map_err(|f| Error::BadRequest(f.message))?;
     body::checked(target, new, validation).map_err(|f| Error::BadRequest(f.message))
+}
+
+/// The patch on a value that has no merge rules of its own; a strategic merge is a plain one there.
+pub(super) fn apply(key: &Key, patch: &Patch, mut value: Value) -> Result<Value, Error> {
+    match patch {
+        Patch::Merge(patch) | Patch::Strategic(patch) => {
+            json_patch::merge(&mut value, patch);
+            Ok(value)
+        }
+        Patch::Json(patch) => apply_operations(key, value, patch),
+    }
 }
 
 fn invalid(key: &Key, error: FieldError) -> Error {
