@@ -1,6 +1,6 @@
 //! `events.k8s.io/v1`: the stored core/v1 Events under their other names.
 
-use orlop_objects::Kind;
+use orlop_objects::{Kind, time};
 use serde_json::{Map, Value};
 
 /// The kind as `events.k8s.io` shows it.
@@ -29,11 +29,17 @@ const NAMES: [(&str, &str); 8] = [
     ("apiVersion", "apiVersion"),
 ];
 
-/// A stored Event as `events.k8s.io/v1`.
+/// A stored Event as `events.k8s.io/v1`. That form requires `eventTime`, which core/v1 may leave out: clients with strict
+/// models fail without it.
 pub(crate) fn to_shown(event: Value) -> Value {
-    renamed(event, "events.k8s.io/v1", |name| {
+    let mut shown = renamed(event, "events.k8s.io/v1", |name| {
         NAMES.iter().find(|(core, _)| *core == name).map(|(_, shown)| *shown)
-    })
+    });
+    let first = shown["deprecatedFirstTimestamp"].as_str().and_then(time::parse);
+    if let (None, Some(first)) = (shown["eventTime"].as_str(), first) {
+        shown["eventTime"] = time::micros(first).into();
+    }
+    shown
 }
 
 /// An `events.k8s.io/v1` Event as it is stored.
@@ -56,6 +62,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_time_that_the_other_form_requires_is_the_first_one() {
+        let old = json!({"metadata": {}, "firstTimestamp": "2026-01-01T00:00:00Z"});
+        assert_eq!(to_shown(old)["eventTime"], "2026-01-01T00:00:00.000000Z");
+        let new = json!({"metadata": {}, "eventTime": "2026-01-01T00:00:01.500000Z"});
+        assert_eq!(to_shown(new)["eventTime"], "2026-01-01T00:00:01.500000Z");
+    }
 
     #[test]
     fn there_and_back() {
