@@ -13,7 +13,7 @@ fn refused() -> Vec<(&'static Kind, Value, &'static [&'static str])> {
     vec![
         (claim, manifests::claim("zero", "0"), &["spec.resources.requests[storage]", "greater than zero"]),
         (claim, manifests::claim("nonsense", "1Gi1"), &["spec.resources.requests", "1Gi1"]),
-        (&kind::POD, pod_with("spec", json!({"hostPID": true})), &["spec.hostPID"]),
+        (&kind::POD, pod_with("spec", &json!({"hostPID": true})), &["spec.hostPID"]),
         (
             &kind::POD,
             json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "Bad_Name"}, "spec": {}}),
@@ -22,7 +22,7 @@ fn refused() -> Vec<(&'static Kind, Value, &'static [&'static str])> {
     ]
 }
 
-fn pod_with(field: &str, extra: Value) -> Value {
+fn pod_with(field: &str, extra: &Value) -> Value {
     let mut pod = manifests::pod("p", "true", None);
     for (key, value) in extra.as_object().expect("an object") {
         pod[field][key] = value.clone();

@@ -1,4 +1,5 @@
 //! The main job by stock kubectl: every verb that a storage tutorial uses, and the words that its reader expects.
+#![allow(clippy::disallowed_methods, reason = "these tests run kubectl; that is what they are for")]
 
 use std::{process::Command, time::Instant};
 
