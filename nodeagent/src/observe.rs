@@ -107,6 +107,7 @@ impl Machine {
         look.seen.empty = own("kubernetes.io~empty-dir")?.into_iter().collect();
         look.seen.memory = look.seen.empty.iter().filter(|v| mounts.has_memory(uid, v)).cloned().collect();
         look.seen.pins = mounts.pinned(uid);
+        look.seen.pin_dir = self.host.file(&self.layout.namespaces(uid))?.is_some();
         look.seen.place = self.host.file(&self.layout.pod(uid))?.is_some();
         look.seen.logs = match logs {
             Some(dir) => self.host.file(dir)?.is_some(),
@@ -147,8 +148,10 @@ impl Machine {
         let named = containers.chain(self.host.list_dir(&self.layout.bundles())?);
         let mut pods: BTreeSet<String> =
             named.filter_map(|id| id.parse::<ContainerId>().ok()).map(|id| id.pod).collect();
-        let directories = self.host.list_dir(&self.layout.pods())?;
-        pods.extend(directories.into_iter().filter(|uid| crate::ids::is_safe(uid)));
+        for place in [self.layout.pods(), self.layout.all_namespaces()] {
+            let directories = self.host.list_dir(&place)?;
+            pods.extend(directories.into_iter().filter(|uid| crate::ids::is_safe(uid)));
+        }
         for place in self.mounts()?.0 {
             if let Place::Namespace { pod, .. } | Place::Published { pod, .. } = place {
                 pods.insert(pod);

@@ -133,7 +133,12 @@ impl Layout {
 
     /// Where a pod's namespaces are pinned.
     pub fn namespaces(&self, pod: &str) -> PathBuf {
-        self.run.join("ns").join(pod)
+        self.all_namespaces().join(pod)
+    }
+
+    /// Where all pods' namespaces are pinned.
+    pub fn all_namespaces(&self) -> PathBuf {
+        self.run.join("ns")
     }
 
     /// The logs of a pod.

@@ -109,6 +109,8 @@ pub struct Seen {
     pub pinned: bool,
     /// Namespaces that are pinned.
     pub pins: BTreeSet<String>,
+    /// The directory that its namespaces are pinned in exists; a death in the middle of unpinning leaves it, without pins.
+    pub pin_dir: bool,
     /// PersistentVolumes published to it.
     pub published: BTreeSet<String>,
     /// Its own directories: names of volumes.
@@ -354,7 +356,7 @@ fn rest(seen: &Seen, records: bool) -> Plan {
     let volumes = seen.published.iter().cloned().map(Step::Unpublish);
     plan.push(volumes.chain(seen.empty.iter().cloned().map(Step::RemoveEmpty)).collect());
     let mut last = Vec::new();
-    if !seen.pins.is_empty() {
+    if seen.pin_dir || !seen.pins.is_empty() {
         last.push(Step::Unpin);
     }
     if seen.place {

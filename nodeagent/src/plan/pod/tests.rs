@@ -228,4 +228,7 @@ fn a_stopped_pod_is_taken_down_deepest_first_and_then_gone() {
         ]
     );
     assert!(plan(&stop, &Look::Seen(Seen::default()), at(100)).gone);
+    // A death in the middle of unpinning leaves the directory, which nothing is mounted in any more.
+    let half = Seen { pin_dir: true, ..Seen::default() };
+    assert_eq!(groups(&stop, &half), [vec![Unpin]]);
 }
