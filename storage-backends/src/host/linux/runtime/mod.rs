@@ -142,6 +142,14 @@ impl LinuxRuntime {
         Ok(())
     }
 
+    /// Takes away cgroups that nothing is in.
+    fn sweep(&self) {
+        let creating = lock(&self.creating);
+        if creating.is_empty() {
+            cgroup::sweep(&self.config.instance);
+        }
+    }
+
     fn list(&self) -> Result<BTreeSet<String>> {
         let mut ids: BTreeSet<String> = names(&self.dir("runc"))?.into_iter().collect();
         ids.extend(names(&self.dir("exits"))?.into_iter().filter(|name| !exits::is_temporary(name)));
@@ -229,16 +237,16 @@ impl Runtime for LinuxRuntime {
         }
         cgroup::remove(&self.config.instance, id)?;
         state::remove_rest(&self.config.run_dir, id)?;
-        let creating = lock(&self.creating);
-        if creating.is_empty() {
-            cgroup::sweep(&self.config.instance);
-        }
+        self.sweep();
         Ok(())
     }
 
     fn forget_exit(&self, id: &str) -> Result<()> {
         check_id(id)?;
-        exits::forget(&self.dir("exits"), id)
+        exits::forget(&self.dir("exits"), id)?;
+        // A death may have come between the container's end and the sweep after it.
+        self.sweep();
+        Ok(())
     }
 
     fn containers(&self) -> Result<Vec<Container>> {

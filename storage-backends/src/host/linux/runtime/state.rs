@@ -48,7 +48,8 @@ pub(super) fn monitor(dir: &Path, id: &str) -> io::Result<Option<process::Handle
     let Some(handle) = process::Handle::open(found)? else { return Ok(None) };
     let line = fs::read(format!("/proc/{}/cmdline", found.pid)).unwrap_or_default();
     let mut words = line.split(|b| *b == 0).skip_while(|word| *word != b"--cid");
-    Ok((words.nth(1) == Some(id.as_bytes())).then_some(handle))
+    // One that is about to be gone has no command line any more, and is in its cgroup until it is.
+    Ok((line.is_empty() || words.nth(1) == Some(id.as_bytes())).then_some(handle))
 }
 
 /// Removes what is left of a container that has no process any more: a half-made state directory, the monitor's files.
