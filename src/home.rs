@@ -37,6 +37,8 @@ impl Home {
             .mode(0o700)
             .create(&dir)
             .with_context(|| format!("create data directory {}", dir.display()))?;
+        // The mount table knows no symlinks: what is compared with it must not hold any.
+        let dir = fs::canonicalize(&dir).with_context(|| format!("resolve {}", dir.display()))?;
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))
             .with_context(|| format!("protect data directory {}", dir.display()))?;
         let lock = lock(&dir)?;
