@@ -10,6 +10,8 @@ use k8s_openapi::{
     apimachinery::pkg::api::resource::Quantity,
 };
 
+use orlop_objects::phase::Binding;
+
 use crate::{amount, worker::Seen};
 
 /// A claim with its metadata.
@@ -162,39 +164,14 @@ pub(crate) fn selected_node(claim: &PersistentVolumeClaim) -> Option<&str> {
     annotation(&claim.metadata.annotations, SELECTED_NODE)
 }
 
-/// Whose a volume is, as seen from one claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Holder {
-    /// Nobody's.
-    Nobody,
-    /// Kept for this claim by name, without a uid.
-    Reserved,
-    /// This claim's, by uid.
-    ThisClaim,
-    /// Another claim's, if only one that had the same name.
-    Another,
-}
-
-/// Whose `volume` is, as seen from `claim`.
-pub(crate) fn holder(volume: &PersistentVolume, claim: &Claim) -> Holder {
-    let Some(reference) = claim_ref(volume) else {
-        return Holder::Nobody;
-    };
-    let key = claim.key();
-    let same = |part: &Option<String>, own: &str| part.as_deref().unwrap_or_default() == own;
-    if !same(&reference.namespace, &key.namespace) || !same(&reference.name, &key.name) {
-        return Holder::Another;
-    }
-    match reference.uid.as_deref().unwrap_or_default() {
-        "" => Holder::Reserved,
-        uid if uid == claim.uid() => Holder::ThisClaim,
-        _ => Holder::Another,
-    }
+/// How far a claim and a volume belong to each other.
+pub(crate) fn binding(claim: &Claim, volume: &Volume) -> Binding {
+    Binding::of(claim, volume)
 }
 
 /// Bound: the volume holds the claim's uid and the claim names the volume. Anything less is only asked for.
 pub(crate) fn is_bound(claim: &Claim, volume: &Volume) -> bool {
-    holder(volume, claim) == Holder::ThisClaim && named_volume(claim) == Some(volume.name())
+    binding(claim, volume) == Binding::Bound
 }
 
 /// Whether volumes of the class are made, or chosen, only when a pod's node is known.

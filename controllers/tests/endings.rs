@@ -160,3 +160,21 @@ async fn the_start_can_be_repeated() {
     orlop_controllers::bootstrap(&cluster.registry).await.expect("all is there");
     assert_eq!(cluster.registry.snapshot().revision(), before);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_volume_whose_owner_cannot_be_looked_up_is_kept() {
+    let cluster = Cluster::new(&["n1"]).await;
+    let owned = |name: &str, owner: Value| {
+        let mut volume = volume(name, "manual", "1Gi");
+        volume["metadata"]["ownerReferences"] = json!([owner]);
+        volume
+    };
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "name": "data", "uid": "u1"});
+    let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "name": "x", "uid": "u2"});
+    // The first one's owner is in a namespace that the reference cannot name; the second one's is gone.
+    cluster.create(&kind::PERSISTENT_VOLUME, owned("v", claim)).await;
+    cluster.create(&kind::PERSISTENT_VOLUME, owned("w", class)).await;
+    cluster.until_gone(&volume_key("w")).await;
+    let kept = cluster.get(&volume_key("v"));
+    assert_eq!((&kept["metadata"]["name"], kept["metadata"].get("deletionTimestamp")), (&json!("v"), None));
+}

@@ -64,26 +64,26 @@ async fn controllers_that_stop_and_start_all_the_time_reach_the_same_end() {
         let pods = snapshot.list(&kind::POD, None, None).map(|pod| pod.value());
         pods.filter(|pod| pod["status"]["phase"] == "Running").count()
     };
-    let mut restarts = 0;
-    while running(&cluster) < 5 {
-        cluster.stop().await;
-        cluster.start();
-        restarts += 1;
-        tokio::task::yield_now().await;
-        assert!(restarts < 100_000, "it never ends");
-    }
+    restart_until(&mut cluster, |cluster| running(cluster) == 5).await;
     assert_eq!(cluster.names(&kind::PERSISTENT_VOLUME).len(), 5);
     assert_eq!(cluster.names(&kind::VOLUME_ATTACHMENT).len(), 5);
     for n in 0..5 {
         cluster.delete(&pod_key(&format!("web-{n}"))).await;
         cluster.delete(&claim_key(&format!("data-{n}"))).await;
     }
-    while !cluster.names(&kind::PERSISTENT_VOLUME).is_empty() {
+    restart_until(&mut cluster, |cluster| cluster.names(&kind::PERSISTENT_VOLUME).is_empty()).await;
+    assert!(cluster.names(&kind::VOLUME_ATTACHMENT).is_empty());
+}
+
+/// Stops and starts the controllers until the world is so, for a bounded time.
+async fn restart_until(cluster: &mut Cluster, reached: impl Fn(&Cluster) -> bool) {
+    let patience = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !reached(cluster) {
+        assert!(tokio::time::Instant::now() < patience, "not reached in a minute\n{}", cluster.describe());
         cluster.stop().await;
         cluster.start();
         tokio::task::yield_now().await;
     }
-    assert!(cluster.names(&kind::VOLUME_ATTACHMENT).is_empty());
 }
 
 /// The commit that created a pod.

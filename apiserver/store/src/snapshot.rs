@@ -31,6 +31,15 @@ impl Snapshot {
         self.0.list(kind, namespace, after)
     }
 
+    /// Objects with exactly this index entry, in the order of their keys.
+    pub fn having<'a>(
+        &'a self,
+        index: Index,
+        entry: &str,
+    ) -> impl Iterator<Item = &'a Arc<Object>> + use<'a> {
+        self.0.having(index, entry)
+    }
+
     /// Objects whose index entry begins with `prefix`, in the order of the entries. An object with several such
     /// entries comes once for each.
     pub fn indexed<'a>(

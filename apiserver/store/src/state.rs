@@ -106,6 +106,20 @@ impl State {
             .take_while(move |object| namespace.is_none_or(|n| object.key.namespace == n))
     }
 
+    /// The objects whose entry in `index` is exactly `entry`, in the order of their keys.
+    pub(crate) fn having<'a>(
+        &'a self,
+        index: Index,
+        entry: &str,
+    ) -> impl Iterator<Item = &'a Arc<Object>> + use<'a> {
+        let entry: Arc<str> = entry.into();
+        let from: IndexKey = (index, entry.clone(), "".into());
+        self.index
+            .range(from..)
+            .take_while(move |((i, found, _), _)| *i == index && *found == entry)
+            .map(|(_, object)| object)
+    }
+
     /// The objects whose entry in `index` begins with `prefix`, in the order of the entries.
     pub(crate) fn indexed<'a>(
         &'a self,

@@ -58,19 +58,13 @@ pub(crate) fn request(
 fn refuse_rivals(door: &mut Door<'_, '_>, volume: &Volume, own: &Key) -> Result<(), orlop_registry::Error> {
     let snapshot = door.snapshot().clone();
     let nodes = snapshot.list(&kind::NODE, None, None).filter_map(|node| key(volume, &node.meta.name));
-    let written = snapshot.indexed(Index::AttachmentsByVolume, volume.name());
-    let written = written.filter(|object| is_of(object, volume)).map(|object| object.key.clone());
+    let written = snapshot.having(Index::AttachmentsByVolume, volume.name()).map(|object| object.key.clone());
     for rival in nodes.chain(written).filter(|rival| rival != own) {
         if door.get(&rival).is_some() {
             return Err(stale(&rival));
         }
     }
     Ok(())
-}
-
-/// An index finds by prefix: volumes whose names only begin alike are others.
-fn is_of(attachment: &orlop_objects::Object, volume: &Volume) -> bool {
-    attachment.value().pointer("/spec/source/persistentVolumeName").is_some_and(|name| name == volume.name())
 }
 
 #[cfg(test)]

@@ -92,9 +92,7 @@ pub(crate) fn attachments(
     volume: &Volume,
     reader: &Reader,
 ) -> Result<Vec<Seen<VolumeAttachment>>, DecodeError> {
-    let mut found: Vec<Seen<VolumeAttachment>> = reader.indexed(Index::AttachmentsByVolume, volume.name())?;
-    found.retain(|a| a.spec.source.persistent_volume_name.as_deref() == Some(volume.name()));
-    Ok(found)
+    reader.having(Index::AttachmentsByVolume, volume.name())
 }
 
 fn users(volume: &Volume, reader: &Reader) -> Result<Vec<User>, DecodeError> {
@@ -122,11 +120,7 @@ fn age(pod: &Seen<Pod>) -> (&str, &str) {
 pub(crate) fn pods_naming(claim: &Claim, reader: &Reader) -> Result<Vec<Seen<Pod>>, DecodeError> {
     let key = claim.key();
     let mut pods: Vec<Seen<Pod>> =
-        reader.indexed(Index::PodsByClaim, &format!("{}\0{}", key.namespace, key.name))?;
-    pods.retain(|pod| {
-        pod.key().namespace == key.namespace
-            && facts::pod_claims(pod).contains(&key.name)
-            && !facts::is_finished(pod)
-    });
+        reader.having(Index::PodsByClaim, &format!("{}\0{}", key.namespace, key.name))?;
+    pods.retain(|pod| !facts::is_finished(pod));
     Ok(pods)
 }

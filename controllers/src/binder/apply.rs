@@ -1,7 +1,7 @@
 //! Carries out the binder's verdicts: one transaction each.
 
 use k8s_openapi::api::core::v1::PersistentVolume;
-use orlop_objects::Key;
+use orlop_objects::{Key, phase::Binding};
 use orlop_registry::{Door, Part, Registry, Who};
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use super::decide::Verdict;
 use crate::{
     Error, edit,
     events::Teller,
-    facts::{self, BIND_COMPLETED, BOUND_BY_CONTROLLER, Claim, Holder, Volume},
+    facts::{self, BIND_COMPLETED, BOUND_BY_CONTROLLER, Claim, Volume},
     worker::Next,
 };
 
@@ -84,7 +84,7 @@ fn bind(door: &mut Door<'_, '_>, claim: &Claim, volume: &Volume) -> Result<(), R
 }
 
 fn claimed(mut value: Value, claim: &Claim, volume: &Volume, now: &str) -> Value {
-    if facts::holder(volume, claim) != Holder::ThisClaim {
+    if !matches!(facts::binding(claim, volume), Binding::Held | Binding::Bound) {
         let key = claim.key();
         edit::section(&mut value, "spec").insert(
             "claimRef".to_owned(),

@@ -36,7 +36,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use orlop_objects::Key;
+use orlop_objects::{Key, phase::Binding};
 
 use super::{
     matching::{self, Misfit, Reach},
@@ -44,7 +44,7 @@ use super::{
 };
 use crate::{
     events::Said,
-    facts::{self, Claim, Holder, Volume},
+    facts::{self, Claim, Volume},
 };
 
 /// What to do about one claim or volume.
@@ -114,13 +114,13 @@ fn bound_once(facts: &ClaimFacts) -> Option<Verdict> {
             Some(_) => lost("Bound claim has lost its PersistentVolume."),
         };
     };
-    match facts::holder(volume, claim) {
-        Holder::Another if facts::claim_phase(claim) == "Lost" => None,
-        Holder::Another => {
+    match facts::binding(claim, volume) {
+        Binding::Taken if facts::claim_phase(claim) == "Lost" => None,
+        Binding::Taken => {
             let words = "Two claims are bound to the same volume, this one is bound incorrectly.";
             Some(Verdict::Lose { claim: claim.clone(), said: Said::warning("ClaimMisbound", words) })
         }
-        Holder::ThisClaim if is_written(claim, volume) => None,
+        Binding::Bound if is_written(claim, volume) => None,
         _ => Some(Verdict::Bind { claim: claim.clone(), volume: volume.clone() }),
     }
 }
@@ -143,11 +143,13 @@ fn asks_for(name: &str, facts: &ClaimFacts, taken: &HashSet<String>) -> Verdict 
     if volume.is_terminating() {
         return failed(format!("volume {name:?} is being deleted; make a new claim that names another one"));
     }
-    let fits = match facts::holder(volume, claim) {
-        Holder::Another => Err(None),
-        Holder::Nobody if taken.contains(name) => Err(None),
-        Holder::Nobody => matching::named_fits(claim, volume).map_err(Some),
-        Holder::Reserved | Holder::ThisClaim => matching::content_fits(claim, volume).map_err(Some),
+    let fits = match facts::binding(claim, volume) {
+        Binding::Taken => Err(None),
+        Binding::Asked | Binding::Free if taken.contains(name) => Err(None),
+        Binding::Asked | Binding::Free => matching::named_fits(claim, volume).map_err(Some),
+        Binding::Reserved | Binding::Held | Binding::Bound => {
+            matching::content_fits(claim, volume).map_err(Some)
+        }
     };
     match fits {
         Ok(()) => Verdict::Bind { claim: claim.clone(), volume: volume.clone() },

@@ -12,10 +12,11 @@
 use std::{collections::HashSet, sync::Arc};
 
 use k8s_openapi::api::core::v1::Node;
+use orlop_objects::phase::Binding;
 
 use crate::{
     affinity,
-    facts::{self, Claim, Holder, Volume},
+    facts::{self, Claim, Volume},
 };
 
 /// Why a volume is not right for a claim.
@@ -95,8 +96,11 @@ pub(crate) fn best<'a>(
     taken: &HashSet<String>,
 ) -> Option<&'a Arc<Volume>> {
     let usable = |v: &&Arc<Volume>| !v.is_terminating() && !taken.contains(v.name());
-    let kept = |wanted: Holder| {
-        let held = candidates.iter().filter(usable).filter(|v| facts::holder(v, claim) == wanted);
+    let those = |wanted: &'static [Binding]| {
+        candidates.iter().filter(usable).filter(move |v| wanted.contains(&facts::binding(claim, v)))
+    };
+    let kept = |wanted: &'static [Binding]| {
+        let held = those(wanted);
         held.filter(|v| content_fits(claim, v).is_ok()).min_by_key(|v| order(v))
     };
     let reached = |v: &&Arc<Volume>| match reach {
@@ -105,10 +109,12 @@ pub(crate) fn best<'a>(
         Reach::Anywhere => true,
     };
     let free = || {
-        let unheld = candidates.iter().filter(usable).filter(|v| facts::holder(v, claim) == Holder::Nobody);
-        unheld.filter(reached).filter(|v| free_fits(claim, v).is_ok()).min_by_key(|v| order(v))
+        those(&[Binding::Asked, Binding::Free])
+            .filter(reached)
+            .filter(|v| free_fits(claim, v).is_ok())
+            .min_by_key(|v| order(v))
     };
-    kept(Holder::ThisClaim).or_else(|| kept(Holder::Reserved)).or_else(free)
+    kept(&[Binding::Held, Binding::Bound]).or_else(|| kept(&[Binding::Reserved])).or_else(free)
 }
 
 fn order(volume: &Volume) -> (u128, usize, String) {

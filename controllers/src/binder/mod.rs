@@ -83,7 +83,7 @@ impl Controller for Binder {
 fn volumes_of(claim: &Object, snapshot: &Snapshot) -> Vec<Key> {
     let entry = format!("{}\0{}", claim.key.namespace, claim.key.name);
     let mut keys: Vec<Key> =
-        snapshot.indexed(Index::VolumesByClaim, &entry).map(|volume| volume.key.clone()).collect();
+        snapshot.having(Index::VolumesByClaim, &entry).map(|volume| volume.key.clone()).collect();
     let name = claim.value().pointer("/spec/volumeName").and_then(|v| v.as_str().map(str::to_owned));
     keys.extend(name.filter(|n| !n.is_empty()).map(|n| Key::cluster(&kind::PERSISTENT_VOLUME, n)));
     keys

@@ -3,9 +3,10 @@
 use std::{collections::HashMap, sync::Arc};
 
 use k8s_openapi::api::core::v1::{Node, Pod};
-use orlop_objects::{DecodeError, Key, index::Index, kind};
+use orlop_objects::{DecodeError, Key, Object, index::Index, kind, phase::Binding};
 
 use crate::{
+    attacher,
     facts::{self, Claim, Class, Volume},
     worker::{Due, Reader, Seen},
 };
@@ -140,16 +141,9 @@ fn default_class(reader: &Reader) -> Result<Option<String>, DecodeError> {
 }
 
 fn waiting_pods(claim: &Claim, reader: &Reader) -> Result<Vec<String>, DecodeError> {
-    let key = claim.key();
-    let pods: Vec<Seen<Pod>> =
-        reader.indexed(Index::PodsByClaim, &format!("{}\0{}", key.namespace, key.name))?;
-    let waits = |pod: &Seen<Pod>| {
-        pod.key().namespace == key.namespace
-            && facts::pod_claims(pod).contains(&key.name)
-            && facts::pod_node(pod).is_none()
-            && !facts::is_finished(pod)
-    };
-    Ok(pods.iter().filter(|pod| waits(pod)).map(|pod| pod.name().to_owned()).collect())
+    let pods = attacher::view::pods_naming(claim, reader)?;
+    let waits = |pod: &&Seen<Pod>| facts::pod_node(pod).is_none();
+    Ok(pods.iter().filter(waits).map(|pod| pod.name().to_owned()).collect())
 }
 
 /// Volumes kept for a claim, and free ones of its class and mode.
@@ -180,27 +174,21 @@ impl Finder {
         let kept = format!("{}\0{}", key.namespace, key.name);
         let class = facts::claim_class(claim).unwrap_or_default();
         let free = format!("{class}\0{}\0", facts::claim_volume_mode(claim));
-        let mut all = self.listed(Index::VolumesByClaim, &kept, reader)?;
-        all.retain(|volume| facts::holder(volume, claim) != facts::Holder::Another);
+        let mut all = self.volumes(reader.snapshot.having(Index::VolumesByClaim, &kept), reader)?;
+        all.retain(|volume| facts::binding(claim, volume) != Binding::Taken);
         if !self.free.contains_key(&free) {
-            let listed = self.listed(Index::FreeVolumes, &free, reader)?;
+            let listed = self.volumes(reader.snapshot.indexed(Index::FreeVolumes, &free), reader)?;
             self.free.insert(free.clone(), listed);
         }
         all.extend(self.free.get(&free).into_iter().flatten().cloned());
         Ok(all)
     }
 
-    fn listed(
+    fn volumes<'a>(
         &mut self,
-        index: Index,
-        entry: &str,
+        found: impl Iterator<Item = &'a Arc<Object>>,
         reader: &Reader,
     ) -> Result<Vec<Arc<Volume>>, DecodeError> {
-        let keys: Vec<Key> = reader.snapshot.indexed(index, entry).map(|object| object.key.clone()).collect();
-        let mut volumes = Vec::with_capacity(keys.len());
-        for key in keys {
-            volumes.extend(self.volume(&key, reader)?);
-        }
-        Ok(volumes)
+        found.filter_map(|object| self.volume(&object.key, reader).transpose()).collect()
     }
 }

@@ -3,7 +3,8 @@
 //! | object | owners | dependents | verdict |
 //! |---|---|---|---|
 //! | not terminating | all gone, or others under their names | | Delete |
-//! | not terminating | one is there, or of a kind not served here (unknown is not gone) | | Wait |
+//! | not terminating | one is there | | Wait |
+//! | not terminating | one is of a kind not served here, or namespaced while the object is not: unknown is not gone | | Wait |
 //! | terminating, finalizer `orphan` | | name it | Orphan: take it out of their owners |
 //! | terminating, finalizer `orphan` | | none name it | LetGo |
 //! | terminating, finalizer `foregroundDeletion` | | some not asked to go | Empty: ask them |

@@ -44,10 +44,15 @@ fn has_owner(object: &Object, reader: &Reader) -> bool {
     owners.into_iter().flatten().any(|owner| is_there(owner, object, reader))
 }
 
-/// Whether the owner that a reference names exists; one of a kind that is not served here may.
+/// Whether the owner that a reference names exists; one of a kind that is not served here may, and so may one that is in
+/// some namespace while the object is in none.
 fn is_there(owner: &Value, object: &Object, reader: &Reader) -> bool {
     let text = |field: &str| owner[field].as_str().unwrap_or_default();
     let Some(kind) = kind::by_name(text("apiVersion"), text("kind")) else { return true };
+    if kind.namespaced && !object.key.kind.namespaced {
+        // Nobody knows in which namespace to look.
+        return true;
+    }
     let namespace = if kind.namespaced { object.key.namespace.as_str() } else { "" };
     let found = reader.snapshot.get(&Key::new(kind, namespace, text("name")));
     found.is_some_and(|found| found.meta.uid == text("uid"))
@@ -63,5 +68,5 @@ fn dependents(object: &Object, reader: &Reader) -> Vec<Dependent> {
             blocks: owner.block_owner_deletion,
         })
     };
-    reader.snapshot.indexed(Index::ByOwner, uid).filter_map(|dependent| mine(dependent)).collect()
+    reader.snapshot.having(Index::ByOwner, uid).filter_map(|dependent| mine(dependent)).collect()
 }

@@ -57,7 +57,7 @@ impl Controller for Protector {
         match object.key.kind.kind {
             "PersistentVolumeClaim" => {
                 let entry = format!("{}\0{}", object.key.namespace, object.key.name);
-                let volumes = snapshot.indexed(Index::VolumesByClaim, &entry);
+                let volumes = snapshot.having(Index::VolumesByClaim, &entry);
                 Related::itself(object).and(volumes.map(|volume| volume.key.clone()))
             }
             "PersistentVolume" => Related::itself(object),

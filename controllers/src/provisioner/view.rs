@@ -83,7 +83,7 @@ fn makers(reader: &Reader) -> Result<Vec<Maker>, DecodeError> {
     let maker = |node: Seen<Node>| {
         let csi: Option<Seen<CSINode>> = reader.get(&Key::cluster(&kind::CSI_NODE, node.name()))?;
         let drivers = csi.map(|csi| csi.spec.drivers.iter().map(|driver| driver.name.clone()).collect());
-        let attached = reader.snapshot.indexed(orlop_objects::index::Index::AttachmentsByNode, node.name());
+        let attached = reader.snapshot.having(orlop_objects::index::Index::AttachmentsByNode, node.name());
         Ok(Maker { drivers: drivers.unwrap_or_default(), volumes: attached.count(), node })
     };
     nodes.into_iter().map(maker).collect()

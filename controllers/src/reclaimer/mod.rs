@@ -62,7 +62,7 @@ impl Controller for Reclaimer {
             "PersistentVolume" => Related::itself(object),
             "PersistentVolumeClaim" => {
                 let entry = format!("{}\0{}", object.key.namespace, object.key.name);
-                let volumes = snapshot.indexed(Index::VolumesByClaim, &entry);
+                let volumes = snapshot.having(Index::VolumesByClaim, &entry);
                 Related::keys(volumes.map(|volume| volume.key.clone()))
             }
             "VolumeAttachment" => Related::keys(attacher::volume_of_attachment(object)),

@@ -75,7 +75,7 @@ impl Controller for Scheduler {
             "Pod" => related_to_pod(object),
             "PersistentVolumeClaim" => {
                 let entry = format!("{}\0{}", object.key.namespace, object.key.name);
-                let pods = snapshot.indexed(Index::PodsByClaim, &entry);
+                let pods = snapshot.having(Index::PodsByClaim, &entry);
                 Related::keys(pods.map(|pod| pod.key.clone()))
             }
             _ => Related::waiting(),

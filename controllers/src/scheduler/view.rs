@@ -143,9 +143,9 @@ fn node_facts(key: &Key, reader: &Reader) -> Result<Option<NodeFacts>, DecodeErr
     };
     let csi: Option<Seen<CSINode>> = reader.get(&Key::cluster(&kind::CSI_NODE, &*key.name))?;
     let drivers = csi.map(|csi| csi.spec.drivers.iter().map(|d| d.name.clone()).collect());
-    let pods: Vec<Seen<Pod>> = reader.indexed(Index::PodsByNode, &key.name)?;
-    let there = |pod: &&Seen<Pod>| facts::pod_node(pod) == Some(&key.name) && !facts::is_finished(pod);
-    let used = pods.iter().filter(there).map(|pod| Load::of_pod(pod)).fold(Load::default(), Load::plus);
+    let pods: Vec<Seen<Pod>> = reader.having(Index::PodsByNode, &key.name)?;
+    let there = pods.iter().filter(|pod| !facts::is_finished(pod));
+    let used = there.map(|pod| Load::of_pod(pod)).fold(Load::default(), Load::plus);
     let room = Room::of_node(&node);
     Ok(Some(NodeFacts { node: Arc::new(node), room, used, drivers: drivers.unwrap_or_default() }))
 }

@@ -86,9 +86,9 @@ impl Reader {
         self.snapshot.list(T::KIND, None, None).cloned().map(Seen::new).collect()
     }
 
-    /// What an index holds under exactly the entry `entry`, or under entries that begin with it and go on with a part.
-    pub(crate) fn indexed<T: Typed>(&self, index: Index, entry: &str) -> Result<Vec<Seen<T>>, DecodeError> {
-        self.snapshot.indexed(index, entry).cloned().map(Seen::new).collect()
+    /// What an index holds under exactly this entry.
+    pub(crate) fn having<T: Typed>(&self, index: Index, entry: &str) -> Result<Vec<Seen<T>>, DecodeError> {
+        self.snapshot.having(index, entry).cloned().map(Seen::new).collect()
     }
 
     /// Gathers the facts about one key; a failure is kept for the worker, which tries that key again later.

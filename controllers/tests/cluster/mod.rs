@@ -157,7 +157,8 @@ impl Cluster {
         revisions.len()
     }
 
-    fn describe(&self) -> String {
+    /// What there is, for a test that gave up.
+    pub(crate) fn describe(&self) -> String {
         let snapshot = self.registry.snapshot();
         let mut text = String::new();
         for kind in [

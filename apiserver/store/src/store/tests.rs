@@ -359,6 +359,8 @@ async fn indexes_follow_owners(disk: &Disk) {
     for (prefix, names) in &expected {
         assert_eq!(&found(&store, prefix), names, "{prefix} after reopening");
     }
+    let exactly = |entry: &str| store.snapshot().having(Index::ByOwner, entry).count();
+    assert_eq!([exactly("u1"), exactly("u2"), exactly("u22"), exactly("u"), exactly("")], [2, 1, 1, 0, 0]);
     update(&store, |tx| tx.delete(&key("a"))).await;
     assert_eq!(found(&store, ""), ["b", "b"]);
 }
