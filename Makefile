@@ -1,6 +1,6 @@
 # Everything that people and CI type. `make help` lists it.
 
-PACKAGES := runc conmon busybox-static e2fsprogs xfsprogs util-linux libclang1-14 gcc libc6-dev curl ca-certificates tar
+PACKAGES := runc conmon busybox-static e2fsprogs xfsprogs util-linux mount libclang1-14 gcc libc6-dev curl ca-certificates tar
 CARGO ?= cargo
 # One profile for tests and demo in CI: optimised enough for real timings, without the price of link-time optimisation.
 PROFILE ?= ci
