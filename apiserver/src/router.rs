@@ -7,6 +7,7 @@ use futures::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
 use orlop_registry::Who;
+use serde_json::json;
 
 use crate::{
     Identity,
@@ -124,6 +125,7 @@ async fn route(
         }
         Route::Review(_) => Err(Failure::method_not_allowed()),
         _ if !reading => Err(Failure::method_not_allowed()),
+        Route::OpenApi("v2") => Ok(old_schemas(&head.headers)),
         Route::OpenApi(path) => schemas(path, &query),
         discovery => discovery::respond(&discovery, &head.headers),
     }
@@ -158,6 +160,18 @@ fn schemas(path: &str, query: &Query<'_>) -> Result<Response<Body>, Failure> {
         response.headers_mut().insert(header::CACHE_CONTROL, for_ever);
     }
     Ok(response)
+}
+
+/// `/openapi/v2` describes nothing: kubectl falls back to it for a kind that v3 does not know, and only an answer lets it
+/// go on to say that there is no such kind.
+fn old_schemas(headers: &HeaderMap) -> Response<Body> {
+    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if accept.contains("proto-openapi.spec.v2") {
+        let form = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+        return reply::typed(StatusCode::OK, form, reply::full(openapi::EMPTY_V2));
+    }
+    let info = json!({"title": "Orlop", "version": env!("CARGO_PKG_VERSION")});
+    reply::json(StatusCode::OK, &json!({"swagger": "2.0", "info": info, "paths": {}}))
 }
 
 /// A schema document, sent without a copy.

@@ -151,7 +151,10 @@ async fn schemas_are_served() {
     let stale = h.get("/openapi/v3/api/v1?hash=other").await;
     assert_eq!((stale.code, stale.header("cache-control")), (200, "no-cache, private"));
     assert_eq!(h.get("/openapi/v3/apis/nothing/v1").await.code, 404);
-    assert_eq!(h.get("/openapi/v2").await.code, 404);
+    let old = h.get("/openapi/v2").await;
+    assert_eq!((old.code, &old.json()["swagger"]), (200, &serde_json::json!("2.0")));
+    let accept = ["accept: application/com.github.proto-openapi.spec.v2@v1.0+protobuf"];
+    assert_eq!(h.ask("GET /openapi/v2", &accept, "").await.text, "\n\u{3}2.0");
 }
 
 #[tokio::test]

@@ -21,6 +21,9 @@ use sha2::{Digest, Sha256};
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 
+/// An OpenAPI v2 document in protobuf that says `swagger: "2.0"` (field 1, of 3 bytes) and nothing else.
+pub(crate) const EMPTY_V2: &[u8] = b"\x0a\x032.0";
+
 /// Documents by path, each built when it is first asked for.
 static DOCUMENTS: LazyLock<BTreeMap<String, OnceLock<Arc<[u8]>>>> =
     LazyLock::new(|| resources().map(|r| (r.document(), OnceLock::new())).collect());
