@@ -48,12 +48,7 @@ impl Home {
 
     /// Takes a directory that is Orlop's already.
     pub(crate) fn existing(dir: &Path) -> Result<Self> {
-        if !is_ours(dir) {
-            bail!(
-                "{} is not a data directory of Orlop (no file `instance` in it); name the right one with --data-dir or ORLOP_DATA_DIR",
-                dir.display()
-            );
-        }
+        require_ours(dir)?;
         Self::create(dir)
     }
 
@@ -81,6 +76,17 @@ pub(crate) fn stop_running(dir: &Path, patience: Duration) -> Result<bool> {
 /// Whether the directory is a data directory of Orlop.
 pub(crate) fn is_ours(dir: &Path) -> bool {
     dir.join("instance").is_file()
+}
+
+/// Refuses a directory of somebody else, and one that is not there.
+pub(crate) fn require_ours(dir: &Path) -> Result<()> {
+    if is_ours(dir) {
+        return Ok(());
+    }
+    bail!(
+        "{} is not a data directory of Orlop (no file `instance` in it); name the right one with --data-dir or ORLOP_DATA_DIR, or start `orlop up` there first",
+        dir.display()
+    );
 }
 
 fn refuse_foreign(dir: &Path) -> Result<()> {

@@ -1,14 +1,16 @@
-//! `orlop image`: works on the image store itself, with or without a running Orlop.
+//! `orlop image`: works on the image store itself, whether or not its Orlop is running.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use orlop_nodeagent::images::ImageStore;
 
-use crate::{cli::Image, machine};
+use crate::{cli::Image, home, machine};
 
 pub(crate) fn run(dir: &Path, command: &Image) -> Result<()> {
     machine::require_root("image")?;
+    // Images in a directory of nobody's would make it one that `orlop up` must refuse.
+    home::require_ours(dir)?;
     let store = ImageStore::open(&dir.join("images"))
         .with_context(|| format!("open the images in {}", dir.display()))?;
     match command {

@@ -143,9 +143,9 @@ fn request(id: &VolumeId, claim: &ClaimFacts, class: &Class) -> Result<Create, E
     if claim.volume_mode.as_deref() == Some("Block") {
         return Err(refused(format!("volumeMode Block is not offered by {}; ask for Filesystem", id.driver)));
     }
-    let bytes = claim
-        .bytes
-        .ok_or_else(|| refused("spec.resources.requests.storage is no size that fits".to_owned()))?;
+    let bytes = claim.bytes.ok_or_else(|| {
+        refused("spec.resources.requests.storage is more than 16 EiB; ask for less".to_owned())
+    })?;
     // Kubernetes' own keys tell the caller something, not the driver.
     let parameters = class.parameters.clone().unwrap_or_default();
     let parameters =

@@ -29,14 +29,23 @@ impl Line<'_> {
     /// Whether it was written at `since` or later.
     pub(super) fn is_since(&self, since: Option<Timestamp>) -> bool {
         let Some(since) = since else { return true };
-        let time = std::str::from_utf8(self.time).ok().and_then(|t| t.parse::<Timestamp>().ok());
-        time.is_none_or(|time| time >= since)
+        self.time().is_none_or(|time| time >= since)
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        std::str::from_utf8(self.time).ok()?.parse().ok()
     }
 
     /// Appends the text as a reader sees it; `fresh` says that the line before it ended.
     pub(super) fn write(&self, out: &mut Vec<u8>, timestamps: bool, fresh: bool) {
         if timestamps && fresh {
-            out.extend_from_slice(self.time);
+            match self.time() {
+                // As Kubernetes prints it: UTC, nine digits. conmon writes local time with its offset.
+                Some(time) => {
+                    out.extend_from_slice(time.strftime("%Y-%m-%dT%H:%M:%S%.9fZ").to_string().as_bytes());
+                }
+                None => out.extend_from_slice(self.time),
+            }
             out.push(b' ');
         }
         out.extend_from_slice(self.text);
@@ -63,6 +72,19 @@ mod tests {
         assert_eq!(out, b"hello  you\nodd\n");
         let line = parse(b"2026-01-01T00:00:00.5Z stderr F ");
         assert_eq!((line.full, line.text), (true, &b""[..]));
+    }
+
+    #[test]
+    fn times_are_told_in_utc() {
+        let rows = [
+            ("2026-01-01T00:00:05.5+00:00 stdout F x", "2026-01-01T00:00:05.500000000Z x\n"),
+            ("2026-01-01T02:00:05.123456789+02:00 stdout F x", "2026-01-01T00:00:05.123456789Z x\n"),
+        ];
+        for (line, expected) in rows {
+            let mut out = Vec::new();
+            parse(line.as_bytes()).write(&mut out, true, true);
+            assert_eq!(String::from_utf8_lossy(&out), expected);
+        }
     }
 
     #[test]

@@ -147,7 +147,8 @@ mod tests {
         assert_eq!(of(|o| o.since = "2026-01-01T00:00:04Z".parse().ok()), "three\n");
         assert_eq!(of(|o| o.limit_bytes = Some(6)), "one\ntw");
         assert!(
-            of(|o| o.timestamps = true).starts_with("2026-01-01T00:00:01Z one\n2026-01-01T00:00:02Z two\n")
+            of(|o| o.timestamps = true)
+                .starts_with("2026-01-01T00:00:01.000000000Z one\n2026-01-01T00:00:02.000000000Z two\n")
         );
     }
 }

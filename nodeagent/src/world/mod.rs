@@ -270,9 +270,10 @@ impl World {
                 volume: volume.clone(),
                 read_only: read_only || volume.read_only,
             },
-            None => {
-                wait(format!("volume \"{}\" has no CSI source, which this node cannot mount", volume.name))
-            }
+            None => wait(format!(
+                "volume \"{}\" has no CSI source, and this node mounts no other; use a claim of a class whose provisioner is loop.orlop.dev",
+                volume.name
+            )),
         }
     }
 }
