@@ -88,7 +88,7 @@ impl Cluster {
         loop {
             line.clear();
             if output.read_line(&mut line)? == 0 {
-                bail!("orlop up ended before it was ready: {:?}\n{}", child.wait()?, self.log());
+                bail!("orlop up ended before it was ready: {}\n{}", child.wait()?, self.log());
             }
             if line.starts_with("ready") {
                 break;
@@ -106,7 +106,8 @@ impl Cluster {
         self.command_of(&binary(), arguments)
     }
 
-    fn command_of(&self, program: &Path, arguments: &[&str]) -> Command {
+    /// The same of another program than the binary under test.
+    pub fn command_of(&self, program: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
         command.args(arguments).env("ORLOP_DATA_DIR", self.dir()).stdin(Stdio::null());
         command

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    os::unix::process::ExitStatusExt,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
 use crate::{
-    cluster::{Cluster, PATIENCE},
+    cluster::{Cluster, PATIENCE, said},
     images, manifests,
     remains::{self, Process},
 };
@@ -66,8 +67,7 @@ impl Story {
     /// Tells it once. Orlop is, in this order, what `lives` says, each until it dies, and then the ordinary one. Answers
     /// how often it died. At the end nothing may be left.
     pub async fn tell(&mut self, lives: Vec<Life>) -> Result<usize> {
-        (self.deaths, self.writer_may_go) = (0, false);
-        (self.ran, self.formats) = Default::default();
+        self.forget();
         self.lives = lives.into();
         block_in_place(|| {
             self.cluster.stop()?;
@@ -79,13 +79,47 @@ impl Story {
         Ok(self.deaths)
     }
 
+    /// A pod writes and runs; Orlop stops, `orlop down` is what `life` says, and is then run once more. Nothing may be at
+    /// work after that, and with the next `up` the pod runs again on what it wrote. Answers whether `down` died.
+    pub async fn take_down(&mut self, life: Life) -> Result<bool> {
+        self.forget();
+        self.write().await.context("a pod writes")?;
+        let died = block_in_place(|| {
+            self.cluster.stop()?;
+            let mut down = self.cluster.command_of(&life.program, &["down"]);
+            let output = down.env(life.variable, &life.value).output()?;
+            let died = output.status.signal() == Some(9);
+            ensure!(died || output.status.success(), "down: {}", said(&output));
+            self.cluster.run(&["down"])?;
+            let left = remains::at_work(&self.cluster.dir());
+            ensure!(left.is_empty(), "left on the machine by down: {left:#?}");
+            self.cluster.up(&[])?;
+            Ok(died)
+        })?;
+        let writer = Key::new(&kind::POD, "default", "writer");
+        let again = |pod: Option<&Value>| {
+            let status = pod.map(|pod| &pod["status"]["containerStatuses"][0]);
+            status.is_some_and(|s| s["state"]["running"].is_object() && s["restartCount"] == 1)
+        };
+        self.until(&writer, "its second run", again).await?;
+        self.until_it_has_written("runs", "run\nrun\n").await?;
+        self.delete(&kind::POD, "writer").await?;
+        self.remove().await.context("everything is deleted")?;
+        Ok(died)
+    }
+
+    fn forget(&mut self) {
+        (self.deaths, self.writer_may_go) = (0, false);
+        (self.ran, self.formats) = Default::default();
+    }
+
     async fn write(&mut self) -> Result<()> {
         self.create(&kind::PERSISTENT_VOLUME_CLAIM, manifests::claim("data", "16Mi")).await?;
         let mut writer = manifests::pod("writer", WRITER, Some("data"));
         writer["spec"]["restartPolicy"] = "Always".into();
         self.create(&kind::POD, writer).await?;
         self.phase("writer", "Running").await?;
-        self.until_it_has_written().await?;
+        self.until_it_has_written("note", "kept\n").await?;
         self.witness().await
     }
 
@@ -118,10 +152,11 @@ impl Story {
     fn live(&mut self) -> Result<()> {
         while let Some(life) = self.lives.pop_front() {
             let environment = [(life.variable, life.value.as_str())];
-            if self.cluster.up_by(&life.program, &environment).is_ok() {
-                return Ok(());
+            match self.cluster.up_by(&life.program, &environment) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.to_string().contains("SIGKILL") => self.deaths += 1,
+                Err(error) => return Err(error),
             }
-            self.deaths += 1;
         }
         self.cluster.up(&[])
     }
@@ -129,7 +164,6 @@ impl Story {
     /// Starts the next Orlop when the one before has died, and notes what must be the same afterwards.
     fn revive(&mut self) -> Result<()> {
         let Some(status) = self.cluster.ended()? else { return Ok(()) };
-        use std::os::unix::process::ExitStatusExt;
         ensure!(status.signal() == Some(9), "orlop ended by itself: {status}");
         self.deaths += 1;
         let running = remains::running(&self.cluster.dir());
@@ -164,21 +198,24 @@ impl Story {
         Ok(())
     }
 
-    async fn until_it_has_written(&mut self) -> Result<()> {
+    /// Until a file of the volume holds this, seen from outside the pod.
+    async fn until_it_has_written(&mut self, file: &str, content: &str) -> Result<()> {
         let begun = Instant::now();
         loop {
             self.revive()?;
-            let pods = std::fs::read_dir(self.cluster.dir().join("kubelet/pods"))?.flatten();
+            let pods =
+                std::fs::read_dir(self.cluster.dir().join("kubelet/pods")).into_iter().flatten().flatten();
             let mut volumes = pods.flat_map(|pod| {
                 std::fs::read_dir(pod.path().join("volumes/kubernetes.io~csi"))
                     .into_iter()
                     .flatten()
                     .flatten()
             });
-            if volumes.any(|v| std::fs::read(v.path().join("mount/note")).is_ok_and(|n| n == b"kept\n")) {
+            let there = |path: PathBuf| std::fs::read_to_string(path).is_ok_and(|found| found == content);
+            if volumes.any(|volume| there(volume.path().join("mount").join(file))) {
                 return Ok(());
             }
-            ensure!(begun.elapsed() < PATIENCE, "the writer has written nothing\n{}", self.cluster.log());
+            ensure!(begun.elapsed() < PATIENCE, "the writer has not written {file}\n{}", self.cluster.log());
             pause().await;
         }
     }

@@ -9,6 +9,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -52,14 +53,28 @@ fn text(deaths: &[Plan]) -> String {
     deaths.iter().map(Plan::to_string).collect::<Vec<_>>().join("+")
 }
 
+/// A life that ends as planned.
+fn life_of(plan: &Plan) -> Life {
+    Life { program: ORLOP.into(), variable: "ORLOP_CRASH", value: plan.to_string() }
+}
+
 /// How many effects of each kind a story without a crash has.
 async fn count(story: &mut Story) -> Result<BTreeMap<String, usize>> {
     // The first story in a new directory has effects that no later one has.
     story.tell(Vec::new()).await?;
-    let file = story.cluster.dir().with_file_name("effects");
-    let life =
-        Life { program: ORLOP.into(), variable: "ORLOP_EFFECTS", value: file.to_string_lossy().into_owned() };
+    let (life, file) = recorder(story);
     ensure!(story.tell(vec![life]).await? == 0, "nobody planned a death");
+    recorded(&file)
+}
+
+/// A life that goes on, and where it records its effects.
+fn recorder(story: &Story) -> (Life, PathBuf) {
+    let file = story.cluster.dir().with_file_name("effects");
+    let value = file.to_string_lossy().into_owned();
+    (Life { program: ORLOP.into(), variable: "ORLOP_EFFECTS", value }, file)
+}
+
+fn recorded(file: &Path) -> Result<BTreeMap<String, usize>> {
     let mut counts = BTreeMap::new();
     for line in std::fs::read_to_string(file)?.lines() {
         let effect: Effect = line.parse()?;
@@ -100,9 +115,8 @@ fn chosen(counts: &BTreeMap<&str, usize>) -> Result<Vec<Deaths>> {
 
 /// Tells of these deaths, until the first of them comes up.
 async fn die(story: &mut Story, deaths: &[Plan]) -> Result<()> {
-    let life = |plan: &Plan| Life { program: ORLOP.into(), variable: "ORLOP_CRASH", value: plan.to_string() };
     for _ in 0..TRIES {
-        if story.tell(deaths.iter().map(life).collect()).await? > 0 {
+        if story.tell(deaths.iter().map(life_of).collect()).await? > 0 {
             return Ok(());
         }
     }
@@ -147,5 +161,27 @@ async fn root_crash_at_every_effect() -> Result<()> {
         faults.extend(outcome??);
     }
     assert!(faults.is_empty(), "{} did not end well:\n{}", faults.len(), faults.join("\n\n"));
+    Ok(())
+}
+
+/// `orlop down` dies as well, and is run again.
+#[tokio::test(flavor = "multi_thread")]
+async fn root_crash_at_every_effect_of_down() -> Result<()> {
+    if !machine::can_run("root_crash_at_every_effect_of_down") {
+        return Ok(());
+    }
+    let mut story = Story::prepare()?;
+    let (life, file) = recorder(&story);
+    ensure!(!story.take_down(life).await.context("down without a crash")?, "nobody planned a death");
+    for (kind, count) in recorded(&file)? {
+        for number in 1..=count {
+            for moment in [Moment::Before, Moment::After] {
+                let plan = plan(moment, &kind, number);
+                let died = story.take_down(life_of(&plan)).await.with_context(|| format!("down: {plan}"))?;
+                ensure!(died, "down: {plan}: it did not come up");
+                eprintln!("down: {plan}: the same end");
+            }
+        }
+    }
     Ok(())
 }
