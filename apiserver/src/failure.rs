@@ -239,7 +239,7 @@ impl From<store::Error> for Failure {
                 Self::expired(format!("too old resource version: {asked} ({oldest}); list again"))
             }
             E::Future { asked, newest } => too_new(asked, newest),
-            E::Unavailable { .. } => Self::unavailable(error.to_string()).retry_after(10),
+            E::Unavailable { .. } | E::Full { .. } => Self::unavailable(error.to_string()).retry_after(10),
             E::Conflict => Self::new(
                 StatusCode::CONFLICT,
                 "Conflict",

@@ -62,31 +62,30 @@ impl Committer {
     }
 
     fn commit(&mut self, batch: Vec<Request>) {
-        let result = self.shared.health().and_then(|()| self.write(batch));
-        // The requests of a batch that was not written are dropped with their answers; `submit` asks for the reason.
-        if let Ok(answers) = result {
-            for (answer, verdict) in answers {
-                // Whoever asked may have gone away; the commit stands.
-                let _ = answer.send(Ok(verdict));
-            }
+        let (intents, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|r| (r.intent, r.answer)).unzip();
+        let written = self.shared.health().and_then(|()| self.write(intents));
+        for (n, answer) in answers.into_iter().enumerate() {
+            // Whoever asked may have gone away; the commit stands.
+            let _ = answer.send(written.as_ref().map(|verdicts| verdicts[n]).map_err(Clone::clone));
         }
     }
 
-    /// Writes and publishes one batch.
-    fn write(&mut self, batch: Vec<Request>) -> Result<Vec<(Answer, Verdict)>, Error> {
+    /// Writes and publishes one batch; answers a verdict for each transaction.
+    fn write(&mut self, batch: Vec<Intent>) -> Result<Vec<Verdict>, Error> {
         let mut plan = Plan::new(&self.shared.state());
-        let answers = batch.into_iter().map(|r| (r.answer, plan.admit(r.intent))).collect();
+        let verdicts = batch.into_iter().map(|intent| plan.admit(intent)).collect();
         if plan.ops.is_empty() {
-            return Ok(answers);
+            return Ok(verdicts);
         }
         let Plan { state, mut ops, changes, must_flush } = plan;
         let progress = next_progress(state.revision, self.ceiling, must_flush);
         ops.push(progress.op());
         let flush = must_flush || progress.ceiling != self.ceiling;
-        self.engine(ops, flush).inspect_err(|e| self.stop(e))?;
+        self.engine.room(ops.iter().map(Op::size).sum())?;
+        self.engine(ops, flush).map_err(|e| self.stop(&e))?;
         self.ceiling = progress.ceiling;
         self.shared.publish(state, &changes);
-        Ok(answers)
+        Ok(verdicts)
     }
 
     /// The engine's part; its panics are errors too (sled panics on some I/O errors).
@@ -100,10 +99,11 @@ impl Committer {
     }
 
     /// What is in memory may be ahead of the disk now, and the disk of memory: nothing is written any more.
-    fn stop(&self, reason: &Error) {
+    fn stop(&self, reason: &Error) -> Error {
         let reason = chain(reason);
-        error!(reason, "the store takes no more writes");
+        error!(reason, "the store takes no more writes: look after the disk, then start again");
         self.shared.stop(&reason);
+        Error::Unavailable { reason: reason.into() }
     }
 
     /// Leaves everything on disk, lazy transactions too, and no gap in the revisions.
@@ -111,15 +111,14 @@ impl Committer {
         if self.shared.health().is_ok() {
             let revision = self.shared.state().revision;
             let last = Progress { revision, ceiling: revision }.op();
-            if let Err(e) = self.engine(vec![last], true) {
+            let room = self.engine.room(last.size());
+            if let Err(e) = room.and_then(|()| self.engine(vec![last], true)) {
                 warn!(reason = chain(&e), "closing the store");
             }
         }
         self.shared.rings().close();
     }
 }
-
-type Answer = oneshot::Sender<Result<Verdict, Error>>;
 
 /// The batch that begins with `first`.
 fn take(first: Request, queue: &Receiver<Request>) -> Vec<Request> {

@@ -24,10 +24,27 @@ pub enum Error {
         newest: Revision,
     },
     /// An earlier I/O error stopped all writes; reads go on.
-    #[error("the store takes no writes since an I/O error: {reason}")]
+    #[error(
+        "the store takes no writes since an I/O error: {reason}; nothing that was acknowledged is lost: look after the \
+         disk, then start Orlop again"
+    )]
     Unavailable {
         /// What went wrong, in words.
         reason: Arc<str>,
+    },
+    /// The log is full and so is the disk behind it. Nothing was written; reads go on, and so do writes as soon as there
+    /// is room again.
+    #[error(
+        "the disk of {path} is full: {free} MiB are free, and {needed} MiB are needed to write on; nothing that was \
+         acknowledged is lost: free space there, and try again"
+    )]
+    Full {
+        /// The directory.
+        path: Arc<str>,
+        /// How much is free, in MiB.
+        free: u64,
+        /// How much has to be free, in MiB.
+        needed: u64,
     },
     /// The transaction lost against others, and so did its five reruns.
     #[error("the transaction conflicted with others, and so did its 5 reruns")]

@@ -30,6 +30,7 @@ mod plan;
 mod ring;
 mod shared;
 mod snapshot;
+mod space;
 mod state;
 mod store;
 mod tx;

@@ -4,18 +4,24 @@
 //!  apply ─► unsynced ──sync──► log (one write, one fdatasync) ─► waiting ──log full──► sled (flush, fdatasync)
 //! ```
 //!
+//! What waits is laid over what sled has when everything is read, so that opening takes nothing over. A log that is full
+//! while the disk is full takes nothing more, and says so before anything is written: sled would stop half-way.
+//!
 //! sled keeps the epoch of the log whose records it does not have yet. Taking over is a series of small batches, each
 //! behind a barrier, the last of which moves the epoch on. A crash between them is harmless: the log still holds
 //! everything, and writes are absolute, so that they may be repeated.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use super::{
     Engine, Op, Visit,
     sled::Sled,
     wal::{self, Wal},
 };
-use crate::{Error, Sync, directory::sync_directory};
+use crate::{Error, Sync, directory::sync_directory, space};
 
 const WAL_FILE: &str = "wal";
 /// Behind NUL: among sled's own keys, which `load` does not hand over.
@@ -29,6 +35,7 @@ const _: () = assert!(MAX_UNSYNCED + (5 << 20) < wal::SIZE);
 /// The engine.
 #[derive(Debug)]
 pub(crate) struct Logged {
+    path: PathBuf,
     sled: Sled,
     wal: Wal,
     /// Applied, and not on disk.
@@ -45,20 +52,13 @@ impl Logged {
         sync_directory(path)
     }
 
-    /// Opens the engine, and lets sled take over what the log holds.
+    /// Opens the engine. What the log holds goes on waiting in it.
     pub(crate) fn open(path: &Path, sync: Sync) -> Result<Self, Error> {
-        let mut sled = Sled::open(path, sync)?;
+        let sled = Sled::open(path, sync)?;
         let epoch = sled.number(EPOCH)?;
         let (wal, records) = Wal::open(&path.join(WAL_FILE), epoch, sync)?;
-        let waiting: BTreeMap<_, _> = records.into_iter().flatten().map(|op| (op.key, op.value)).collect();
-        for key in waiting.keys() {
-            sled.learn(key)?;
-        }
-        let mut engine = Self { sled, wal, unsynced: Vec::new(), waiting };
-        if !engine.waiting.is_empty() {
-            engine.take_over()?;
-        }
-        Ok(engine)
+        let waiting = records.into_iter().flatten().map(|op| (op.key, op.value)).collect();
+        Ok(Self { path: path.to_owned(), sled, wal, unsynced: Vec::new(), waiting })
     }
 
     /// Lets sled take over what waits, and empties the log.
@@ -66,8 +66,9 @@ impl Logged {
         let next = self.wal.epoch() + 1;
         let (mut batch, mut bytes) = (Vec::new(), 0);
         for (key, value) in std::mem::take(&mut self.waiting) {
-            bytes += size(&key, value.as_deref());
-            batch.push(Op { key, value });
+            let op = Op { key, value };
+            bytes += op.size();
+            batch.push(op);
             if bytes >= TAKE_BYTES {
                 self.sled.apply(std::mem::take(&mut batch))?;
                 self.sled.sync()?;
@@ -84,12 +85,27 @@ impl Logged {
 
 impl Engine for Logged {
     fn load(&mut self, each: &mut Visit<'_>) -> Result<(), Error> {
-        self.sled.load(each)
+        let mut newer = self.waiting.iter().peekable();
+        self.sled.load(&mut |key, value| {
+            while let Some((new, written)) = newer.next_if(|(new, _)| new.as_str() < key) {
+                visit(new, written.as_deref(), each)?;
+            }
+            match newer.next_if(|(new, _)| *new == key) {
+                Some((_, written)) => visit(key, written.as_deref(), each),
+                None => each(key, value),
+            }
+        })?;
+        newer.try_for_each(|(key, written)| visit(key, written.as_deref(), each))
+    }
+
+    fn room(&self, bytes: usize) -> Result<(), Error> {
+        let unsynced: usize = self.unsynced.iter().map(Op::size).sum();
+        if self.wal.has_room(unsynced + bytes) { Ok(()) } else { space::ensure(&self.path) }
     }
 
     fn apply(&mut self, ops: Vec<Op>) -> Result<(), Error> {
         self.unsynced.extend(ops);
-        let bytes: usize = self.unsynced.iter().map(|op| size(&op.key, op.value.as_deref())).sum();
+        let bytes: usize = self.unsynced.iter().map(Op::size).sum();
         if bytes > MAX_UNSYNCED { self.sync() } else { Ok(()) }
     }
 
@@ -108,9 +124,9 @@ impl Engine for Logged {
     }
 }
 
-/// Bytes that a write takes.
-fn size(key: &str, value: Option<&[u8]>) -> usize {
-    key.len() + value.map_or(0, <[u8]>::len) + 16
+/// Hands over what is there.
+fn visit(key: &str, written: Option<&[u8]>, each: &mut Visit<'_>) -> Result<(), Error> {
+    written.map_or(Ok(()), |value| each(key, value))
 }
 
 #[cfg(test)]

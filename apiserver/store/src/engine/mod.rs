@@ -25,6 +25,13 @@ pub(crate) struct Op {
     pub(crate) value: Option<Vec<u8>>,
 }
 
+impl Op {
+    /// Bytes that it takes, at most.
+    pub(crate) fn size(&self) -> usize {
+        self.key.len() + self.value.as_ref().map_or(0, Vec::len) + 16
+    }
+}
+
 /// What is called with every key and its value.
 pub(crate) type Visit<'a> = dyn FnMut(&str, &[u8]) -> Result<(), Error> + 'a;
 
@@ -32,6 +39,12 @@ pub(crate) type Visit<'a> = dyn FnMut(&str, &[u8]) -> Result<(), Error> + 'a;
 pub(crate) trait Engine: Send {
     /// Hands over every key with its value, in key order. Called once, before any write.
     fn load(&mut self, each: &mut Visit<'_>) -> Result<(), Error>;
+
+    /// Whether a batch of `bytes` more can be written. A refusal changes nothing: what is asked again later, when the
+    /// machine has room again, is asked as if for the first time.
+    fn room(&self, _bytes: usize) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Writes all of `ops` or none. After a crash an unsynced batch is there as a whole or not at all.
     fn apply(&mut self, ops: Vec<Op>) -> Result<(), Error>;

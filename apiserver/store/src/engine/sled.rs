@@ -23,6 +23,7 @@ use crate::{
     Error, Sync,
     committer::words,
     directory::{failed, sync_directory},
+    space,
 };
 
 /// Fixed for the life of a directory.
@@ -77,15 +78,6 @@ impl Sled {
             }
             Some(_) => Err(Error::engine("read", format!("the record {key:?} is damaged"))),
         }
-    }
-
-    /// Looks up how many pieces the value under `key` has: for writes before everything was loaded.
-    pub(crate) fn learn(&mut self, key: &str) -> Result<(), Error> {
-        let stored = self.tree.get(key).map_err(|e| Error::engine("read", e))?;
-        if let Some(Some(Stored::Pieces(count))) = stored.as_deref().map(chunks::parse) {
-            self.large.found(key, count);
-        }
-        Ok(())
     }
 
     fn flush(&self) -> Result<(), Error> {
@@ -182,9 +174,11 @@ fn open_patiently(config: &sled::Config, path: &Path) -> Result<sled::Db, Error>
 }
 
 fn damaged(path: &Path, why: &str) -> Error {
-    let why =
-        format!("{}: {why}: if the disk is sound, restore the store's directory from a copy", path.display());
-    Error::engine("open", why)
+    let advice = match space::ensure(path) {
+        Ok(()) => "if the disk is sound, restore the store's directory from a copy".to_owned(),
+        Err(full) => full.to_string(),
+    };
+    Error::engine("open", format!("{}: {why}: {advice}", path.display()))
 }
 
 #[cfg(test)]

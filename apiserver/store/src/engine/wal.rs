@@ -62,6 +62,11 @@ impl Wal {
         self.epoch
     }
 
+    /// Whether `bytes` more fit, even in two records.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.offset + bytes + 2 * ALIGN <= SIZE
+    }
+
     /// Appends one record, and returns once it outlives a power cut. `false` when there is no room for it.
     pub(crate) fn append(&mut self, ops: &[Op]) -> Result<bool, Error> {
         let record = encode(ops, self.epoch);
