@@ -64,7 +64,7 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), PkiError> {
     written.map_err(failed("write", path))
 }
 
-fn read(path: &Path) -> Result<Option<String>, PkiError> {
+pub(super) fn read(path: &Path) -> Result<Option<String>, PkiError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

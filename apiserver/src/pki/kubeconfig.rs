@@ -30,3 +30,12 @@ current-context: orlop
 "
     )
 }
+
+/// The certificate and key in a file of this form.
+pub(super) fn certified(text: &str) -> Option<Certified> {
+    let field = |name: &str| {
+        let line = text.lines().find_map(|line| line.trim_start().strip_prefix(name))?;
+        String::from_utf8(BASE64_STANDARD.decode(line.trim()).ok()?).ok()
+    };
+    Some(Certified { certificate: field("client-certificate-data:")?, key: field("client-key-data:")? })
+}

@@ -28,7 +28,7 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 
-/// A serving certificate is renewed when it has less time left than this.
+/// A certificate is renewed when it has less time left than this.
 const RENEWAL_DAYS: i64 = 30;
 
 /// Certificates that cannot be had.
@@ -119,9 +119,23 @@ impl Pki {
     }
 
     /// Writes a kubeconfig (0600) by which `user` in `group` reaches the server at `url`, with a certificate of its own.
+    /// One that still does that is left alone: copies of it stay the same, and a full disk is no hindrance.
     pub fn write_kubeconfig(&self, path: &Path, url: &str, user: &str, group: &str) -> Result<(), PkiError> {
+        let old = files::read(path)?.unwrap_or_default();
+        if self.still_reaches(&old, url, user, group) {
+            return Ok(());
+        }
         let certified = self.client_certificate(user, group)?;
         files::write(path, &kubeconfig::text(url, &self.ca, user, &certified))
+    }
+
+    fn still_reaches(&self, file: &str, url: &str, user: &str, group: &str) -> bool {
+        let Some(client) = kubeconfig::certified(file) else { return false };
+        let der = pem(&client.certificate).unwrap_or_default();
+        let who = der.first().and_then(|der| crate::Identity::from_certificate(der));
+        kubeconfig::text(url, &self.ca, user, &client) == file
+            && who.is_some_and(|who| who.user == user && who.is_in(group))
+            && good_facts(&client, &self.ca, self.now).is_some()
     }
 
     /// What TLS listeners use: this serving certificate, client certificates of this authority or none.
@@ -159,19 +173,20 @@ fn damaged(dir: &Path, file: &str, reason: &impl ToString) -> PkiError {
     PkiError::Damaged { path: dir.join(file), reason: reason.to_string() }
 }
 
-/// Whether a serving certificate can be used on: ours, its key's, with the right names, and with time left.
+/// Whether a serving certificate can be used on: good, and with the right names.
 fn still_good(serving: &Certified, ca: &str, wanted: &BTreeSet<String>, now: Timestamp) -> bool {
-    let (Ok(found), Ok(authority)) = (issue::facts(&serving.certificate), issue::facts(ca)) else {
-        return false;
-    };
-    let Ok(key) = KeyPair::from_pem(&serving.key) else {
-        return false;
-    };
+    good_facts(serving, ca, now).is_some_and(|found| found.names == *wanted)
+}
+
+/// What a certificate says that is this authority's, its key's, and has time left.
+fn good_facts(certified: &Certified, ca: &str, now: Timestamp) -> Option<issue::Facts> {
+    let (found, authority) = (issue::facts(&certified.certificate).ok()?, issue::facts(ca).ok()?);
+    let key = KeyPair::from_pem(&certified.key).ok()?;
     let renewal = now.checked_add((RENEWAL_DAYS * 24).hours()).unwrap_or(now);
-    found.issuer == authority.subject
+    let good = found.issuer == authority.subject
         && found.public_key == key.public_key_raw()
-        && found.names == *wanted
-        && found.expires > renewal
+        && found.expires > renewal;
+    good.then_some(found)
 }
 
 #[cfg(test)]

@@ -59,3 +59,30 @@ fn a_client_certificate_says_who() {
     let identity = crate::Identity::from_certificate(&der[0]).expect("names somebody");
     assert_eq!(identity, crate::Identity::node("laptop"));
 }
+
+#[test]
+fn a_kubeconfig_stays_until_it_must_change() {
+    let dir = tempfile::tempdir().expect("has a temporary directory");
+    let file = dir.path().join("admin.kubeconfig");
+    let write = |day, url: &str, user: &str| {
+        let pki =
+            Pki::ensure_at(&dir.path().join("pki"), &["localhost"], &[LOCAL], at(day)).expect("is made");
+        pki.write_kubeconfig(&file, url, user, crate::MASTERS).expect("is written");
+        std::fs::read_to_string(&file).expect("is there")
+    };
+    let mut last = write(0, "https://a:1", "admin");
+    let rows = [
+        ("nothing changed", 300, "https://a:1", "admin", true),
+        ("another address", 300, "https://a:2", "admin", false),
+        ("another user", 300, "https://a:2", "root", false),
+        ("nothing changed again", 301, "https://a:2", "root", true),
+        ("29 days left", 636, "https://a:2", "root", false),
+    ];
+    for (case, day, url, user, same) in rows {
+        let now = write(day, url, user);
+        assert_eq!(now == last, same, "{case}");
+        last = now;
+    }
+    std::fs::write(&file, "damaged").expect("is written");
+    assert!(write(636, "https://a:2", "root").contains("https://a:2"));
+}
