@@ -37,7 +37,7 @@ pub(crate) fn run(dir: &Path, flags: &Up, wrap: Wrap<'_>) -> Result<()> {
 async fn serve(home: &Home, flags: &Up, wrap: Wrap<'_>, begun: Instant) -> Result<()> {
     let listener = listen(flags.listen).await?;
     let address = listener.local_addr()?;
-    let registry = open_registry(home)?;
+    let registry = open_registry(home).await?;
     let pki = prepare_pki(home, address)?;
 
     let server = ApiServer::new(registry.clone(), Arc::new(AgentSocket::new(home.dir.join("agent.sock"))));
@@ -64,10 +64,13 @@ async fn listen(address: SocketAddr) -> Result<TcpListener> {
         .with_context(|| format!("listen on {address}: if it is in use, give another address with --listen (port 0 takes a free one)"))
 }
 
-fn open_registry(home: &Home) -> Result<Registry> {
-    let store = Store::open(&home.dir.join("store"), orlop_store::Options::default())
+async fn open_registry(home: &Home) -> Result<Registry> {
+    let options = orlop_store::Options { schema: orlop_registry::schema(), ..Default::default() };
+    let store = Store::open(&home.dir.join("store"), options)
         .with_context(|| format!("open the store in {}", home.dir.display()))?;
-    Ok(Registry::new(store))
+    let registry = Registry::new(store);
+    registry.adopt_schema().await.context("bring the stored objects up to this build's schema")?;
+    Ok(registry)
 }
 
 /// Certificates and the administrator's kubeconfig, both current for the address that is served.

@@ -91,6 +91,18 @@ impl<'a, 'tx> Door<'a, 'tx> {
         Ok(Outcome { warnings, ..Outcome::kept(object) })
     }
 
+    /// Gives an object the defaults that it lacks; answers whether it lacked any. Nobody has written it, so that nothing
+    /// else of it changes.
+    pub(crate) fn complete(&mut self, key: &Key) -> Result<bool, Error> {
+        let Some(old) = self.tx.get(key) else { return Ok(false) };
+        let (before, mut next) = (old.value(), old.value());
+        create::complete(key.kind, &mut next);
+        if next == before {
+            return Ok(false);
+        }
+        self.put(key.kind, &next).map(|_| true)
+    }
+
     /// Deletes an object by the rules (finalizers, grace).
     pub fn delete(&mut self, key: &Key, options: &DeleteOptions) -> Result<Outcome, Error> {
         let old = self.tx.get(key).ok_or_else(|| Error::NotFound(key.clone()))?;

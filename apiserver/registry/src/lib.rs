@@ -11,11 +11,13 @@
 //! | `managed` | who set which field, kept in `managedFields` |
 //! | `events` | Events: derived names, repeats, expiry |
 //! | `bind` | a pod gets its node |
+//! | `adopt` | objects of an earlier schema get this one's defaults |
 //! | `door` | the rules above in one transaction |
 //!
 //! Must not know: HTTP, drivers, mounts.
 
 mod admit;
+mod adopt;
 mod bind;
 mod change;
 mod create;
@@ -31,6 +33,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
+pub use adopt::schema;
 pub use door::Door;
 pub use error::Error;
 pub use registry::{Clock, Registry};

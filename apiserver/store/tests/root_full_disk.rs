@@ -1,5 +1,10 @@
 //! What a full disk does, on a real one: a tmpfs of the test's own.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "mounts a disk and asks how full it is; the store itself runs no program"
+)]
+
 use std::{fs, io::Write, path::Path, process::Command};
 
 use orlop_objects::{Object, kind};

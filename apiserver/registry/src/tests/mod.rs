@@ -1,6 +1,7 @@
 //! The door over the memory engine, with a clock that the test moves.
 
 mod admit;
+mod adopt;
 mod any;
 mod bind;
 mod change;
