@@ -25,8 +25,16 @@ pub fn main_on(wrap: Wrap<'_>) -> ExitCode {
     match cli::Cli::parse().run(wrap) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("orlop: {error:#}");
+            eprintln!(
+                "orlop: {error:#}{}",
+                if disk_is_full(&error) { "; free space there, and try again" } else { "" }
+            );
             ExitCode::FAILURE
         }
     }
+}
+
+fn disk_is_full(error: &anyhow::Error) -> bool {
+    let full = |cause: &std::io::Error| cause.kind() == std::io::ErrorKind::StorageFull;
+    error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(full))
 }
