@@ -1,4 +1,5 @@
 //! The README's two stories, run exactly as they are printed. Only the data directory and the port are other ones.
+#![allow(clippy::disallowed_methods, reason = "these tests run a shell; that is what they are for")]
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
