@@ -29,8 +29,14 @@ apply() {
         fail "$(cat "$scratch/answer")"
     echo "created"
 }
-get() { told "$(collection "$1")/$2"; echo "$1/$2: $(phase "$1" "$2")"; }
-list() { told "$(collection "$1")"; api "$(collection "$1")" | grep -o '"name":"[^"]*"' | sort -u || true; }
+# What kubectl prints as columns is a Table on the wire; its rows are shown here as they come.
+table() {
+    told "-H 'Accept: application/json;as=Table;v=v1;g=meta.k8s.io' $1?includeObject=None"
+    api -H 'Accept: application/json;as=Table;v=v1;g=meta.k8s.io' "$1?includeObject=None" |
+        grep -o '"cells":\[[^]]*\]' | sed 's/"cells":\[//; s/\]$//; s/"//g; s/,/  /g' || echo '(none)'
+}
+get() { table "$(collection "$1")/$2"; }
+list() { table "$(collection "$1")"; }
 delete() {
     told "-X DELETE $(collection "$1")/$2"
     api -X DELETE "$(collection "$1")/$2" >/dev/null
