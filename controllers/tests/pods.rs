@@ -154,3 +154,36 @@ async fn a_pod_that_brings_its_node_gets_its_late_claim_there() {
     let home = &cluster.get(&volume_key(&name))["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"][0];
     assert_eq!(home["matchExpressions"][0]["values"][0], "n2");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_volume_is_made_for_a_pod_that_finds_no_room() {
+    let cluster = Cluster::new(&["n1", "n2"]).await;
+    for n in 0..12 {
+        cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, claim(&format!("data-{n}"))).await;
+        let mut hungry = pod(&format!("web-{n}"), &format!("data-{n}"));
+        hungry["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "2"}});
+        cluster.create(&kind::POD, hungry).await;
+    }
+    let pods = |wanted: fn(&Value) -> bool| {
+        let snapshot = cluster.registry.snapshot();
+        let pods = snapshot.list(&kind::POD, None, None).map(|pod| pod.value());
+        pods.filter(wanted).count()
+    };
+    let settled = |_: &orlop_store::Snapshot| {
+        pods(|pod| pod["status"]["phase"] == "Running") == 4
+            && pods(|pod| pod["status"]["conditions"][0]["reason"] == "Unschedulable") == 8
+    };
+    cluster.until("four run, eight wait", settled).await;
+    assert_eq!(
+        cluster.names(&kind::PERSISTENT_VOLUME).len(),
+        4,
+        "one for each that runs\n{}",
+        cluster.describe()
+    );
+    for name in ["web-0", "web-1"] {
+        cluster.delete(&pod_key(name)).await;
+    }
+    let more = |_: &orlop_store::Snapshot| pods(|pod| pod["status"]["phase"] == "Running") == 4;
+    cluster.until_gone(&pod_key("web-0")).await;
+    cluster.until("the next ones run", more).await;
+}

@@ -146,11 +146,6 @@ fn waiting_pods(claim: &Claim, reader: &Reader) -> Result<Vec<String>, DecodeErr
     Ok(pods.iter().filter(waits).map(|pod| pod.name().to_owned()).collect())
 }
 
-/// Volumes kept for a claim, and free ones of its class and mode.
-pub(crate) fn candidates(claim: &Claim, reader: &Reader) -> Result<Vec<Arc<Volume>>, DecodeError> {
-    Finder::default().candidates(claim, reader)
-}
-
 impl Finder {
     /// The facts about one claim.
     pub(crate) fn claim(&mut self, key: &Key, reader: &Reader) -> Result<Option<ClaimFacts>, DecodeError> {
@@ -169,7 +164,11 @@ impl Finder {
     }
 
     /// Volumes whose claimRef names the claim, and free ones of its class and mode.
-    fn candidates(&mut self, claim: &Claim, reader: &Reader) -> Result<Vec<Arc<Volume>>, DecodeError> {
+    pub(crate) fn candidates(
+        &mut self,
+        claim: &Claim,
+        reader: &Reader,
+    ) -> Result<Vec<Arc<Volume>>, DecodeError> {
         let key = claim.key();
         let kept = format!("{}\0{}", key.namespace, key.name);
         let class = facts::claim_class(claim).unwrap_or_default();

@@ -31,14 +31,14 @@ pub(super) async fn apply(scheduler: &Scheduler, key: &Key, verdict: Verdict) ->
             scheduler.teller.tell(&pod.object, Said::normal("Scheduled", text));
             Ok(Next::Settled)
         }
-        Verdict::Select { node, claims } => {
+        Verdict::Select { place, claims } => {
+            let node = place.node.clone();
+            // Before the claims are told: the pod may be looked at again only when they are bound already.
+            scheduler.memory().keep(key, place);
             try_join_all(
                 claims.iter().map(|(claim, provisioner)| select(scheduler, claim, provisioner, &node)),
             )
             .await?;
-            for (claim, _) in &claims {
-                scheduler.attempts.record(claim.uid(), &node, now());
-            }
             Ok(Next::Waiting(None))
         }
         Verdict::Patience { until } => Ok(Next::Waiting(Some(until))),
@@ -84,7 +84,9 @@ pub(crate) async fn select(
         edit::unchanged(door, claim)?;
         door.change(claim.key(), Part::Main, |value| Ok(selected(value, provisioner, node))).map(drop)
     });
-    selected.await.map_err(Error::doing("choose a node for", claim.key()))
+    selected.await.map_err(Error::doing("choose a node for", claim.key()))?;
+    scheduler.attempts.record(claim.uid(), node, now());
+    Ok(())
 }
 
 /// The claim with its node and its driver.

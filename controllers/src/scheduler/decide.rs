@@ -13,7 +13,8 @@
 //! | no node | late ones, node chosen | that one can | wait for their volumes a little, then Unschedulable |
 //! | no node | all bound, or none | some can | Assign the least loaded, with the pod's first attachment |
 //!
-//! Pods are decided in the order of their age; what one gets, the next finds taken.
+//! Pods are decided in the order of their age; what one gets, the next finds taken, and so is what is kept for pods whose
+//! volumes are being made (`memory`).
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -27,6 +28,7 @@ use orlop_objects::Key;
 use super::{
     filter,
     load::Load,
+    memory::Place,
     view::{Bound, ClaimState, NodeFacts, PodFacts, View},
 };
 use crate::{
@@ -54,8 +56,8 @@ pub(crate) enum Verdict {
     },
     /// Write the node that was chosen to claims that are bound where their pod goes.
     Select {
-        /// The node's name.
-        node: String,
+        /// The node's name, and how much room to keep there for the pod.
+        place: Place,
         /// The claims, each with its class's provisioner.
         claims: Vec<(Arc<Claim>, String)>,
     },
@@ -75,9 +77,10 @@ pub(crate) enum Verdict {
     },
 }
 
-/// What this pass has given away already.
-#[derive(Default)]
+/// What this pass has given away already, beside what is kept for pods of earlier ones.
 struct Given<'a> {
+    /// Room kept, by pod.
+    places: BTreeMap<&'a Key, &'a Place>,
     /// Room, by node.
     room: HashMap<&'a str, Load>,
     /// Claims that only one pod may use.
@@ -85,12 +88,24 @@ struct Given<'a> {
 }
 
 impl<'a> Given<'a> {
-    fn on(&self, node: &NodeFacts) -> Load {
-        self.room.get(node.node.name()).copied().unwrap_or_default().plus(node.used)
+    fn new(view: &'a View) -> Self {
+        Self { places: view.places.iter().collect(), room: HashMap::new(), exclusive: HashSet::new() }
+    }
+
+    /// What is taken on a node, as one pod finds it: what is kept for itself is not.
+    fn on(&self, node: &NodeFacts, pod: &PodFacts) -> Load {
+        let name = node.node.name();
+        let others = self.places.iter().filter(|(key, place)| place.node == name && **key != pod.pod.key());
+        let kept = others.fold(Load::default(), |sum, (_, place)| sum.plus(place.load));
+        self.room.get(name).copied().unwrap_or_default().plus(node.used).plus(kept)
     }
 
     fn note(&mut self, pod: &'a PodFacts, view: &'a View, verdict: &Verdict) {
-        let (Verdict::Assign { node, .. } | Verdict::Select { node, .. }) = verdict else { return };
+        let (Verdict::Assign { node, .. } | Verdict::Select { place: Place { node, .. }, .. }) = verdict
+        else {
+            return;
+        };
+        self.places.remove(pod.pod.key());
         if let Some(facts) = view.nodes.iter().find(|facts| facts.node.name() == node) {
             let room = self.room.entry(facts.node.name()).or_default();
             *room = room.plus(pod.load);
@@ -103,7 +118,7 @@ impl<'a> Given<'a> {
 
 /// All verdicts of a pass.
 pub(crate) fn decide(view: &View) -> Vec<(Key, Verdict)> {
-    let mut given = Given::default();
+    let mut given = Given::new(view);
     let mut verdicts = Vec::new();
     for pod in &view.pods {
         let Some(verdict) = decide_pod(pod, view, &given) else { continue };
@@ -139,10 +154,10 @@ fn decide_pod(pod: &PodFacts, view: &View, given: &Given<'_>) -> Option<Verdict>
         return Some(Verdict::Patience { until: view.now });
     }
     let refusals: Vec<Vec<String>> =
-        view.nodes.iter().map(|node| filter::refusals(pod, node, given.on(node))).collect();
+        view.nodes.iter().map(|node| filter::refusals(pod, node, given.on(node, pod))).collect();
     let fit = view.nodes.iter().zip(&refusals).filter(|(_, refused)| refused.is_empty());
     let best = fit.map(|(node, _)| node).min_by_key(|node| {
-        let used = given.on(node);
+        let used = given.on(node, pod);
         let name = node.node.name();
         (is_repeat(pod, name), node.room.fullness(used), used.pods, name.to_owned())
     });
@@ -261,7 +276,8 @@ fn select_for(pod: &PodFacts, node: &str) -> Option<Verdict> {
         _ => None,
     };
     let claims: Vec<_> = pod.claims.iter().filter_map(|claim| unheard(&claim.state)).collect();
-    (!claims.is_empty()).then(|| Verdict::Select { node: node.to_owned(), claims })
+    let place = Place { node: node.to_owned(), load: pod.load };
+    (!claims.is_empty()).then_some(Verdict::Select { place, claims })
 }
 
 /// Waits in silence for a while, since most such waits are over in milliseconds; then tells. The while begins when a
@@ -294,6 +310,7 @@ fn nowhere(pod: &PodFacts, view: &View, refusals: &[Vec<String>]) -> Verdict {
 /// What a person can do about a refusal.
 fn advice(words: &str) -> &'static str {
     let rows = [
+        ("being deleted", "kubectl get node NODE -o yaml shows the finalizers that hold it"),
         ("not ready", "kubectl describe node says what the node lacks"),
         ("unschedulable", "kubectl uncordon NODE lets it take pods again"),
         ("untolerated taint", "Give the pod a toleration, or take the taint away with kubectl taint"),

@@ -2,6 +2,7 @@
 //!
 //! | node | words |
 //! |---|---|
+//! | being deleted | node(s) were being deleted |
 //! | not Ready | node(s) were not ready |
 //! | `spec.unschedulable`, not tolerated | node(s) were unschedulable |
 //! | taint NoSchedule or NoExecute, not tolerated | node(s) had untolerated taint {key: value} |
@@ -27,6 +28,7 @@ use crate::{
     affinity,
     binder::matching::{self, Reach},
     facts,
+    worker::Seen,
 };
 
 /// The taint that `spec.unschedulable` stands for; pods may tolerate it.
@@ -44,7 +46,10 @@ pub(crate) fn refusals(pod: &PodFacts, node: &NodeFacts, used: Load) -> Vec<Stri
     refused_by_volumes(pod, node).into_iter().map(str::to_owned).collect()
 }
 
-fn refused_at_all(pod: &Pod, node: &Node) -> Option<String> {
+fn refused_at_all(pod: &Pod, node: &Seen<Node>) -> Option<String> {
+    if node.is_terminating() {
+        return Some("node(s) were being deleted".to_owned());
+    }
     if !facts::is_ready(node) {
         return Some("node(s) were not ready".to_owned());
     }

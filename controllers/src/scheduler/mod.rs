@@ -13,24 +13,30 @@ pub(crate) mod apply;
 pub(crate) mod decide;
 pub(crate) mod filter;
 pub(crate) mod load;
+pub(crate) mod memory;
 #[cfg(test)]
 mod tests;
 pub(crate) mod view;
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use k8s_openapi::api::core::v1::Pod;
 use orlop_objects::{Key, Kind, Object, index::Index, kind};
 use orlop_registry::{Registry, Who};
 use orlop_store::Snapshot;
 
 use self::{
     decide::Verdict,
+    memory::Memory,
     view::{Known, View},
 };
 use crate::{
-    Error, attacher,
+    Error,
     attempts::Attempts,
     drivers::Drivers,
     events::Teller,
-    worker::{Controller, Due, Next, Reader, Related},
+    facts,
+    worker::{Controller, Due, Next, Reader, Related, Seen},
 };
 
 /// The scheduler.
@@ -40,13 +46,19 @@ pub(crate) struct Scheduler {
     who: Who,
     drivers: Drivers,
     attempts: Attempts,
+    memory: Mutex<Memory>,
 }
 
 impl Scheduler {
     /// A scheduler that knows these drivers.
     pub(crate) fn new(registry: Registry, drivers: Drivers, attempts: Attempts) -> Self {
         let teller = Teller::new(registry.clone(), "default-scheduler");
-        Self { registry, teller, who: crate::who(Self::NAME), drivers, attempts }
+        Self { registry, teller, who: crate::who(Self::NAME), drivers, attempts, memory: Mutex::default() }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        // A poisoned lock only means that a pass died while it remembered something: what it has is whole.
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -67,7 +79,7 @@ impl Controller for Scheduler {
 
     /// | changed | looked at |
     /// |---|---|
-    /// | pod | itself; when it has a node, every pod that waits (it may have left room) |
+    /// | pod | itself; when it has finished or is gone, every pod that waits (it has left room) |
     /// | claim | the pods that name it |
     /// | node, its drivers, volume, class | every pod that waits |
     fn related(&self, object: &Object, snapshot: &Snapshot) -> Related {
@@ -82,8 +94,13 @@ impl Controller for Scheduler {
         }
     }
 
+    fn gone(&self, key: &Key) -> Related {
+        if *key.kind == kind::POD { Related::waiting() } else { Related::default() }
+    }
+
     fn view(&self, keys: &[Due], reader: &mut Reader) -> View {
-        view::view(keys, reader, Known { drivers: &self.drivers, attempts: &self.attempts })
+        let known = Known { drivers: &self.drivers, attempts: &self.attempts };
+        view::view(keys, reader, known, &mut self.memory())
     }
 
     fn decide(view: &View) -> Vec<(Key, Verdict)> {
@@ -95,16 +112,10 @@ impl Controller for Scheduler {
     }
 }
 
-fn has_node(pod: &Object) -> bool {
-    pod.value().pointer("/spec/nodeName").is_some_and(|node| node != "")
-}
-
 fn related_to_pod(object: &Object) -> Related {
     let itself = Related::itself(object);
-    let claims = attacher::claims_of_pod(object);
-    match (has_node(object), claims.is_empty()) {
-        (false, _) => itself,
-        (true, true) => Related::waiting(),
-        (true, false) => itself.and_waiting(),
+    match Seen::<Pod>::new(Arc::new(object.clone())) {
+        Ok(pod) if facts::is_finished(&pod) => itself.and_waiting(),
+        _ => itself,
     }
 }

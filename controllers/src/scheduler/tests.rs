@@ -3,7 +3,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "a row of a table reads best with plain values")]
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::{
     decide::{Verdict, decide},
     load::{Load, Room},
+    memory::{Memory, Place},
     view::{Bound, ClaimFacts, ClaimState, Late, NodeFacts, PodFacts, View},
 };
 use crate::{
@@ -70,14 +71,14 @@ fn text(verdict: &Verdict) -> String {
                 attach.as_ref().map_or(String::new(), |volume| format!(", attach {}", volume.name()));
             format!("assign {node}{attach}")
         }
-        Verdict::Select { node, claims } => format!("select {node} for {}", claims.len()),
+        Verdict::Select { place, claims } => format!("select {} for {}", place.node, claims.len()),
         Verdict::Patience { .. } => "patience".to_owned(),
         Verdict::Unschedulable { message, .. } => message.clone(),
     }
 }
 
 fn verdicts(pods: Vec<PodFacts>, nodes: Vec<NodeFacts>) -> Vec<String> {
-    let view = View { now: Instant::now(), pods, nodes };
+    let view = View { now: Instant::now(), pods, nodes, places: BTreeMap::new() };
     decide(&view).iter().map(|(key, verdict)| format!("{}: {}", key.name, text(verdict))).collect()
 }
 
@@ -154,6 +155,7 @@ fn nodes_that_cannot() {
         |cpu: &str| json!({"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}});
     let big = json!({"spec": {"containers": [{"name": "c", "resources": {"requests": {"memory": "9Gi"}}}]}});
     let unready = json!({"status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}});
+    let going = json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}});
     let cordoned = json!({"spec": {"unschedulable": true}});
     let full = json!({"status": {"allocatable": {"pods": "0"}}});
     let selector = json!({"spec": {"nodeSelector": {"disk": "ssd"}}});
@@ -161,6 +163,7 @@ fn nodes_that_cannot() {
         {"requiredDuringSchedulingIgnoredDuringExecution": only_on("n2")["required"]}}}});
     let none = || json!({});
     let rows = [
+        ("being deleted", none(), going, "0/1 nodes are available: 1 node(s) were being deleted. "),
         ("not ready", none(), unready, "0/1 nodes are available: 1 node(s) were not ready. "),
         ("cordoned", none(), cordoned.clone(), "0/1 nodes are available: 1 node(s) were unschedulable. "),
         (
@@ -352,5 +355,54 @@ fn what_a_pod_asks_for() {
     for (spec, cpu) in rows {
         let pod = seen(&pod("web", json!({"spec": spec})));
         assert_eq!(Load::of_pod(&pod).cpu, cpu, "{spec}");
+    }
+}
+
+#[test]
+fn room_is_kept_for_pods_whose_volumes_are_being_made() {
+    let wants = json!({"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "3"}}}]}});
+    let view = |name: &str, kept_for: &str| {
+        let pods = vec![plain(name, wants.clone())];
+        let place = Place { node: "n1".to_owned(), load: pods[0].load };
+        let places = BTreeMap::from([(plain(kept_for, json!({})).pod.key().clone(), place)]);
+        View { now: Instant::now(), pods, nodes: one(), places }
+    };
+    let text_of = |view: &View| decide(view).iter().map(|(_, verdict)| text(verdict)).collect::<String>();
+    assert_eq!(text_of(&view("web", "web")), "assign n1");
+    assert!(text_of(&view("web", "other")).starts_with("0/1 nodes are available: 1 Insufficient cpu. "));
+}
+
+#[test]
+fn what_is_kept_for_a_pod() {
+    let place = |node: &str| Place { node: node.to_owned(), load: plain("web", json!({})).load };
+    let late = |node: Option<&str>| ClaimState::Late(late(node.map_or(json!({}), chosen), json!({})));
+    let has_node = json!({"spec": {"nodeName": "n1"}});
+    let going = json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}});
+    let finished = json!({"status": {"phase": "Succeeded"}});
+    let waits = || json!({});
+    let rows = [
+        ("on its node", has_node, vec![late(Some("n1"))], None),
+        ("terminating", going, vec![late(Some("n1"))], None),
+        ("finished", finished, vec![late(Some("n1"))], None),
+        ("missing", waits(), vec![late(Some("n1")), ClaimState::Missing], None),
+        ("binds at once", waits(), vec![late(Some("n1")), ClaimState::Unbound], None),
+        (
+            "chosen",
+            waits(),
+            vec![ClaimState::Bound(bound(json!({}))), late(None), late(Some("n1"))],
+            Some("n1"),
+        ),
+        ("not chosen", waits(), vec![late(None)], None),
+        ("bound by now", waits(), vec![ClaimState::Bound(bound(json!({})))], Some("n7")),
+        ("no claims", waits(), vec![], Some("n7")),
+    ];
+    for (row, more, states, wanted) in rows {
+        let facts = with_claims(&pod("web", more), states);
+        let mut memory = Memory::default();
+        memory.see(facts.pod.key(), Some(&with_claims(&pod("web", json!({})), vec![late(Some("n7"))])));
+        memory.see(facts.pod.key(), Some(&facts));
+        assert_eq!(memory.places().into_values().next(), wanted.map(place), "{row}");
+        memory.see(facts.pod.key(), None);
+        assert!(memory.places().is_empty(), "{row}, gone");
     }
 }

@@ -1,18 +1,25 @@
 //! What the scheduler knows about a set of pods and all nodes: one snapshot.
 
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use k8s_openapi::api::{
     core::v1::{Node, Pod},
     storage::v1::CSINode,
 };
-use orlop_objects::{DecodeError, Key, index::Index, kind};
+use orlop_objects::{DecodeError, Key, kind};
 
-use super::load::{Load, Room};
+use super::{
+    load::{Load, Room},
+    memory::{Memory, Place},
+};
 use crate::{
     attacher::{self, request},
     attempts::{Attempt, Attempts},
-    binder,
+    binder::view::Finder,
     drivers::Drivers,
     facts::{self, Claim, Class, Volume},
     worker::{Due, Reader, Seen},
@@ -26,6 +33,8 @@ pub(crate) struct View {
     pub(crate) pods: Vec<PodFacts>,
     /// All nodes, by name.
     pub(crate) nodes: Vec<NodeFacts>,
+    /// Room that is kept for pods whose volumes are being made.
+    pub(crate) places: BTreeMap<Key, Place>,
 }
 
 /// All that matters for one pod.
@@ -114,10 +123,13 @@ pub(crate) struct Known<'a> {
 }
 
 /// Gathers the facts.
-pub(crate) fn view(keys: &[Due], reader: &mut Reader, known: Known<'_>) -> View {
-    let mut view = View { now: reader.now, pods: Vec::new(), nodes: Vec::new() };
+pub(crate) fn view(keys: &[Due], reader: &mut Reader, known: Known<'_>, memory: &mut Memory) -> View {
+    let mut view = View { now: reader.now, pods: Vec::new(), nodes: Vec::new(), places: BTreeMap::new() };
+    let mut finder = Finder::default();
     for due in keys {
-        view.pods.extend(reader.about(&due.key, |r| pod_facts(due, r, known)).flatten());
+        let Some(pod) = reader.about(&due.key, |r| pod_facts(due, r, known, &mut finder)) else { continue };
+        memory.see(&due.key, pod.as_ref());
+        view.pods.extend(pod);
     }
     // A pod that is where it belongs needs no look at the nodes and all that runs there.
     let is_late = |claim: &ClaimFacts| matches!(claim.state, ClaimState::Late(_));
@@ -128,8 +140,10 @@ pub(crate) fn view(keys: &[Due], reader: &mut Reader, known: Known<'_>) -> View 
     view.pods.sort_by(|a, b| age(&a.pod).cmp(&age(&b.pod)));
     for key in reader.snapshot.list(&kind::NODE, None, None).map(|node| node.key.clone()).collect::<Vec<_>>()
     {
-        view.nodes.extend(reader.about(&key, |r| node_facts(&key, r)).flatten());
+        view.nodes.extend(reader.about(&key, |r| node_facts(&key, r, memory)).flatten());
     }
+    memory.tidy(reader);
+    view.places = memory.places();
     view
 }
 
@@ -137,20 +151,23 @@ fn age(pod: &Seen<Pod>) -> (&str, &Key) {
     (&pod.object.meta.creation_timestamp, pod.key())
 }
 
-fn node_facts(key: &Key, reader: &Reader) -> Result<Option<NodeFacts>, DecodeError> {
+fn node_facts(key: &Key, reader: &Reader, memory: &mut Memory) -> Result<Option<NodeFacts>, DecodeError> {
     let Some(node) = reader.get::<Node>(key)? else {
         return Ok(None);
     };
     let csi: Option<Seen<CSINode>> = reader.get(&Key::cluster(&kind::CSI_NODE, &*key.name))?;
     let drivers = csi.map(|csi| csi.spec.drivers.iter().map(|d| d.name.clone()).collect());
-    let pods: Vec<Seen<Pod>> = reader.having(Index::PodsByNode, &key.name)?;
-    let there = pods.iter().filter(|pod| !facts::is_finished(pod));
-    let used = there.map(|pod| Load::of_pod(pod)).fold(Load::default(), Load::plus);
+    let used = memory.used(&key.name, reader)?;
     let room = Room::of_node(&node);
     Ok(Some(NodeFacts { node: Arc::new(node), room, used, drivers: drivers.unwrap_or_default() }))
 }
 
-fn pod_facts(due: &Due, reader: &Reader, known: Known<'_>) -> Result<Option<PodFacts>, DecodeError> {
+fn pod_facts(
+    due: &Due,
+    reader: &Reader,
+    known: Known<'_>,
+    finder: &mut Finder,
+) -> Result<Option<PodFacts>, DecodeError> {
     let Some(pod) = reader.get::<Pod>(&due.key)? else {
         return Ok(None);
     };
@@ -158,7 +175,7 @@ fn pod_facts(due: &Due, reader: &Reader, known: Known<'_>) -> Result<Option<PodF
     let mut claims = Vec::with_capacity(names.len());
     for name in names {
         let key = Key::new(&kind::PERSISTENT_VOLUME_CLAIM, &*due.key.namespace, &*name);
-        let state = claim_state(&pod, &key, reader, known)?;
+        let state = claim_state(&pod, &key, reader, known, finder)?;
         claims.push(ClaimFacts { name, state });
     }
     let load = Load::of_pod(&pod);
@@ -170,6 +187,7 @@ fn claim_state(
     key: &Key,
     reader: &Reader,
     known: Known<'_>,
+    finder: &mut Finder,
 ) -> Result<ClaimState, DecodeError> {
     let Some(claim) = reader.get(key)? else {
         return Ok(ClaimState::Missing);
@@ -183,7 +201,7 @@ fn claim_state(
     }
     match facts::named_volume(&claim) {
         Some(name) => named(pod, claim.clone(), name, reader, known),
-        None => unbound(claim, reader, known),
+        None => unbound(claim, reader, known, finder),
     }
 }
 
@@ -223,7 +241,12 @@ fn exclusive_holder(
     Ok(users.iter().find(other).map(|user| user.name().to_owned()))
 }
 
-fn unbound(claim: Arc<Claim>, reader: &Reader, known: Known<'_>) -> Result<ClaimState, DecodeError> {
+fn unbound(
+    claim: Arc<Claim>,
+    reader: &Reader,
+    known: Known<'_>,
+    finder: &mut Finder,
+) -> Result<ClaimState, DecodeError> {
     let class: Option<Class> = match facts::claim_class(&claim) {
         Some(name) if !name.is_empty() => reader.get(&Key::cluster(&kind::STORAGE_CLASS, name))?,
         _ => None,
@@ -232,7 +255,7 @@ fn unbound(claim: Arc<Claim>, reader: &Reader, known: Known<'_>) -> Result<Claim
         return Ok(ClaimState::Unbound);
     };
     let node_local = known.drivers.get(&class.provisioner).is_some_and(|driver| driver.node_local);
-    let candidates = binder::view::candidates(&claim, reader)?;
+    let candidates = finder.candidates(&claim, reader)?;
     let attempt = known.attempts.of(claim.uid());
     Ok(ClaimState::Late(Late { claim, attempt, class: Arc::new(class), node_local, candidates }))
 }

@@ -187,6 +187,7 @@ impl<C: Controller> Worker<C> {
     /// Puts into the queue what the changed objects concern and what they concerned before.
     fn relate(&mut self, changed: &[Key]) {
         let (snapshot, now) = (self.registry.snapshot(), now());
+        let mut wake = false;
         for key in changed {
             let old = self.links.remove(key).unwrap_or_default();
             let found = snapshot.get(key);
@@ -197,12 +198,13 @@ impl<C: Controller> Worker<C> {
             for related in old.keys.iter().chain(&new.keys) {
                 self.queue.add(related.clone(), now);
             }
-            if old.waiting || new.waiting {
-                self.waiting.keys().for_each(|k| self.queue.add(k.clone(), now));
-            }
+            wake |= old.waiting || new.waiting;
             if found.is_some() {
                 self.link(key.clone(), new);
             }
+        }
+        if wake {
+            self.waiting.keys().for_each(|key| self.queue.add(key.clone(), now));
         }
     }
 
