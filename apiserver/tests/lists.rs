@@ -38,6 +38,18 @@ async fn pages_show_one_revision() {
 }
 
 #[tokio::test]
+async fn a_list_goes_on_however_much_is_written_meanwhile() {
+    let h = five().await;
+    let first = h.get(&format!("{CONFIG_MAPS}?limit=2")).await.json();
+    for n in 0..100 {
+        h.config_map(&format!("x{n}"), &json!({})).await;
+    }
+    let token = first["metadata"]["continue"].as_str().expect("goes on");
+    let second = h.get(&format!("{CONFIG_MAPS}?limit=9&continue={token}")).await.json();
+    assert_eq!(names(&second), "cde");
+}
+
+#[tokio::test]
 async fn versions() {
     let h = five().await;
     let now =

@@ -25,6 +25,9 @@ pub enum Index {
     ByOwner,
 }
 
+/// Names a volume's class before the field does, as in Kubernetes; volumes from before the field have nothing else.
+const BETA_CLASS: &str = "/metadata/annotations/volume.beta.kubernetes.io~1storage-class";
+
 /// The entries of one object.
 pub fn entries(kind: &'static Kind, object: &Value) -> Vec<(Index, String)> {
     let mut entries = Vec::new();
@@ -81,7 +84,10 @@ fn volume(object: &Value, entries: &mut Vec<(Index, String)>) {
         };
         // A volume without a readable size fits no claim and need not be found.
         if let Some(size) = size {
-            let class = text(object, "/spec/storageClassName");
+            let class = match text(object, BETA_CLASS) {
+                "" => text(object, "/spec/storageClassName"),
+                class => class,
+            };
             entries.push((Index::FreeVolumes, format!("{class}\0{mode}\0{}", size_key(&size))));
         }
     }
@@ -134,6 +140,9 @@ mod tests {
         let mut volume = json!({"metadata": {"name": "v"}, "spec": spec});
         let free = format!("fast\0Filesystem\0{:032x}", 1_u64 << 30);
         assert_eq!(entries(&kind::PERSISTENT_VOLUME, &volume), vec![(Index::FreeVolumes, free)]);
+        volume["metadata"]["annotations"] = json!({"volume.beta.kubernetes.io/storage-class": "slow"});
+        let slow = format!("slow\0Filesystem\0{:032x}", 1_u64 << 30);
+        assert_eq!(entries(&kind::PERSISTENT_VOLUME, &volume), vec![(Index::FreeVolumes, slow)]);
         volume["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
         assert_eq!(entries(&kind::PERSISTENT_VOLUME, &volume), vec![]);
         volume["spec"]["claimRef"] = json!({"namespace": "default", "name": "data"});

@@ -124,6 +124,12 @@ fn terminating(mut value: Value, from: Timestamp, grace: i64) -> Value {
         json::section(&mut value, "status").insert("phase".to_owned(), json!("Terminating"));
     }
     let meta = json::meta(&mut value);
+    // What is wanted has changed, for whoever compares it with `observedGeneration`; a shorter grace changes nothing more.
+    if !meta.contains_key("deletionTimestamp")
+        && let Some(generation) = meta.get("generation").and_then(Value::as_i64)
+    {
+        meta.insert("generation".to_owned(), (generation + 1).into());
+    }
     meta.insert("deletionTimestamp".to_owned(), time::seconds(at).into());
     meta.insert("deletionGracePeriodSeconds".to_owned(), grace.into());
     value

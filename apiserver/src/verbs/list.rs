@@ -91,6 +91,7 @@ impl Page {
         metadata.insert("resourceVersion".to_owned(), snapshot.revision().to_string().into());
         if let (Some(_), Some(last)) = (matching.next(), items.last()) {
             let after = (last.key.namespace.clone(), last.key.name.clone());
+            call.server.registry.store().keep(snapshot);
             metadata.insert("continue".to_owned(), Token { rv: snapshot.revision(), after }.encode().into());
             if !filter.is_selective() {
                 metadata.insert("remainingItemCount".to_owned(), (1 + matching.count()).into());

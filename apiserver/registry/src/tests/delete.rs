@@ -128,6 +128,13 @@ async fn a_pod_on_a_node_waits_for_its_agent() {
     let asked =
         bench.registry.delete(&object.key, &DeleteOptions::default(), &bench.who).await.expect("asked");
     assert_eq!(asked.object.meta.deletion_timestamp.as_deref(), Some("2026-01-01T00:00:30Z"));
+    assert_eq!(asked.object.meta.generation, 3, "created, bound, asked to go");
+    let sooner = DeleteOptions { grace: Some(5), ..Default::default() };
+    let sooner = bench.registry.delete(&object.key, &sooner, &bench.who).await.expect("asked");
+    assert_eq!(
+        (sooner.object.meta.deletion_timestamp.as_deref(), sooner.object.meta.generation),
+        (Some("2026-01-01T00:00:05Z"), 3)
+    );
     // The status goes on being written, and does not end it.
     let status = bench.change(&object.key, Part::Status, |v| v["status"]["phase"] = "Failed".into()).await;
     assert!(!status.gone);

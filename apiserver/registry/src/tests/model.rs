@@ -77,7 +77,8 @@ async fn promises(steps: Vec<Step>) -> Result<(), TestCaseError> {
         prop_assert_eq!(&new.meta.uid, &old.meta.uid);
         prop_assert_eq!(&new.meta.creation_timestamp, &old.meta.creation_timestamp);
         let (before, after) = (old.value(), new.value());
-        let grown = i64::from(before["spec"] != after["spec"]);
+        let asked_to_go = new.meta.is_terminating() && !old.meta.is_terminating();
+        let grown = i64::from(before["spec"] != after["spec"] || asked_to_go);
         prop_assert_eq!(new.meta.generation, old.meta.generation + grown);
         if let Some(was) = &old.meta.deletion_timestamp {
             let is = new.meta.deletion_timestamp.as_ref();
