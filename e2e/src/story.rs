@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     os::unix::process::ExitStatusExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -108,6 +108,31 @@ impl Story {
         Ok(died)
     }
 
+    /// A container ends by itself while no Orlop lives: how it ended is told all the same, and it is not run again.
+    pub async fn end_unwatched(&mut self) -> Result<()> {
+        self.forget();
+        let script = "until test -e /data/go; do sleep 0.02; done; exit 7";
+        self.create(&kind::PERSISTENT_VOLUME_CLAIM, manifests::claim("data", "16Mi")).await?;
+        self.create(&kind::POD, manifests::pod("short", script, Some("data"))).await?;
+        self.phase("short", "Running").await?;
+        let dir = self.cluster.dir();
+        let volume = published(&dir).pop().context("its volume is shown to it")?;
+        block_in_place(|| self.cluster.kill())?;
+        std::fs::write(volume.join("go"), "")?;
+        let begun = Instant::now();
+        while !remains::running(&dir).is_empty() {
+            ensure!(begun.elapsed() < PATIENCE, "the container has not ended");
+            pause().await;
+        }
+        block_in_place(|| self.cluster.up(&[]))?;
+        self.phase("short", "Failed").await?;
+        let pod = self.get(&Key::new(&kind::POD, "default", "short")).await?.context("it is there")?;
+        let status = &pod["status"]["containerStatuses"][0];
+        ensure!(status["state"]["terminated"]["exitCode"] == 7 && status["restartCount"] == 0, "{status:#}");
+        self.delete(&kind::POD, "short").await?;
+        self.remove().await.context("everything is deleted")
+    }
+
     fn forget(&mut self) {
         (self.deaths, self.writer_may_go) = (0, false);
         (self.ran, self.formats) = Default::default();
@@ -203,16 +228,9 @@ impl Story {
         let begun = Instant::now();
         loop {
             self.revive()?;
-            let pods =
-                std::fs::read_dir(self.cluster.dir().join("kubelet/pods")).into_iter().flatten().flatten();
-            let mut volumes = pods.flat_map(|pod| {
-                std::fs::read_dir(pod.path().join("volumes/kubernetes.io~csi"))
-                    .into_iter()
-                    .flatten()
-                    .flatten()
-            });
-            let there = |path: PathBuf| std::fs::read_to_string(path).is_ok_and(|found| found == content);
-            if volumes.any(|volume| there(volume.path().join("mount").join(file))) {
+            let there =
+                |dir: PathBuf| std::fs::read_to_string(dir.join(file)).is_ok_and(|found| found == content);
+            if published(&self.cluster.dir()).into_iter().any(there) {
                 return Ok(());
             }
             ensure!(begun.elapsed() < PATIENCE, "the writer has not written {file}\n{}", self.cluster.log());
@@ -306,4 +324,11 @@ impl Story {
 
 async fn pause() {
     tokio::time::sleep(Duration::from_millis(10)).await;
+}
+
+/// Where pods see their volumes, from outside.
+fn published(data: &Path) -> Vec<PathBuf> {
+    let entries = |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let volumes = |pod: std::fs::DirEntry| entries(pod.path().join("volumes/kubernetes.io~csi"));
+    entries(data.join("kubelet/pods")).flat_map(volumes).map(|volume| volume.path().join("mount")).collect()
 }

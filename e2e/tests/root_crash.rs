@@ -185,3 +185,11 @@ async fn root_crash_at_every_effect_of_down() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_an_end_that_no_orlop_saw_is_told_by_the_next() -> Result<()> {
+    if !machine::can_run("root_an_end_that_no_orlop_saw_is_told_by_the_next") {
+        return Ok(());
+    }
+    Story::prepare()?.end_unwatched().await
+}
