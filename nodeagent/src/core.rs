@@ -163,6 +163,16 @@ impl Core {
         self.tasks.close();
     }
 
+    /// Whether neither the API nor the journal knows of a volume any more.
+    fn is_forgotten(&self, id: &crate::ids::VolumeId) -> bool {
+        let world = self.world();
+        let touched = |subject: Subject| self.machine.journal.find(&subject).is_some();
+        world.volume(id).is_none()
+            && world.making(id).is_none()
+            && !touched(Subject::Volume(id.clone()))
+            && !touched(Subject::Making(id.clone()))
+    }
+
     async fn work(self: &Arc<Self>, work: &Work) -> Option<Instant> {
         match work {
             Work::Pod(uid) => {
@@ -175,7 +185,11 @@ impl Core {
             }
             Work::Volume(id) => {
                 let mut memory = recall(&self.volumes, id).await;
-                self.volume_pass(id, &mut memory).await
+                let again = self.volume_pass(id, &mut memory).await;
+                if again.is_none() && self.is_forgotten(id) {
+                    self.volumes.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+                }
+                again
             }
         }
     }

@@ -113,6 +113,11 @@ impl Poster {
             Ok(_) => {}
             // An earlier life of this agent posted it: go on counting there.
             Err(error) if error.code() == Some(409) => {}
+            // Its namespace is going or gone, and the Event with it.
+            Err(error) if matches!(error.code(), Some(403 | 404)) => {
+                tracing::debug!(reason = note.reason, error = crate::error::chain(&error), "post an event");
+                return;
+            }
             Err(error) => {
                 tracing::warn!(reason = note.reason, error = crate::error::chain(&error), "post an event");
                 return;

@@ -137,6 +137,7 @@ impl Machine {
                 let complete = self.host.file(&bundle.join("config.json"))?.is_some();
                 let attempt = attempts.entry(id.clone()).or_default();
                 (attempt.dir, attempt.bundle, attempt.mounted) = (true, complete, mounts.has_rootfs(&id));
+                attempt.oom = self.host.file(&bundle.join("oom"))?.is_some();
             }
         }
         Ok(())

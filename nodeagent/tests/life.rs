@@ -5,7 +5,7 @@
 mod harness;
 
 use harness::{Cluster, claim, pod};
-use orlop_backends::host::{ContainerStatus, Runtime};
+use orlop_backends::host::{ContainerStatus, Host, Runtime};
 use serde_json::json;
 
 fn first_container(pod: &serde_json::Value) -> &serde_json::Value {
@@ -89,6 +89,32 @@ async fn ends_are_reported_and_restart_policies_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_memory_kill_is_told_and_stays_told_when_its_bundle_is_gone() {
+    let cluster = Cluster::start().await;
+    let agent = cluster.agent().await;
+    cluster.create_pod("big", None, json!({"restartPolicy": "Never"})).await;
+    let running = cluster.until_running("big").await;
+    let id = format!("{}_main_0", running["metadata"]["uid"].as_str().unwrap());
+    let bundle = cluster.data().join("containers").join(&id);
+    cluster.machine.create_sparse(&bundle.join("oom"), 0).unwrap();
+    cluster.machine.exit(&id, 137);
+    let told = |p: &serde_json::Value| {
+        let ended = &first_container(p)["state"]["terminated"];
+        p["status"]["phase"] == "Failed" && ended["reason"] == "OOMKilled" && ended["exitCode"] == 137
+    };
+    cluster.until(&pod("big"), "killed for memory", told).await;
+    wait_for(|| cluster.machine.file(&bundle).unwrap().is_none()).await;
+    agent.stop().await;
+    let agent = cluster.agent().await;
+    cluster.create_pod("marker", None, json!({})).await;
+    cluster.until_running("marker").await;
+    let after = cluster.get(&pod("big")).await;
+    assert!(told(&after), "{after:#}");
+    agent.stop().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn running_containers_are_adopted() {
     let cluster = Cluster::start().await;
     let agent = cluster.agent().await;
@@ -158,6 +184,33 @@ async fn a_program_that_ignores_signals_is_killed_when_its_grace_is_over() {
     assert_eq!(first_container(&last)["state"]["terminated"]["exitCode"], 137);
     assert_eq!(first_container(&last)["state"]["terminated"]["reason"], "Error");
     assert_eq!(cluster.leftovers(), Vec::<String>::new());
+    agent.stop().await;
+    cluster.stop().await;
+}
+
+/// What failed once and is not wanted any more must not keep the agent awake.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_waits_for_a_grace_to_end_is_idle() {
+    let cluster = Cluster::start().await;
+    let agent = cluster.agent().await;
+    let containers = json!([{"name": "main", "image": "busybox"}, {"name": "lost", "image": "nginx"}]);
+    let more = json!({"containers": containers, "terminationGracePeriodSeconds": 2});
+    cluster.create_pod("deaf", None, more).await;
+    let failed = |p: &serde_json::Value| {
+        let all = p["status"]["containerStatuses"].as_array().cloned().unwrap_or_default();
+        all.iter().any(|c| c["state"]["waiting"]["reason"] == "ImagePullBackOff")
+            && all.iter().any(|c| c["ready"] == true)
+    };
+    let running = cluster.until(&pod("deaf"), "half running", failed).await;
+    let id = format!("{}_main_0", running["metadata"]["uid"].as_str().unwrap());
+    cluster.machine.ignore_signals(&id);
+    cluster.delete(&pod("deaf")).await;
+    wait_for(|| cluster.machine.signals(&id) == [15]).await;
+    let before = cluster.machine.looks();
+    wait_for(|| cluster.machine.signals(&id).contains(&9) || cluster.machine.signals(&id).is_empty()).await;
+    let looks = cluster.machine.looks() - before;
+    assert!(looks < 60, "the machine was looked at {looks} times while a grace ran out");
+    cluster.until_gone(&pod("deaf")).await;
     agent.stop().await;
     cluster.stop().await;
 }

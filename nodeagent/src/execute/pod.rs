@@ -43,6 +43,8 @@ pub(crate) struct PodMemory {
     /// Attempts seen ended: their records are gone before the last status is written.
     pub(super) ended: BTreeMap<ContainerId, Attempt>,
     pub(super) failures: BTreeMap<Step, Failure>,
+    /// Why the pod's intent is not in the journal.
+    pub(super) unrecorded: Option<Failure>,
     pub(super) images: BTreeMap<String, (String, String)>,
     pub(super) waiting_since: Option<Timestamp>,
     pub(super) backing_off: BTreeMap<String, u32>,
@@ -73,10 +75,13 @@ impl Core {
             };
             let plan = plan(&view.want, &Look::Seen(view.look.seen.clone()), clock::now());
             tracing::debug!(pod = uid, groups = ?plan.groups, waits = ?plan.waits, "plan");
+            // What failed and is not wanted any more is nothing to come back for.
+            memory.failures.retain(|step, _| plan.steps().any(|wanted| wanted == step));
             if plan.gone {
                 return self.take_leave(&view, memory).await;
             }
             if plan.is_idle() {
+                memory.unrecorded = None;
                 return self.settle(&view, &plan, memory).await;
             }
             if self.carry_out_pod(&view, &plan, memory).await {
@@ -84,7 +89,8 @@ impl Core {
                 return self.settle(&view, &plan, memory).await;
             }
         }
-        Some(Instant::now())
+        // Steps that succeed and change nothing must not keep a processor busy.
+        Some(Instant::now() + crate::core::retry_after(1))
     }
 
     async fn view(&self, uid: &str, memory: &mut PodMemory) -> Result<View, Error> {
@@ -103,13 +109,7 @@ impl Core {
             memory.started.entry(id.clone()).or_insert_with(|| clock::start_of(*process));
         }
         look.seen.pinned = pod.as_ref().is_some_and(|pod| is_pinned(pod, &look.seen.pins));
-        let ended = look
-            .seen
-            .attempts
-            .iter()
-            .filter(|(_, a)| matches!(a.status, Some(ContainerStatus::Exited { .. })));
-        let ended = ended.map(|(id, a)| (id.clone(), Attempt { status: a.status, ..Attempt::default() }));
-        memory.ended.extend(ended);
+        remember_ends(&mut look.seen.attempts, memory);
         let volumes = pod.as_ref().map(|pod| self.world().resolve(pod)).unwrap_or_default();
         let wanted = self.ready_volumes(&volumes, &look.mounts).await;
         let containers = pod.as_ref().map(|pod| containers(pod, &look, memory)).unwrap_or_default();
@@ -160,7 +160,8 @@ impl Core {
     /// The pass is over: writes the status where it changed and answers when to come back.
     async fn settle(&self, view: &View, plan: &Plan, memory: &mut PodMemory) -> Option<Instant> {
         let mut again: Vec<Instant> = plan.until.map(clock::instant).into_iter().collect();
-        again.extend(memory.failures.values().map(|f| f.retry_at.max(Instant::now())));
+        let failures = memory.failures.values().chain(&memory.unrecorded);
+        again.extend(failures.map(|f| f.retry_at.max(Instant::now())));
         again.extend(self.tell_of_waits(view, plan, memory));
         if let Some(pod) = &view.pod
             && view.want.goal != Goal::Rest
@@ -221,6 +222,17 @@ fn goal(pod: Option<&PodFacts>, intent: Option<&PodIntent>, memory: &mut PodMemo
         (Some(pod), _) if pod.finished => Goal::Rest,
         (Some(_), _) => Goal::Run,
         (None, intent) => stop(intent.map_or(ORPHAN_GRACE, |i| i.grace.min(ORPHAN_GRACE)), None),
+    }
+}
+
+/// Keeps how attempts ended, and gives those back whose bundle, with the word of a memory kill, is gone.
+fn remember_ends(attempts: &mut BTreeMap<ContainerId, Attempt>, memory: &mut PodMemory) {
+    for (id, attempt) in attempts {
+        if matches!(attempt.status, Some(ContainerStatus::Exited { .. })) {
+            attempt.oom |= memory.ended.get(id).is_some_and(|before| before.oom);
+            let end = Attempt { status: attempt.status, oom: attempt.oom, ..Attempt::default() };
+            memory.ended.insert(id.clone(), end);
+        }
     }
 }
 

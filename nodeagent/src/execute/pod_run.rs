@@ -27,10 +27,11 @@ impl Core {
     ) -> bool {
         if let Err(error) = self.record(view).await {
             tracing::error!(pod = view.uid, error = error.chain(), "nothing is done for the pod");
-            let count = memory.failures.get(&Step::Pin).map_or(0, |f| f.count);
-            memory.failures.insert(Step::Pin, Failure::again(count, "", error.chain()));
+            let count = memory.unrecorded.as_ref().map_or(0, |f| f.count);
+            memory.unrecorded = Some(Failure::again(count, "", error.chain()));
             return true;
         }
+        memory.unrecorded = None;
         let mut failed = false;
         for group in &plan.groups {
             let held = |step: &Step| memory.failures.get(step).is_some_and(|f| f.retry_at > Instant::now());

@@ -87,7 +87,8 @@ impl Core {
                 return again;
             }
         }
-        Some(Instant::now())
+        // Steps that succeed and change nothing must not keep a processor busy.
+        Some(Instant::now() + crate::core::retry_after(1))
     }
 
     fn known(&self, id: &VolumeId) -> Known {
@@ -263,6 +264,10 @@ impl Core {
         let failure = Failure::again(count, "", message.clone());
         let again = failure.retry_at;
         memory.failure = Some((step, failure));
+        if step == Step::Stage {
+            // The device may be another file's by now: the next plan attaches, which finds the right one.
+            memory.device = None;
+        }
         let Some(volume) = &known.volume else { return again };
         match step {
             Step::Attach => self.report_failure(known, &message),

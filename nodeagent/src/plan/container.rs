@@ -48,6 +48,8 @@ impl RestartPolicy {
 pub struct Exit {
     /// Its exit code; `None` when nobody saw it.
     pub code: Option<i32>,
+    /// The kernel killed in it for want of memory.
+    pub oom: bool,
     /// When it began, where known.
     pub started: Option<Timestamp>,
     /// When it ended, where known.
@@ -170,7 +172,10 @@ mod tests {
     }
 
     fn ended(attempt: u32, code: Option<i32>, started: i64, ended: i64) -> State {
-        State::Ended { attempt, exit: Exit { code, started: Some(at(started)), at: Some(at(ended)) } }
+        State::Ended {
+            attempt,
+            exit: Exit { code, oom: false, started: Some(at(started)), at: Some(at(ended)) },
+        }
     }
 
     #[test]
@@ -198,7 +203,7 @@ mod tests {
 
     #[test]
     fn back_off_doubles_to_five_minutes_and_is_forgiven_after_a_long_run() {
-        let short = Exit { code: Some(1), started: Some(at(0)), at: Some(at(1)) };
+        let short = Exit { code: Some(1), oom: false, started: Some(at(0)), at: Some(at(1)) };
         let seconds = |streak| back_off(&short, streak).as_secs();
         assert_eq!(
             [0, 1, 2, 3, 4, 5, 6, 7, 64, u32::MAX].map(seconds),

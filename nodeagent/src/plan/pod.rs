@@ -144,6 +144,8 @@ pub struct Attempt {
     pub bundle: bool,
     /// Its directory exists.
     pub dir: bool,
+    /// The kernel killed in it for want of memory.
+    pub oom: bool,
 }
 
 impl Attempt {
@@ -220,7 +222,12 @@ pub struct Plan {
 impl Plan {
     /// Whether there is nothing to do now.
     pub fn is_idle(&self) -> bool {
-        self.groups.iter().all(Vec::is_empty)
+        self.steps().next().is_none()
+    }
+
+    /// All its steps, in order.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.groups.iter().flatten()
     }
 
     fn push(&mut self, group: Vec<Step>) {

@@ -22,6 +22,9 @@ use crate::{
     },
 };
 
+/// The reason of a container that the kernel killed for want of memory.
+pub(crate) const OOM_KILLED: &str = "OOMKilled";
+
 /// What a status says of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reported {
@@ -55,7 +58,8 @@ fn of_state(state: &core::ContainerState, status: &core::ContainerStatus) -> Opt
     let ended = state.terminated.as_ref()?;
     let started = ended.started_at.as_ref().map(|t| t.0);
     let code = (ended.reason.as_deref() != Some("ContainerStatusUnknown")).then_some(ended.exit_code);
-    let exit = Exit { code, started, at: ended.finished_at.as_ref().map(|t| t.0) };
+    let oom = ended.reason.as_deref() == Some(OOM_KILLED);
+    let exit = Exit { code, oom, started, at: ended.finished_at.as_ref().map(|t| t.0) };
     Some(Reported { attempt: attempt(ended.container_id.as_ref())?, started, exit: Some(exit) })
 }
 
@@ -73,10 +77,10 @@ pub(crate) fn state_of(
     match (latest, told) {
         (Some((id, attempt)), told) if told.is_none_or(|t| tops(id.attempt, attempt, t)) => {
             let since = start_of(&known, id.attempt).or_else(|| started.get(id).copied());
-            of_attempt(id.attempt, attempt, since)
+            of_attempt(id.attempt, attempt, since, was_told_of_oom(&known, id.attempt))
         }
         (_, Some(told)) => {
-            let lost = Exit { code: None, started: told.started, at: None };
+            let lost = Exit { code: None, oom: false, started: told.started, at: None };
             State::Ended { attempt: told.attempt, exit: told.exit.clone().unwrap_or(lost) }
         }
         (_, None) => State::New,
@@ -93,14 +97,20 @@ fn start_of(known: &[Reported], attempt: u32) -> Option<Timestamp> {
     known.iter().find(|r| r.attempt == attempt)?.started
 }
 
-fn of_attempt(number: u32, attempt: &Attempt, since: Option<Timestamp>) -> State {
+/// The monitor's word of it goes with the bundle; the status keeps it.
+fn was_told_of_oom(known: &[Reported], attempt: u32) -> bool {
+    known.iter().any(|r| r.attempt == attempt && r.exit.as_ref().is_some_and(|exit| exit.oom))
+}
+
+fn of_attempt(number: u32, attempt: &Attempt, since: Option<Timestamp>, told_oom: bool) -> State {
     match attempt.status {
         None => State::Prepared { attempt: number, created: false },
         Some(ContainerStatus::Created) => State::Prepared { attempt: number, created: true },
         Some(ContainerStatus::Running) => State::Running { attempt: number, since },
         Some(ContainerStatus::Exited { code, at }) => {
             let at = at.and_then(|at| Timestamp::from_second(at).ok());
-            State::Ended { attempt: number, exit: Exit { code, started: since, at } }
+            let oom = attempt.oom || told_oom;
+            State::Ended { attempt: number, exit: Exit { code, oom, started: since, at } }
         }
     }
 }
@@ -116,13 +126,14 @@ pub(crate) fn exit_before(
     let known = status.map(reported).unwrap_or_default();
     let since = start_of(&known, id.attempt).or_else(|| started.get(&id).copied());
     if let Some(attempt) = attempts.get(&id)
-        && let State::Ended { exit, .. } = of_attempt(id.attempt, attempt, since)
+        && let State::Ended { exit, .. } =
+            of_attempt(id.attempt, attempt, since, was_told_of_oom(&known, id.attempt))
     {
         return Some((id, exit));
     }
     let told = known.into_iter().find(|r| r.attempt == id.attempt)?;
     // It was reported as running and there is a later one: nobody saw it end.
-    let lost = Exit { code: None, started: told.started, at: None };
+    let lost = Exit { code: None, oom: false, started: told.started, at: None };
     Some((id, told.exit.unwrap_or(lost)))
 }
 
@@ -166,22 +177,25 @@ mod tests {
             (
                 seen(2, exited),
                 Some(&running),
-                State::Ended { attempt: 2, exit: Exit { code: Some(0), started: since, at: None } },
+                State::Ended {
+                    attempt: 2,
+                    exit: Exit { code: Some(0), oom: false, started: since, at: None },
+                },
             ),
             (
                 none.clone(),
                 Some(&ended),
-                State::Ended { attempt: 2, exit: Exit { code: Some(3), started: None, at } },
+                State::Ended { attempt: 2, exit: Exit { code: Some(3), oom: false, started: None, at } },
             ),
             (
                 seen(1, exited),
                 Some(&running),
-                State::Ended { attempt: 2, exit: Exit { code: None, started: since, at: None } },
+                State::Ended { attempt: 2, exit: Exit { code: None, oom: false, started: since, at: None } },
             ),
             (
                 seen(2, None),
                 Some(&running),
-                State::Ended { attempt: 2, exit: Exit { code: None, started: since, at: None } },
+                State::Ended { attempt: 2, exit: Exit { code: None, oom: false, started: since, at: None } },
             ),
             (none, None, State::New),
         ];

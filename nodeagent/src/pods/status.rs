@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::states::{exit_before, status_of};
+use super::states::{OOM_KILLED, exit_before, status_of};
 use crate::{
     clock::text,
     ids::ContainerId,
@@ -170,6 +170,7 @@ fn verdict(input: &Input<'_>, container: &crate::plan::pod::Container) -> Verdic
 fn terminated(id: &ContainerId, exit: &Exit) -> Value {
     let (reason, code) = match exit.code {
         Some(0) => ("Completed", 0),
+        Some(code) if exit.oom => (OOM_KILLED, code),
         Some(code) => ("Error", code),
         None => ("ContainerStatusUnknown", 137),
     };

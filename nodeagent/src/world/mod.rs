@@ -45,8 +45,9 @@ pub struct World {
     volumes: BTreeMap<String, Arc<VolumeFacts>>,
     attachments: BTreeMap<String, Arc<AttachmentFacts>>,
     classes: BTreeMap<String, Arc<storage::StorageClass>>,
-    /// Names of PersistentVolumes by what their driver calls them.
-    handles: HashMap<VolumeId, String>,
+    /// Names of PersistentVolumes by what their driver calls them, the one that was created first in front: it has the
+    /// volume, and nothing is done for others that name the same handle.
+    handles: HashMap<VolumeId, Vec<String>>,
     /// Claims of this node that wait for their volume to be made, by the volume's future name.
     making: BTreeMap<VolumeId, (String, String)>,
     /// The version of each object that was taken in last.
@@ -101,13 +102,18 @@ impl World {
             self.find_making();
         } else if *key.kind == kind::PERSISTENT_VOLUME {
             if let Some(id) = self.volumes.remove(&key.name).and_then(|v| v.id.clone()) {
-                self.handles.remove(&id);
+                let names = self.handles.entry(id.clone()).or_default();
+                names.retain(|name| *name != key.name);
+                if names.is_empty() {
+                    self.handles.remove(&id);
+                }
             }
             if let Some(volume) = object.and_then(|o| parsed(VolumeFacts::of(o, &self.node))) {
-                if let Some(id) = &volume.id {
-                    self.handles.insert(id.clone(), key.name.clone());
-                }
+                let id = volume.id.clone();
                 self.volumes.insert(key.name.clone(), Arc::new(volume));
+                if let Some(id) = id {
+                    self.hold_handle(id, &key.name);
+                }
             }
         } else if *key.kind == kind::VOLUME_ATTACHMENT {
             self.attachments.retain(|_, attachment| attachment.key != *key);
@@ -122,6 +128,16 @@ impl World {
             }
             self.find_making();
         }
+    }
+
+    fn hold_handle(&mut self, id: VolumeId, name: &str) {
+        let volumes = &self.volumes;
+        let age = |name: &String| {
+            (volumes.get(name).map(|v| v.object.meta.creation_timestamp.clone()), name.clone())
+        };
+        let names = self.handles.entry(id).or_default();
+        names.push(name.to_owned());
+        names.sort_by_cached_key(age);
     }
 
     /// Claims whose volume is to be made here: their `selected-node` is this one and no volume is named yet.
@@ -203,7 +219,7 @@ impl World {
 
     /// The PersistentVolume of a volume.
     pub fn volume(&self, id: &VolumeId) -> Option<Arc<VolumeFacts>> {
-        self.volumes.get(self.handles.get(id)?).cloned()
+        self.volumes.get(self.handles.get(id)?.first()?).cloned()
     }
 
     /// The PersistentVolume of this name.
@@ -265,6 +281,10 @@ impl World {
             ));
         }
         match &volume.id {
+            Some(id) if self.volume(id).is_none_or(|owner| owner.name != volume.name) => wait(format!(
+                "volume \"{}\" names handle \"{}\", which is an older volume's; delete one of the two",
+                volume.name, id.handle
+            )),
             Some(id) => Source::Volume {
                 id: id.clone(),
                 volume: volume.clone(),

@@ -105,3 +105,24 @@ fn only_a_released_volume_of_this_node_with_policy_delete_loses_its_data() {
     assert!(!row("Released", "Delete", "here", "other", true));
     assert!(!row("Released", "Delete", "here", ours, false));
 }
+
+/// Another volume object over the same data: it must neither hide the first one nor take its data away.
+#[test]
+fn a_handle_belongs_to_the_volume_that_named_it_first() {
+    let mut world = World::new("here");
+    let named = |name: &str, created: &str| {
+        let value = json!({"metadata": {"name": name, "creationTimestamp": created},
+            "spec": {"csi": {"driver": "loop.orlop.dev", "volumeHandle": "pvc-claim-uid"}}});
+        object(&kind::PERSISTENT_VOLUME, &value)
+    };
+    let (first, second) = (named("z", "2026-01-01T00:00:00Z"), named("a", "2026-01-02T00:00:00Z"));
+    see(&mut world, &first);
+    see(&mut world, &second);
+    let owner = |world: &World| world.volume(&id()).map(|v| v.name.clone());
+    assert_eq!(owner(&world).as_deref(), Some("z"));
+    world.apply(&second.key, None);
+    assert_eq!(owner(&world).as_deref(), Some("z"));
+    see(&mut world, &named("a", "2026-01-02T00:00:00Z"));
+    world.apply(&first.key, None);
+    assert_eq!(owner(&world).as_deref(), Some("a"));
+}

@@ -36,7 +36,7 @@ pub enum Cause {
     #[error("{0}")]
     Os(#[from] std::io::Error),
     /// A program said so: its name, exit code and the last lines of its standard error.
-    #[error("{program} exited with {code:?}: {stderr}")]
+    #[error("{program} {}: {stderr}", ended(*code))]
     Program {
         /// The program.
         program: String,
@@ -62,6 +62,11 @@ pub enum Cause {
     /// What was found is not what the caller may touch.
     #[error("{0}")]
     Refused(String),
+}
+
+/// How a program ended, in words.
+fn ended(code: Option<i32>) -> String {
+    code.map_or_else(|| "was killed by a signal".to_owned(), |code| format!("exited with {code}"))
 }
 
 /// Result of a look or an effect.

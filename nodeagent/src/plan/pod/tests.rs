@@ -16,7 +16,10 @@ fn container(name: &str, init: bool, state: State) -> Container {
 }
 
 fn ended(attempt: u32, code: i32) -> State {
-    State::Ended { attempt, exit: Exit { code: Some(code), started: Some(at(90)), at: Some(at(95)) } }
+    State::Ended {
+        attempt,
+        exit: Exit { code: Some(code), oom: false, started: Some(at(90)), at: Some(at(95)) },
+    }
 }
 
 fn want(goal: Goal, policy: RestartPolicy, containers: Vec<Container>, volumes: Vec<(&str, Source)>) -> Want {
@@ -33,7 +36,7 @@ fn ready() -> Source {
 }
 
 fn prepared() -> Attempt {
-    Attempt { status: None, mounted: true, bundle: true, dir: true }
+    Attempt { status: None, mounted: true, bundle: true, dir: true, oom: false }
 }
 
 fn with(status: ContainerStatus) -> Attempt {

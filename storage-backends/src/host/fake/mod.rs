@@ -8,7 +8,10 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use super::{FileInfo, FsType, Host, LoopDevice, MountEntry, MountRequest, Probe, Result, Space};
@@ -30,6 +33,7 @@ pub struct Fake {
 #[derive(Debug)]
 struct Shared {
     machine: Mutex<Machine>,
+    looks: AtomicU64,
 }
 
 /// Files, devices, mounts and containers.
@@ -56,7 +60,7 @@ impl Fake {
             mounts: mounts::Mounts::new(),
             containers: runtime::Containers::new(),
         };
-        Self { shared: Arc::new(Shared { machine: Mutex::new(machine) }) }
+        Self { shared: Arc::new(Shared { machine: Mutex::new(machine), looks: AtomicU64::new(0) }) }
     }
 
     fn machine(&self) -> MutexGuard<'_, Machine> {
@@ -76,6 +80,11 @@ impl Fake {
     /// How often a file system was to be made over something, which is refused: 0, or a volume was in danger.
     pub fn overwritten(&self) -> u64 {
         self.machine().files.overwritten
+    }
+
+    /// How often the mount table was read: who waits for something must not look all the time.
+    pub fn looks(&self) -> u64 {
+        self.shared.looks.load(Ordering::Relaxed)
     }
 
     /// How often each made a file system, by UUID.
@@ -163,6 +172,7 @@ impl Host for Fake {
     }
 
     fn mounts(&self) -> Result<Vec<MountEntry>> {
+        self.shared.looks.fetch_add(1, Ordering::Relaxed);
         Ok(self.machine().mounts.entries())
     }
 

@@ -212,7 +212,7 @@ mod tests {
         assert!(judge(b"{\"data\": 31825}\n", Some(0), none).is_ok());
         let refused =
             judge(b"{\"data\": -1, \"message\": \"invalid rootfs\\n\"}\n", Some(0), none).unwrap_err();
-        assert_eq!(refused.to_string(), "runc create exited with Some(1): invalid rootfs");
+        assert_eq!(refused.to_string(), "runc create exited with 1: invalid rootfs");
         assert!(
             matches!(judge(b"", Some(1), none), Err(Cause::Program { program, .. }) if program == "conmon")
         );
