@@ -1,7 +1,8 @@
-//! Small changes to objects as JSON, for `apply`. Pure.
+//! Small changes to objects, for `apply`: as JSON, and in a transaction.
 
 use jiff::Timestamp;
-use orlop_registry::Door;
+use orlop_objects::{Key, Revision};
+use orlop_registry::{Door, Part, Registry, Who};
 use serde_json::{Map, Value, json};
 
 use crate::{error::stale, worker::Seen};
@@ -14,6 +15,28 @@ pub(crate) fn unchanged<T>(door: &mut Door<'_, '_>, seen: &Seen<T>) -> Result<()
         Some(_) => Err(stale(key)),
         None => Err(orlop_registry::Error::NotFound(key.clone())),
     }
+}
+
+/// Changes an object that still has the version that was decided on; else the run is repeated with another look.
+pub(crate) async fn change(
+    registry: &Registry,
+    who: &Who,
+    (key, revision): (&Key, Revision),
+    part: Part,
+    f: impl Fn(&mut Value, Timestamp) + Send + Sync,
+) -> Result<(), orlop_registry::Error> {
+    let changed = registry.transact(who, |door| {
+        if door.get(key).is_none_or(|current| current.revision != revision) {
+            return Err(stale(key));
+        }
+        let at = door.now();
+        let change = |mut value: Value| {
+            f(&mut value, at);
+            Ok(value)
+        };
+        door.change(key, part, change).map(drop)
+    });
+    changed.await
 }
 
 /// The object at `path` (keys joined by `/`), made where it is missing.

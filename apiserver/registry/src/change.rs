@@ -5,19 +5,6 @@ use serde_json::Value;
 
 use crate::{Error, Part, create, json};
 
-/// Kept from the old version whatever the writer sends.
-const PROTECTED: [&str; 9] = [
-    "name",
-    "namespace",
-    "uid",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "generation",
-    "selfLink",
-    "managedFields",
-];
-
 /// The next version of `old`, made of what the writer may change in `new`.
 pub(crate) fn prepare(
     kind: &'static Kind,
@@ -39,7 +26,8 @@ pub(crate) fn prepare(
     };
     let meta = json::meta(&mut next);
     meta.remove("resourceVersion");
-    for field in PROTECTED {
+    // Whatever the writer sends there.
+    for field in json::SERVERS_OWN.into_iter().chain(["name", "namespace"]) {
         json::keep(meta, before.get("metadata"), field);
     }
     refuse_new_finalizers(&old.key, before, &next)?;

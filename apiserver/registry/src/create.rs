@@ -7,17 +7,6 @@ use uuid::Uuid;
 
 use crate::{Error, json};
 
-/// Set by the server alone; whatever a client sends there is dropped.
-const SERVERS_OWN: [&str; 7] = [
-    "uid",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "generation",
-    "selfLink",
-    "managedFields",
-];
-
 /// Characters of generated names: no vowels, so that they spell nothing; no 0, 1, 3, which look like letters.
 const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 /// How much of `generateName` is kept, so that five more characters fit a label (63).
@@ -34,7 +23,7 @@ pub(crate) fn prepare(
     set_type(kind, &mut body)?;
     set_address(kind, namespace, &mut body)?;
     let meta = json::meta(&mut body);
-    for field in SERVERS_OWN {
+    for field in json::SERVERS_OWN {
         meta.remove(field);
     }
     meta.insert("uid".to_owned(), Uuid::new_v4().to_string().into());

@@ -2,6 +2,17 @@
 
 use serde_json::{Map, Value};
 
+/// Fields of the metadata that the server alone sets: whatever a client sends there is dropped.
+pub(crate) const SERVERS_OWN: [&str; 7] = [
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "selfLink",
+    "managedFields",
+];
+
 /// The text at an RFC 6901 pointer; empty where there is none.
 pub(crate) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()

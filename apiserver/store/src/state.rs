@@ -113,11 +113,8 @@ impl State {
         entry: &str,
     ) -> impl Iterator<Item = &'a Arc<Object>> + use<'a> {
         let entry: Arc<str> = entry.into();
-        let from: IndexKey = (index, entry.clone(), "".into());
-        self.index
-            .range(from..)
-            .take_while(move |((i, found, _), _)| *i == index && *found == entry)
-            .map(|(_, object)| object)
+        let from = self.entries_from(index, entry.clone());
+        from.take_while(move |(found, _)| ***found == *entry).map(|(_, object)| object)
     }
 
     /// The objects whose entry in `index` begins with `prefix`, in the order of the entries.
@@ -127,11 +124,18 @@ impl State {
         prefix: &str,
     ) -> impl Iterator<Item = &'a Arc<Object>> + use<'a> {
         let prefix: Arc<str> = prefix.into();
-        let from: IndexKey = (index, prefix.clone(), "".into());
-        self.index
-            .range(from..)
-            .take_while(move |((i, entry, _), _)| *i == index && entry.starts_with(&*prefix))
-            .map(|(_, object)| object)
+        let from = self.entries_from(index, prefix.clone());
+        from.take_while(move |(entry, _)| entry.starts_with(&*prefix)).map(|(_, object)| object)
+    }
+
+    fn entries_from(
+        &self,
+        index: Index,
+        entry: Arc<str>,
+    ) -> impl Iterator<Item = (&Arc<str>, &Arc<Object>)> + use<'_> {
+        let from: IndexKey = (index, entry, "".into());
+        let all = self.index.range(from..).take_while(move |((i, _, _), _)| *i == index);
+        all.map(|((_, entry, _), object)| (entry, object))
     }
 }
 

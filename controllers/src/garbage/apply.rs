@@ -8,7 +8,6 @@ use serde_json::Value;
 use super::{Garbage, decide::Verdict};
 use crate::{
     Error, edit,
-    error::stale,
     worker::{Next, now},
 };
 
@@ -29,15 +28,9 @@ pub(super) async fn apply(garbage: &Garbage, key: &Key, verdict: Verdict) -> Res
             Ok(Next::Waiting(Some(now())))
         }
         Verdict::LetGo { revision, finalizer } => {
-            let let_go = garbage.registry.transact(&garbage.who, |door| {
-                if door.get(key).is_none_or(|current| current.revision != revision) {
-                    return Err(stale(key));
-                }
-                let change = |mut value: Value| {
-                    edit::drop_finalizer(&mut value, finalizer);
-                    Ok(value)
-                };
-                door.change(key, Part::Main, change).map(drop)
+            let seen = (key, revision);
+            let let_go = edit::change(&garbage.registry, &garbage.who, seen, Part::Main, |value, _| {
+                edit::drop_finalizer(value, finalizer);
             });
             let_go.await.map_err(Error::doing("let go", key))?;
             Ok(Next::Settled)

@@ -1,14 +1,13 @@
 //! Carries out the verdicts about terminating namespaces.
 
 use futures::future::join_all;
-use orlop_objects::{Key, Revision};
+use orlop_objects::Key;
 use orlop_registry::{DeleteOptions, Error as Refused, Part};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Namespaces, decide::Verdict};
 use crate::{
     Error, edit,
-    error::stale,
     worker::{Next, now},
 };
 
@@ -28,24 +27,27 @@ pub(super) async fn apply(namespaces: &Namespaces, key: &Key, verdict: Verdict) 
         }
         Verdict::Wait { until } => Ok(Next::Waiting(Some(until))),
         Verdict::Tell { revision, message } => {
-            change(namespaces, key, revision, Part::Status, |value, at| {
-                edit::set_condition(
-                    value,
-                    "NamespaceContentRemaining",
-                    "True",
-                    "SomeResourcesRemain",
-                    &message,
-                    at,
-                );
-            })
-            .await?;
+            let seen = (key, revision);
+            let told =
+                edit::change(&namespaces.registry, &namespaces.who, seen, Part::Status, |value, at| {
+                    edit::set_condition(
+                        value,
+                        "NamespaceContentRemaining",
+                        "True",
+                        "SomeResourcesRemain",
+                        &message,
+                        at,
+                    );
+                });
+            told.await.map_err(Error::doing("write the condition of", key))?;
             Ok(Next::Waiting(None))
         }
         Verdict::Finalize { revision } => {
-            change(namespaces, key, revision, Part::Whole, |value, _| {
+            let seen = (key, revision);
+            let done = edit::change(&namespaces.registry, &namespaces.who, seen, Part::Whole, |value, _| {
                 edit::section(value, "spec").insert("finalizers".to_owned(), json!([]));
-            })
-            .await?;
+            });
+            done.await.map_err(Error::doing("finalize", key))?;
             Ok(Next::Settled)
         }
     }
@@ -53,25 +55,4 @@ pub(super) async fn apply(namespaces: &Namespaces, key: &Key, verdict: Verdict) 
 
 async fn ask_to_go(namespaces: &Namespaces, key: &Key) -> Result<(), Refused> {
     namespaces.registry.delete(key, &DeleteOptions::default(), &namespaces.who).await.map(drop)
-}
-
-async fn change(
-    namespaces: &Namespaces,
-    key: &Key,
-    revision: Revision,
-    part: Part,
-    f: impl Fn(&mut Value, jiff::Timestamp) + Send + Sync,
-) -> Result<(), Error> {
-    let changed = namespaces.registry.transact(&namespaces.who, |door| {
-        if door.get(key).is_none_or(|current| current.revision != revision) {
-            return Err(stale(key));
-        }
-        let at = door.now();
-        let change = |mut value: Value| {
-            f(&mut value, at);
-            Ok(value)
-        };
-        door.change(key, part, change).map(drop)
-    });
-    changed.await.map_err(Error::doing("change", key))
 }

@@ -7,21 +7,10 @@ use orlop_objects::{
 use serde_json::{Map, Value, json};
 
 use super::set::Set;
+use crate::json;
 
-/// Fields that nobody owns: the server's, and those that say which object it is.
-const OWNERLESS: [&str; 11] = [
-    "name",
-    "namespace",
-    "uid",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "generation",
-    "selfLink",
-    "resourceVersion",
-    "managedFields",
-    "generateName",
-];
+/// Fields of the metadata that nobody owns beside the server's own: they say which object it is, and which version.
+const OWNERLESS: [&str; 4] = ["name", "namespace", "resourceVersion", "generateName"];
 
 /// A part of an object, with what the table says of it (`None`: nothing, so it is one whole).
 struct Part<'v> {
@@ -62,7 +51,8 @@ fn parts_of<'v>(part: &Part<'v>) -> Option<Vec<Part<'v>>> {
     match (part.shape?, part.value) {
         (Shape::Object(ty), Value::Object(fields)) if !ty.get().atomic && said(|f| f.map) != "atomic" => {
             let is_meta = part.name == "f:metadata";
-            let fields = fields.iter().filter(|(name, _)| !is_meta || !OWNERLESS.contains(&name.as_str()));
+            let ownerless = |name: &str| OWNERLESS.contains(&name) || json::SERVERS_OWN.contains(&name);
+            let fields = fields.iter().filter(|(name, _)| !is_meta || !ownerless(name));
             Some(fields.map(|(name, v)| part_of(format!("f:{name}"), v, ty.get().field(name))).collect())
         }
         (Shape::Map(item), Value::Object(entries)) if said(|f| f.map) != "atomic" => {
