@@ -49,11 +49,16 @@ impl Transport for UnixSocket {
 impl Cluster {
     /// Starts an Orlop with a directory of its own and waits until it is ready.
     pub fn start() -> Result<Self> {
-        let scratch = tempfile::Builder::new().prefix("orlop-e2e.").tempdir()?;
-        let client = Client::new(Arc::new(UnixSocket(scratch.path().join("data/api.sock"))));
-        let mut cluster = Self { scratch, process: None, log: Arc::default(), client };
+        let mut cluster = Self::prepared()?;
         cluster.up(&[])?;
         Ok(cluster)
+    }
+
+    /// A place for an Orlop that has not been started yet.
+    pub fn prepared() -> Result<Self> {
+        let scratch = tempfile::Builder::new().prefix("orlop-e2e.").tempdir()?;
+        let client = Client::new(Arc::new(UnixSocket(scratch.path().join("data/api.sock"))));
+        Ok(Self { scratch, process: None, log: Arc::default(), client })
     }
 
     /// The data directory.

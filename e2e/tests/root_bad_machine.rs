@@ -1,0 +1,259 @@
+//! What is wrong with the machine is said in words, with the next step: missing programs, a full disk, a data directory
+//! that is not Orlop's or not of this Orlop, and a user who is not root.
+#![allow(clippy::disallowed_methods, reason = "these tests run programs and mount disks of their own")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use orlop_e2e::{
+    cluster::{Cluster, PATIENCE, binary, said},
+    images, machine, manifests,
+};
+use orlop_objects::{Key, kind};
+use serde_json::json;
+
+fn refused(mut command: Command, words: &[&str]) -> Result<()> {
+    let output = command.output()?;
+    let text = said(&output);
+    ensure!(!output.status.success(), "{command:?} should fail: {text}");
+    for word in words {
+        ensure!(text.contains(word), "{command:?}: {word:?} is not in {text:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn root_only_root_runs_it() -> Result<()> {
+    if !machine::can_run("root_only_root_runs_it") {
+        return Ok(());
+    }
+    // A copy that anybody may run, in a directory that anybody may enter.
+    let place = tempfile::Builder::new().prefix("orlop-e2e.").tempdir_in("/tmp")?;
+    let (program, data) = (place.path().join("orlop"), place.path().join("data"));
+    fs::copy(binary(), &program)?;
+    fs::set_permissions(place.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    for arguments in [&["up"][..], &["down"], &["reset", "--yes"], &["image", "ls"]] {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65534", "--clear-groups"]).arg(&program).args(arguments);
+        refused(with_data(command, &data), &["needs root", &format!("sudo orlop {}", arguments[0])])?;
+    }
+    assert!(!data.exists(), "nothing half made");
+    Ok(())
+}
+
+fn with_data(mut command: Command, dir: &Path) -> Command {
+    command.env("ORLOP_DATA_DIR", dir);
+    command
+}
+
+#[test]
+fn root_a_directory_of_nobodys_or_of_a_newer_orlop_is_refused() -> Result<()> {
+    if !machine::can_run("root_a_directory_of_nobodys_or_of_a_newer_orlop_is_refused") {
+        return Ok(());
+    }
+    let mut cluster = Cluster::prepared()?;
+    let archive = cluster.dir().with_file_name("busybox.tar");
+    images::write_busybox(&archive)?;
+    let load = ["image", "load", &archive.to_string_lossy()];
+    refused(cluster.command(&load), &["not a data directory of Orlop", "start `orlop up`"])?;
+    assert!(!cluster.dir().exists(), "a refused command makes no directory");
+
+    cluster.up(&[])?;
+    cluster.run(&load)?;
+    cluster.stop()?;
+    let format = cluster.dir().join("store/FORMAT");
+    let old = fs::read_to_string(&format)?;
+    let newer = old.replace("\"format\": 1", "\"format\": 2");
+    ensure!(newer != old, "FORMAT has another form: {old}");
+    fs::write(&format, newer)?;
+    let up = || cluster.command(&["up", "--listen", "127.0.0.1:0"]);
+    refused(up(), &["written by a newer Orlop", "start that newer Orlop"])?;
+    fs::write(&format, old)?;
+    let instance = fs::read_to_string(cluster.dir().join("instance"))?;
+    fs::write(cluster.dir().join("instance"), "nonsense\n")?;
+    refused(up(), &["instance holds \"nonsense\"", "restore it"])?;
+    fs::write(cluster.dir().join("instance"), instance)?;
+    cluster.up(&[])
+}
+
+/// A program that starts Orlop where `hidden` is not installed: in a mount namespace whose `dir` lacks it.
+fn without(hidden: &Path, scratch: &Path) -> Result<PathBuf> {
+    let (dir, name) = (hidden.parent().context("a directory")?, hidden.file_name().context("a name")?);
+    let [upper, work] = ["upper", "work"].map(|part| scratch.join(part));
+    fs::create_dir_all(&upper)?;
+    fs::create_dir_all(&work)?;
+    let dir = dir.canonicalize()?;
+    let script = format!(
+        "#!/bin/sh\nexec unshare --mount --propagation slave sh -ec 'mount -t overlay overlay -o lowerdir={dir},upperdir={upper},workdir={work} {dir}; \
+         rm {dir}/{name}; exec {orlop} \"$@\"' sh \"$@\"\n",
+        dir = dir.display(),
+        upper = upper.display(),
+        work = work.display(),
+        name = name.to_string_lossy(),
+        orlop = binary().display(),
+    );
+    let program = scratch.join("orlop-without");
+    fs::write(&program, script)?;
+    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    Ok(program)
+}
+
+fn installed(name: &str) -> Option<PathBuf> {
+    ["/usr/sbin", "/usr/bin"].iter().map(|dir| Path::new(dir).join(name)).find(|path| path.exists())
+}
+
+#[tokio::test]
+async fn root_missing_programs_are_named_with_their_package() -> Result<()> {
+    if !machine::can_run("root_missing_programs_are_named_with_their_package") {
+        return Ok(());
+    }
+    for (program, package, about) in
+        [("runc", "runc", "p"), ("conmon", "conmon", "p"), ("mkfs.ext4", "e2fsprogs", "c")]
+    {
+        let Some(path) = installed(program) else {
+            eprintln!("SKIPPED root_missing_programs_are_named_with_their_package: no {program} to hide");
+            continue;
+        };
+        let mut cluster = Cluster::prepared()?;
+        let scratch = tempfile::Builder::new().prefix("orlop-e2e.").tempdir()?;
+        cluster.up_by(&without(&path, scratch.path())?, &[])?;
+        let words = format!("{program} is not installed: install the package {package}");
+        ensure!(cluster.log().contains(&words), "{words:?} is not in\n{}", cluster.log());
+        images::load_busybox(&cluster)?;
+        cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, manifests::claim("c", "32Mi")).await?;
+        cluster.create(&kind::POD, manifests::pod("p", "sleep 100", Some("c"))).await?;
+        let words = format!("{program} is not installed; install the package {package}");
+        told(&cluster, about, &words).await?;
+        cluster.delete(&kind::POD, "p").await?;
+        cluster.delete(&kind::PERSISTENT_VOLUME_CLAIM, "c").await?;
+        cluster.none(&kind::PERSISTENT_VOLUME).await?;
+        cluster.stop()?;
+    }
+    Ok(())
+}
+
+async fn told(cluster: &Cluster, name: &str, words: &str) -> Result<()> {
+    let started = Instant::now();
+    loop {
+        let reasons = cluster.reasons(name).await?;
+        if reasons.iter().any(|reason| reason.contains(words)) {
+            return Ok(());
+        }
+        ensure!(started.elapsed() < PATIENCE, "{name}: no event with {words:?} in {reasons:#?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A small disk of its own under a cluster that has not been started.
+struct Disk {
+    place: PathBuf,
+    _image: tempfile::TempDir,
+}
+
+impl Disk {
+    fn under(cluster: &Cluster) -> Result<Self> {
+        let place = cluster.dir().parent().context("a parent")?.to_owned();
+        let image = tempfile::Builder::new().prefix("orlop-e2e.").tempdir()?;
+        let file = image.path().join("disk");
+        fs::File::create(&file)?.set_len(192 << 20)?;
+        for command in [
+            Command::new("mkfs.ext4").arg("-qF").arg(&file),
+            Command::new("mount").args(["-o", "loop"]).arg(&file).arg(&place),
+        ] {
+            let output = command.output()?;
+            ensure!(output.status.success(), "{command:?}: {}", said(&output));
+        }
+        Ok(Self { place, _image: image })
+    }
+
+    /// Leaves not one block free.
+    fn fill(&self) -> Result<()> {
+        for block in [1 << 20, 4096, 1] {
+            let bytes = vec![7; block];
+            let mut file = fs::File::create(self.place.join(format!("filler-{block}")))?;
+            while std::io::Write::write_all(&mut file, &bytes).is_ok() {}
+        }
+        Ok(())
+    }
+
+    fn free(&self) -> Result<()> {
+        for block in [1 << 20, 4096, 1] {
+            fs::remove_file(self.place.join(format!("filler-{block}")))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.place).status();
+        let _ = fs::remove_dir(&self.place);
+    }
+}
+
+#[tokio::test]
+async fn root_a_full_disk_refuses_in_words_and_loses_nothing() -> Result<()> {
+    if !machine::can_run("root_a_full_disk_refuses_in_words_and_loses_nothing") {
+        return Ok(());
+    }
+    let cluster = Cluster::prepared()?;
+    // Dropped after the cluster, whose directory lies on it.
+    let disk = Disk::under(&cluster)?;
+    let mut cluster = cluster;
+    cluster.up(&[])?;
+    images::load_busybox(&cluster)?;
+    cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, manifests::claim("c", "16Mi")).await?;
+    cluster.create(&kind::POD, manifests::pod("p", "sleep 1000", Some("c"))).await?;
+    cluster.phase(&kind::POD, "p", "Running").await?;
+    disk.fill()?;
+
+    let large =
+        |n: usize| json!({"metadata": {"name": format!("large-{n}")}, "data": {"a": noise(n, 200_000)}});
+    let mut kept = 0;
+    let refusal = loop {
+        match cluster.client.create(&kind::CONFIG_MAP, "default", &large(kept)).await {
+            Ok(_) => kept += 1,
+            Err(error) => break error,
+        }
+        ensure!(kept < 1000, "200 MB were written to a disk that is full");
+    };
+    assert_eq!(refusal.code(), Some(503), "{refusal}");
+    assert!(
+        refusal.to_string().contains("is full") && refusal.to_string().contains("free space"),
+        "{refusal}"
+    );
+    cluster.client.list(&kind::POD, None, &[]).await.context("reading goes on")?;
+
+    disk.free()?;
+    cluster.kill()?;
+    cluster.up(&[])?;
+    for n in 0..kept {
+        let key = Key::new(&kind::CONFIG_MAP, "default", format!("large-{n}"));
+        let found = cluster.client.get(&key).await?.with_context(|| format!("{key} was acknowledged"))?;
+        assert_eq!(found.value()["data"], large(n)["data"], "{key}");
+    }
+    cluster.create(&kind::CONFIG_MAP, large(kept)).await.context("writing goes on")?;
+    cluster.phase(&kind::POD, "p", "Running").await?;
+    cluster.delete(&kind::POD, "p").await?;
+    cluster.delete(&kind::PERSISTENT_VOLUME_CLAIM, "c").await?;
+    cluster.none(&kind::PERSISTENT_VOLUME).await?;
+    assert_eq!(machine::left_below(&cluster.dir()), Vec::<String>::new());
+    drop(cluster);
+    drop(disk);
+    Ok(())
+}
+
+/// Text that does not compress, and is the same for the same number.
+fn noise(n: usize, length: usize) -> String {
+    let mut state = n as u64 + 1;
+    let digits = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'a' + (state >> 59) as u8 % 26)
+    });
+    digits.take(length).collect()
+}
