@@ -1,6 +1,6 @@
 //! Events: what happened on this node, for people to read. Posting one never holds up the work it is about.
 //!
-//! A note's name is derived from its object, reason and message, so that a repeat counts up instead of filling a list; a repeat
+//! A note's name is derived from its object, reason and the message's gist, so that a repeat counts up instead of filling a list; a repeat
 //! is written at most every ten seconds. Notes that find the queue full are dropped: they repeat.
 
 use std::{
@@ -9,7 +9,7 @@ use std::{
 };
 
 use orlop_client::Client;
-use orlop_objects::{Key, Object, kind};
+use orlop_objects::{Key, Object, gist, kind};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
@@ -102,7 +102,7 @@ impl Poster {
                 return;
             }
             sent.written = Instant::now();
-            let patch = json!({"count": sent.count, "lastTimestamp": now()});
+            let patch = json!({"count": sent.count, "lastTimestamp": now(), "message": note.message});
             if self.client.patch(&sent.key, None, &patch).await.is_ok() {
                 return;
             }
@@ -138,7 +138,7 @@ fn now() -> String {
 fn name_of(note: &Note) -> String {
     let text = |field: &str| note.about[field].as_str().unwrap_or_default().to_owned();
     let mut hash = Sha256::new();
-    for part in [&text("uid"), &text("fieldPath"), note.reason, &note.message] {
+    for part in [&text("uid"), &text("fieldPath"), note.reason, &gist(&note.message)] {
         hash.update(part.as_bytes());
         hash.update([0]);
     }

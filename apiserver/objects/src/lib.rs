@@ -9,6 +9,7 @@
 pub mod canonical;
 pub mod decode;
 pub mod error;
+pub mod gist;
 pub mod index;
 pub mod key;
 pub mod kind;
@@ -24,6 +25,7 @@ pub mod time;
 pub mod validate;
 
 pub use error::{Cause, FieldError};
+pub use gist::gist;
 pub use key::Key;
 pub use kind::{Kind, Typed};
 pub use meta::Meta;

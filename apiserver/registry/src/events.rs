@@ -4,12 +4,13 @@
 //! |---|---|
 //! | none | create, count 1 |
 //! | last seen less than 10 s ago | leave it: an Event is not worth a write per repeat |
-//! | older | count + 1, last seen now |
+//! | older | count + 1, last seen now, the newest words |
 //!
-//! The name is made of the object's uid, the reason and the message, so that a repeat finds its Event without a search.
+//! The name is made of the object's uid, the reason and the message's gist, so that a repeat finds its Event without a
+//! search, also when a number in it has changed.
 
 use jiff::{SignedDuration, Timestamp};
-use orlop_objects::{Key, Object, kind, time};
+use orlop_objects::{Key, Object, gist, kind, time};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -27,7 +28,7 @@ const LONGEST_ABOUT: usize = 253 - 17;
 /// Where the Event about `about` lives. Events about cluster-scoped objects live in `default`, as in Kubernetes.
 pub(crate) fn key(about: &Object, note: &Note<'_>) -> Key {
     let namespace = if about.key.namespace.is_empty() { "default" } else { &about.key.namespace };
-    let said = format!("{}\0{}\0{}", about.meta.uid, note.reason, note.message);
+    let said = format!("{}\0{}\0{}", about.meta.uid, note.reason, gist(note.message));
     let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, said.as_bytes()).simple().to_string();
     let about = about.key.name.get(..LONGEST_ABOUT).unwrap_or(&about.key.name).trim_end_matches(['.', '-']);
     Key::new(&kind::EVENT, namespace, format!("{about}.{}", &hash[..16]))
@@ -50,13 +51,14 @@ pub(crate) fn first(key: &Key, about: &Object, note: &Note<'_>, now: Timestamp) 
 }
 
 /// The Event said once more; `None` when that is too soon to be written.
-pub(crate) fn again(mut event: Value, now: Timestamp) -> Option<Value> {
+pub(crate) fn again(mut event: Value, note: &Note<'_>, now: Timestamp) -> Option<Value> {
     if now.duration_since(last_seen(&event)?) < QUIET {
         return None;
     }
     let count = event.get("count").and_then(Value::as_i64).unwrap_or(1);
     event["count"] = count.saturating_add(1).into();
     event["lastTimestamp"] = time::seconds(now).into();
+    event["message"] = shortened(note.message).into();
     Some(event)
 }
 

@@ -119,7 +119,7 @@ impl Registry {
                 None => door
                     .create(&kind::EVENT, &key.namespace, events::first(&key, about, &event, now))
                     .map(drop),
-                Some(old) => match events::again(old.versioned(), now) {
+                Some(old) => match events::again(old.versioned(), &event, now) {
                     Some(next) => door.change(&key, Part::Main, |_| Ok(next)).map(drop),
                     None => Ok(()),
                 },

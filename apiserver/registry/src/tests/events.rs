@@ -51,6 +51,20 @@ async fn repeats_count_up_at_most_every_ten_seconds() {
 }
 
 #[tokio::test]
+async fn a_repeat_with_other_numbers_is_a_repeat() {
+    let bench = Bench::new().await;
+    let object = bench.create(&kind::POD, "default", pod("web")).await;
+    for message in ["54.17 GiB are left", "54.16 GiB are left"] {
+        bench.registry.event(&object, Note { message, ..NOTE }).await;
+        bench.pass(20);
+    }
+    let found = events(&bench);
+    assert_eq!(found.len(), 1);
+    let event = found[0].value();
+    assert_eq!((&event["count"], &event["message"]), (&json!(2), &json!("54.16 GiB are left")));
+}
+
+#[tokio::test]
 async fn events_about_the_cluster_live_in_default() {
     let bench = Bench::new().await;
     let node = bench.create(&kind::NODE, "", json!({"metadata": {"name": "laptop"}})).await;
