@@ -51,11 +51,18 @@ struct Machine {
 pub fn write_bundle(dir: &Path, spec: &ContainerSpec) -> Result<(), Error> {
     let user = user::resolve(&spec.user, &spec.rootfs)?;
     let config = config(spec, &user, Machine::look())?;
-    let path = dir.join("config.json");
+    // Under its name only when it is whole: that it is there says that the bundle is complete, also after a death here.
+    let (path, unfinished) = (dir.join("config.json"), dir.join("config.json.unfinished"));
     let mut file = fs::OpenOptions::new();
-    let mut file =
-        file.write(true).create(true).truncate(true).mode(0o600).open(&path).at("create", &path)?;
-    std::io::Write::write_all(&mut file, config.to_string().as_bytes()).at("write", &path)
+    let mut file = file
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&unfinished)
+        .at("create", &unfinished)?;
+    std::io::Write::write_all(&mut file, config.to_string().as_bytes()).at("write", &unfinished)?;
+    fs::rename(&unfinished, &path).at("rename", &path)
 }
 
 impl Machine {

@@ -148,4 +148,16 @@ fn the_file_is_written_whole_and_again() {
     let text = fs::read(dir.path().join("config.json")).unwrap();
     let config: Value = serde_json::from_slice(&text).unwrap();
     assert_eq!(config["process"]["user"], json!({"uid": 7, "gid": 0, "additionalGids": []}));
+    assert!(!dir.path().join("config.json.unfinished").exists());
+}
+
+#[test]
+fn a_bundle_is_not_there_until_it_is_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spec = ContainerSpec { rootfs: dir.path().join("r"), ..spec() };
+    spec.user = UserRequest { uid: Some(7), ..UserRequest::default() };
+    // Stands for any end before the last byte.
+    fs::create_dir(dir.path().join("config.json.unfinished")).unwrap();
+    write_bundle(dir.path(), &spec).unwrap_err();
+    assert!(!dir.path().join("config.json").exists());
 }
