@@ -12,6 +12,7 @@
 //! | released, not Failed | Recycle | | | Fail: unsupported, says so |
 //! | released, Failed | | | | – (told) |
 //! | terminating | Retain or Recycle | | holds the provisioner's finalizer | LetGo: the object goes, the data stays |
+//! | terminating, nobody's | Delete | | holds the provisioner's finalizer | Wait: only what a claim has released is deleted |
 //! | terminating, released | Delete | yes | | Wait: still attached |
 //! | terminating, released | Delete | no | its node is gone | Wait: the node must come back |
 //! | terminating | Delete | no | | – (its agent deletes the data, then takes the finalizer away) |
@@ -58,7 +59,7 @@ fn terminating(facts: &VolumeFacts, policy: &str) -> Option<Verdict> {
         return is_held(&volume).then_some(Verdict::LetGo { volume });
     }
     if !facts.released {
-        return None;
+        return (is_nobodys(&volume) && is_held(&volume)).then(|| unused(volume));
     }
     if let Some(wait) = still_attached(facts) {
         return Some(wait);
@@ -117,6 +118,17 @@ fn delete(facts: &VolumeFacts, failed: bool) -> Option<Verdict> {
             Some(Verdict::Fail { volume, said: Said::warning("VolumeFailedDelete", text) })
         }
     }
+}
+
+/// Whether no claim ever had it, as far as it says.
+fn is_nobodys(volume: &Volume) -> bool {
+    facts::claim_ref(volume).is_none_or(|claim| claim.uid.as_deref().unwrap_or_default().is_empty())
+}
+
+fn unused(volume: Arc<Volume>) -> Verdict {
+    let text = "the volume is being deleted, but its data is removed only after a claim that was bound to it is gone, and \
+                it names none; to let it go and keep the data, set spec.persistentVolumeReclaimPolicy to Retain";
+    Verdict::Wait { volume, said: Said::warning("VolumeFailedDelete", text) }
 }
 
 fn is_held(volume: &Volume) -> bool {

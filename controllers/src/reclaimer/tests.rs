@@ -69,7 +69,14 @@ fn volumes_that_are_being_deleted() {
     let going = |more: Value| with(json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}), &more);
     check("retain", facts("Retain", going(json!({}))), "let go");
     check("retain, let go", facts("Retain", going(json!({"metadata": {"finalizers": []}}))), "-");
-    check("bound", VolumeFacts { released: false, ..facts("Delete", going(json!({}))) }, "-");
+    let not_released = |more: Value| VolumeFacts { released: false, ..facts("Delete", going(more)) };
+    check("bound", not_released(json!({"spec": {"claimRef": {"uid": "c1"}}})), "-");
+    check(
+        "nobody's",
+        not_released(json!({})),
+        "wait VolumeFailedDelete: the volume is being deleted, but its data",
+    );
+    check("nobody's, not held", not_released(json!({"metadata": {"finalizers": []}})), "-");
     let attached = VolumeFacts { attached: vec!["n1".to_owned()], ..facts("Delete", going(json!({}))) };
     check("attached", attached, "wait VolumeFailedDelete: persistentvolume v is still attached");
     let orphan = VolumeFacts { home: Some(("n9".to_owned(), false)), ..facts("Delete", going(json!({}))) };

@@ -62,9 +62,9 @@ impl Wal {
         self.epoch
     }
 
-    /// Whether `bytes` more fit, even in two records.
+    /// Whether `bytes` more fit, even in two records with what lies between.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        self.offset + bytes + 2 * ALIGN <= SIZE
+        self.offset + bytes + 3 * ALIGN <= SIZE
     }
 
     /// Appends one record, and returns once it outlives a power cut. `false` when there is no room for it.
