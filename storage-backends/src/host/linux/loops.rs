@@ -28,6 +28,8 @@ const SYSFS: &str = "/sys/block";
 const ATTEMPTS: usize = 64;
 /// How long a device node may take to appear, and a detached device to let go of its file.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a copy of a mount in a container that is just being created may live.
+const COPIES_GONE: Duration = Duration::from_secs(3);
 
 /// Within this process, "which is free" and "take it" are one step.
 static TAKING: Mutex<()> = Mutex::new(());
@@ -185,13 +187,7 @@ fn vanished(error: &io::Error) -> bool {
 pub(super) fn detach(device: &Path) -> Result<()> {
     let context = failed("detach", device);
     {
-        // An exclusive open is refused while a file system on the device is mounted, in any mount namespace. Without
-        // it the kernel would say yes, and let go only with the last user.
-        let _exclusive = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_EXCL | libc::O_NONBLOCK)
-            .open(device)
-            .map_err(&context)?;
+        let _exclusive = claim(device).map_err(&context)?;
         loopdev::LoopDevice::open(device).and_then(|device| device.detach()).map_err(&context)?;
     }
     let until = Instant::now() + PATIENCE;
@@ -203,6 +199,20 @@ pub(super) fn detach(device: &Path) -> Result<()> {
         pause();
     }
     Ok(())
+}
+
+/// Opens a device that no file system uses. An exclusive open is refused while one on it is mounted, in any mount
+/// namespace; without it the kernel would say yes to a detach, and let go only with the last user. A container that is
+/// being created anywhere on the machine begins with a copy of all mounts and drops it a moment later: that is waited for.
+fn claim(device: &Path) -> io::Result<File> {
+    let until = Instant::now() + COPIES_GONE;
+    loop {
+        let opened = OpenOptions::new().read(true).custom_flags(libc::O_EXCL | libc::O_NONBLOCK).open(device);
+        match opened {
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && Instant::now() < until => pause(),
+            other => return other,
+        }
+    }
 }
 
 fn pause() {
