@@ -54,6 +54,11 @@ impl Wal {
             records.push(ops);
             offset += length;
         }
+        // The last record may be one whose barrier never came to its end, because the process was killed: what is shown
+        // from now on must outlive a power cut.
+        if !records.is_empty() && sync == Sync::Data {
+            file.sync_data().map_err(failed("sync", path))?;
+        }
         Ok((Self { file, offset, epoch, sync }, records))
     }
 
