@@ -40,6 +40,9 @@ use crate::{
 /// A wait that normally ends by itself is told only when it lasts longer than this.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// When a pod that found no room looks again, while room is kept for others.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
 /// What to do about one pod.
 #[derive(Debug)]
 pub(crate) enum Verdict {
@@ -304,7 +307,9 @@ fn nowhere(pod: &PodFacts, view: &View, refusals: &[Vec<String>]) -> Verdict {
     let advice =
         counted.keys().map(|words| advice(words)).find(|advice| !advice.is_empty()).unwrap_or_default();
     let reasons: Vec<String> = counted.iter().map(|(words, count)| format!("{count} {words}")).collect();
-    unschedulable(pod, view, &reasons.join(", "), advice, None)
+    // A place that is kept may be given back without a change that concerns this pod.
+    let until = (!view.places.is_empty()).then(|| view.now + LOOK_AGAIN);
+    unschedulable(pod, view, &reasons.join(", "), advice, until)
 }
 
 /// What a person can do about a refusal.

@@ -369,7 +369,10 @@ fn room_is_kept_for_pods_whose_volumes_are_being_made() {
     };
     let text_of = |view: &View| decide(view).iter().map(|(_, verdict)| text(verdict)).collect::<String>();
     assert_eq!(text_of(&view("web", "web")), "assign n1");
-    assert!(text_of(&view("web", "other")).starts_with("0/1 nodes are available: 1 Insufficient cpu. "));
+    let kept = view("web", "other");
+    assert!(text_of(&kept).starts_with("0/1 nodes are available: 1 Insufficient cpu. "));
+    let again = matches!(decide(&kept)[0].1, Verdict::Unschedulable { until: Some(_), .. });
+    assert!(again, "nothing else may wake it when the place is given back");
 }
 
 #[test]
