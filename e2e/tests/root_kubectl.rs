@@ -1,7 +1,10 @@
 //! The main job by stock kubectl: every verb that a storage tutorial uses, and the words that its reader expects.
 #![allow(clippy::disallowed_methods, reason = "these tests run kubectl; that is what they are for")]
 
-use std::{process::Command, time::Instant};
+use std::{
+    process::{Child, Command, Stdio},
+    time::Instant,
+};
 
 use anyhow::{Result, bail, ensure};
 use orlop_e2e::{
@@ -51,6 +54,34 @@ impl Kubectl<'_> {
             "kubectl {arguments} should fail with {part:?}: {text}"
         );
         Ok(())
+    }
+}
+
+/// A kubectl that watches until it is asked what it saw.
+struct Watch(Option<Child>);
+
+impl Watch {
+    fn start(kubectl: &Kubectl<'_>, arguments: &str) -> Result<Self> {
+        Ok(Self(Some(kubectl.command(arguments).stdout(Stdio::piped()).spawn()?)))
+    }
+
+    fn saw(mut self, parts: &[&str]) -> Result<()> {
+        let Some(mut child) = self.0.take() else { return Ok(()) };
+        child.kill()?;
+        let seen = said(&child.wait_with_output()?);
+        for part in parts {
+            ensure!(seen.contains(part), "{part:?} was not watched:\n{seen}");
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
@@ -104,8 +135,7 @@ fn root_kubectl_tells_the_main_job() -> Result<()> {
         "events --for pvc/data",
         &["WaitForFirstConsumer", "waiting for first consumer to be created before binding"],
     )?;
-    let mut watch = kubectl.command("get pvc data --watch");
-    let mut watch = watch.stdout(std::process::Stdio::piped()).spawn()?;
+    let watch = Watch::start(&kubectl, "get pvc data --watch")?;
 
     kubectl.run("create -f writer.yaml")?;
     kubectl.run("wait pod/writer --for=condition=Ready --timeout=60s")?;
@@ -132,9 +162,7 @@ fn root_kubectl_tells_the_main_job() -> Result<()> {
     kubectl.run("apply -f claim.yaml")?;
     kubectl.refused("patch pvc data -p '{\"spec\":{\"accessModes\":[\"ReadWriteMany\"]}}'", "spec")?;
 
-    watch.kill()?;
-    let seen = said(&watch.wait_with_output()?);
-    assert!(seen.contains("Pending") && seen.contains("Bound"), "get --watch printed\n{seen}");
+    watch.saw(&["Pending", "Bound"])?;
 
     kubectl.run("delete pod writer")?;
     kubectl.run("apply -f reader.yaml")?;
@@ -145,6 +173,140 @@ fn root_kubectl_tells_the_main_job() -> Result<()> {
     kubectl.run("delete pvc data")?;
     kubectl.until("get pv", &["No resources found"])?;
     assert_eq!(machine::left_below(&cluster.dir()), Vec::<String>::new());
+    Ok(())
+}
+
+const MANIFESTS: &str = "
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: one, labels: {app: x}}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 32Mi}}}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: two, labels: {app: x}}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 32Mi}}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: c, image: busybox}]}
+";
+
+/// Every verb that does not need a running pod: what is typed, and what must be printed.
+const VERBS: &[(&str, &[&str])] = &[
+    ("diff -f one.yaml", &["+kind: PersistentVolumeClaim", "+  volumeMode: Filesystem"]),
+    ("apply -f all.yaml --dry-run=server", &["persistentvolumeclaim/one created (server dry run)"]),
+    ("apply -f all.yaml", &["persistentvolumeclaim/one created", "deployment.apps/web created"]),
+    ("apply -f all.yaml", &["persistentvolumeclaim/one unchanged", "deployment.apps/web unchanged"]),
+    ("get pvc -o name --sort-by=.metadata.name", &["persistentvolumeclaim/one\npersistentvolumeclaim/two"]),
+    ("get pvc -o wide --show-labels", &["VOLUMEMODE", "Filesystem", "app=x"]),
+    ("get pvc -L app --no-headers", &["Pending", " x"]),
+    ("get pvc -o custom-columns=N:.metadata.name,P:.status.phase", &["one   Pending"]),
+    ("get pvc one -o jsonpath={.spec.storageClassName}", &["loop"]),
+    ("get pvc --field-selector metadata.name=two -o name", &["persistentvolumeclaim/two"]),
+    ("get pvc one --subresource=status", &["Pending"]),
+    ("patch pvc one --type merge -p '{\"metadata\":{\"labels\":{\"a\":\"b\"}}}'", &["one patched"]),
+    (
+        "patch deploy web --subresource=status --type merge -p '{\"status\":{\"replicas\":1}}'",
+        &["web patched"],
+    ),
+    ("scale deploy web --replicas=3", &["deployment.apps/web scaled"]),
+    ("scale deploy web --replicas=2 --current-replicas=3", &["deployment.apps/web scaled"]),
+    ("get deploy web", &["0/2"]),
+    ("set image deploy/web c=busybox:2", &["image updated"]),
+    ("describe deploy web", &["busybox:2", "RollingUpdate", "2 desired"]),
+    ("label pvc two tier=1", &["two labeled"]),
+    ("label pvc two tier=2 --overwrite", &["two labeled"]),
+    ("annotate pvc two note=x", &["two annotated"]),
+    ("taint node --all k=v:NoSchedule", &["tainted"]),
+    ("taint node --all k-", &["untainted"]),
+    ("edit pvc two", &["persistentvolumeclaim/two edited"]),
+    ("get pvc -l edited=yes -o name", &["persistentvolumeclaim/two"]),
+    ("replace --force -f one.yaml", &["\"one\" deleted", "persistentvolumeclaim/one replaced"]),
+    (
+        "apply -f one.yaml --prune -l app=x --prune-allowlist=core/v1/PersistentVolumeClaim",
+        &["persistentvolumeclaim/two pruned"],
+    ),
+    ("wait pvc/two --for=delete --timeout=20s", &[]),
+    ("delete pvc one --cascade=orphan --now", &["\"one\" deleted"]),
+    ("delete deploy web --cascade=foreground", &["\"web\" deleted"]),
+    ("create -f one.yaml", &["persistentvolumeclaim/one created"]),
+    ("delete -f one.yaml --force --grace-period=0", &["\"one\" force deleted"]),
+    ("get --raw /readyz", &["ok"]),
+    ("version", &["Server Version: v1.36"]),
+    ("api-versions", &["storage.k8s.io/v1"]),
+    ("cluster-info", &["control plane", "is running at"]),
+    ("explain pvc.spec.resources --recursive", &["requests"]),
+    ("get events.events.k8s.io", &["WaitForFirstConsumer"]),
+];
+
+#[test]
+fn root_kubectl_knows_every_verb() -> Result<()> {
+    if !usable("root_kubectl_knows_every_verb") {
+        return Ok(());
+    }
+    let cluster = Cluster::start()?;
+    let kubectl = Kubectl(&cluster);
+    let place = cluster.dir().with_file_name("manifests");
+    std::fs::create_dir(&place)?;
+    std::fs::write(place.join("all.yaml"), MANIFESTS)?;
+    std::fs::write(place.join("one.yaml"), MANIFESTS.split("---").next().unwrap_or_default())?;
+    let editor = place.join("editor");
+    std::fs::write(&editor, "#!/bin/sh\nsed -i 's/^  labels:$/  labels:\\n    edited: \"yes\"/' \"$1\"\n")?;
+    std::fs::set_permissions(&editor, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    for (typed, printed) in VERBS {
+        let output = kubectl.command(typed).current_dir(&place).env("EDITOR", &editor).output()?;
+        let text = said(&output);
+        // diff says by its exit code that there is a difference.
+        let fine = output.status.success() || (typed.starts_with("diff") && output.status.code() == Some(1));
+        assert!(fine, "kubectl {typed}: {text}");
+        for part in *printed {
+            assert!(text.contains(part), "kubectl {typed}: {part:?} is not in\n{text}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn root_kubectl_logs_and_events_of_a_pod() -> Result<()> {
+    if !usable("root_kubectl_logs_and_events_of_a_pod") {
+        return Ok(());
+    }
+    let cluster = Cluster::start()?;
+    images::load_busybox(&cluster)?;
+    let kubectl = Kubectl(&cluster);
+    let file = cluster.dir().with_file_name("pod.yaml");
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {terminationGracePeriodSeconds: 1, containers: [\
+        {name: c, image: busybox, command: [sh, -c, 'echo one; echo two; sleep 1; exit 3']}]}\n";
+    std::fs::write(&file, pod)?;
+    let watch = Watch::start(&kubectl, "get pods --watch")?;
+    let events = Watch::start(&kubectl, "events --watch")?;
+    kubectl.run(&format!("create -f {}", file.display()))?;
+    kubectl.run("wait pod/p --for=jsonpath={.status.phase}=Running")?;
+    kubectl.until("logs p", &["one\ntwo\n"])?;
+    assert_eq!(kubectl.run("logs p --tail=1")?, "two\n");
+    assert_eq!(kubectl.run("logs p -c c --limit-bytes=3")?, "one");
+    assert_eq!(kubectl.run("logs p --since=1h --tail=-1")?, "one\ntwo\n");
+    let stamped = kubectl.run("logs p --timestamps --tail=1")?;
+    assert!(
+        stamped.len() == "2026-01-01T00:00:00.000000000Z two\n".len() && stamped.contains("Z two"),
+        "{stamped}"
+    );
+    // Following ends with the container.
+    assert!(kubectl.run("logs p -f")?.starts_with("one\ntwo\n"));
+    kubectl.until("get pod p", &["CrashLoopBackOff"])?;
+    assert_eq!(kubectl.run("logs p --previous")?, "one\ntwo\n");
+    kubectl.until("describe pod p", &["Exit Code:    3", "Back-off restarting failed container"])?;
+    kubectl.until("events --for pod/p --types=Warning", &["BackOff"])?;
+    kubectl.run("delete pod p --now")?;
+    kubectl.refused("logs p", "pods \"p\" not found")?;
+    watch.saw(&["Pending", "1/1     Running", "CrashLoopBackOff", "Terminating"])?;
+    events.saw(&["Scheduled", "Started container c", "BackOff"])?;
     Ok(())
 }
 
@@ -161,6 +323,15 @@ fn root_kubectl_is_told_what_is_wrong() -> Result<()> {
     kubectl.refused(&format!("apply -f {}", scratch.display()), "unknown field \"spec.acessModes\"")?;
     kubectl.refused("get pvc nothing", "persistentvolumeclaims \"nothing\" not found")?;
     kubectl.refused("get nonsense", "the server doesn't have a resource type \"nonsense\"")?;
+    std::fs::write(&scratch, bad.replace("PersistentVolumeClaim", "PersistantVolumeClaim"))?;
+    kubectl.refused(
+        &format!("apply -f {}", scratch.display()),
+        "no matches for kind \"PersistantVolumeClaim\" in version \"v1\"",
+    )?;
+    kubectl.refused("get pods --field-selector spec.nothing=x", "field label not supported: spec.nothing")?;
+    kubectl.refused("wait pod/nothing --for=condition=Ready", "pods \"nothing\" not found")?;
+    kubectl.refused("wait pvc/nothing --for=create --timeout=1s", "timed out")?;
+    kubectl.refused("apply --server-side -f claim.yaml", "kubectl apply` without --server-side")?;
     // Typed writes send protobuf and know no other way, so the refusal names one.
     kubectl.refused("create configmap x --from-literal=a=b", "kubectl create -f")?;
     Ok(())
