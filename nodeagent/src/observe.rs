@@ -31,6 +31,16 @@ impl Mounts {
         self.0.iter().filter(|p| matches!(p, Place::Published { volume: name, .. } if name == volume)).count()
     }
 
+    /// Another pod than this one that a PersistentVolume is published to.
+    pub(crate) fn published_elsewhere(&self, pod: &str, volume: &str) -> Option<&str> {
+        self.0.iter().find_map(|place| match place {
+            Place::Published { pod: other, volume: name } if name == volume && other != pod => {
+                Some(other.as_str())
+            }
+            _ => None,
+        })
+    }
+
     /// Whether a PersistentVolume is published to a pod.
     pub(crate) fn is_published(&self, pod: &str, volume: &str) -> bool {
         self.0.contains(&Place::Published { pod: pod.to_owned(), volume: volume.to_owned() })
@@ -134,7 +144,8 @@ impl Machine {
             let Ok(id) = name.parse::<ContainerId>() else { continue };
             if id.pod == uid {
                 let bundle = self.layout.bundle(&id);
-                let complete = self.host.file(&bundle.join("config.json"))?.is_some();
+                let complete = crate::oci::is_complete(&bundle)
+                    .map_err(|error| Error::Refused(crate::error::chain(&error)))?;
                 let attempt = attempts.entry(id.clone()).or_default();
                 (attempt.dir, attempt.bundle, attempt.mounted) = (true, complete, mounts.has_rootfs(&id));
                 attempt.oom = self.host.file(&bundle.join("oom"))?.is_some();

@@ -4,7 +4,7 @@
 //! needs again stays: its directories on disk, its logs, the record of how its containers ended.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     path::PathBuf,
     time::{Duration, Instant},
@@ -18,6 +18,7 @@ use crate::{
     ids::{ContainerId, VolumeId},
     journal::{PodIntent, Subject},
     machine::Machine,
+    paths::{Place, handle_hash},
     plan::{
         Look,
         container::RestartPolicy,
@@ -35,7 +36,7 @@ const TRIES: usize = 3;
 /// What taking everything down did, and what it could not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Pods that had anything here.
+    /// Pods that had anything here which had to go; records, logs and directories stay.
     pub pods: usize,
     /// Volumes that may have been attached.
     pub volumes: usize,
@@ -62,11 +63,17 @@ impl fmt::Display for Report {
 pub async fn teardown(parts: Parts) -> Result<Report, Error> {
     let machine = crate::open(parts).await?;
     let pods = machine.blocking(Machine::pods_here).await?;
-    let mut report = Report { pods: pods.len(), ..Report::default() };
+    let mut report = Report::default();
+    let mut stuck = BTreeSet::new();
     let stops = pods.iter().map(|uid| stop_pod(&machine, uid));
     for (uid, outcome) in pods.iter().zip(futures::future::join_all(stops).await) {
-        if let Err(error) = outcome {
-            report.left.push(format!("pod {uid}: {}", error.chain()));
+        match outcome {
+            Ok(had) => report.pods += usize::from(had),
+            Err(error) => {
+                report.pods += 1;
+                report.left.push(format!("pod {uid}: {}", error.chain()));
+                stuck.insert(uid.clone());
+            }
         }
     }
     for subject in machine.journal.subjects() {
@@ -76,12 +83,14 @@ pub async fn teardown(parts: Parts) -> Result<Report, Error> {
             report.left.push(format!("volume {id}: {}", error.chain()));
         }
     }
-    let found = machine.blocking(sweep).await?;
+    let found = machine.blocking(move |m| sweep(m, &stuck)).await?;
     report.left.extend(found);
+    machine.blocking(remove_run_dir).await?;
     Ok(report)
 }
 
-async fn stop_pod(machine: &Machine, uid: &str) -> Result<(), Error> {
+/// Answers whether there was anything to be taken down.
+async fn stop_pod(machine: &Machine, uid: &str) -> Result<bool, Error> {
     let intent = machine.journal.pod(uid);
     let grace = intent.as_ref().map_or(GRACE, |i| i.grace);
     let mut stop = Stop {
@@ -89,12 +98,13 @@ async fn stop_pod(machine: &Machine, uid: &str) -> Result<(), Error> {
         asked: BTreeMap::new(),
         killed: None,
     };
-    let mut tries = 0;
+    let (mut tries, mut had) = (0, false);
     loop {
         let name = uid.to_owned();
         let mut look = machine.blocking(move |m| m.look_at_pod(&name, None)).await?;
         let alive = look.seen.attempts.values().any(crate::plan::pod::Attempt::is_alive);
         if alive {
+            had = true;
             stop.round(machine, uid, &mut look.seen).await?;
             continue;
         }
@@ -106,8 +116,9 @@ async fn stop_pod(machine: &Machine, uid: &str) -> Result<(), Error> {
         let steps: Vec<Step> =
             plan(&rest, &Look::Seen(look.seen), clock::now()).groups.into_iter().flatten().collect();
         if steps.is_empty() {
-            return Ok(());
+            return Ok(had);
         }
+        had = true;
         tries += 1;
         for step in steps {
             let outcome = take_down_step(machine, uid, intent.as_ref(), step).await;
@@ -188,13 +199,30 @@ async fn take_down_volume(machine: &Machine, id: &VolumeId) -> Result<(), Error>
     Ok(())
 }
 
-/// What the journal knows nothing of goes by its path, deepest mount first; answers what stays nevertheless.
-fn sweep(machine: &Machine) -> Result<Vec<String>, Error> {
+/// What the journal knows nothing of goes by its path, the last mount first; what refused to go before, because it is in
+/// use or somebody else's lies on it, is left alone. Answers what stays.
+fn sweep(machine: &Machine, stuck: &BTreeSet<String>) -> Result<Vec<String>, Error> {
+    let refused: Vec<Place> = machine
+        .journal
+        .subjects()
+        .into_iter()
+        .filter_map(|subject| match subject {
+            Subject::Volume(id) => Some(Place::Staged { hash: handle_hash(&id.handle), driver: id.driver }),
+            _ => None,
+        })
+        .collect();
+    let may_go = |place: &Place| match place {
+        Place::Published { pod, .. } | Place::Memory { pod, .. } | Place::Namespace { pod, .. } => {
+            !stuck.contains(pod)
+        }
+        Place::Rootfs(id) => !stuck.contains(&id.pod),
+        Place::Staged { .. } => !refused.contains(place),
+    };
     let ours = |path: &std::path::Path| {
         path.starts_with(machine.layout.data()) || path.starts_with(machine.layout.run())
     };
     let mounts = machine.host.mounts()?;
-    for mount in mounts.iter().rev().filter(|m| machine.layout.place(&m.target).is_some()) {
+    for mount in mounts.iter().rev().filter(|m| machine.layout.place(&m.target).is_some_and(|p| may_go(&p))) {
         report_failure("unmount", machine.host.unmount(&mount.target));
     }
     let pool = machine.layout.data().join("pool");
@@ -215,6 +243,19 @@ fn sweep(machine: &Machine) -> Result<Vec<String>, Error> {
             .map(|l| format!("loop device {} of {}", l.device.display(), PathBuf::from(&l.path).display())),
     );
     Ok(left)
+}
+
+/// Removes what dies with a boot as far as nothing is in it: the records of pods that are still wanted stay.
+fn remove_run_dir(machine: &Machine) -> Result<(), Error> {
+    let run = machine.layout.run();
+    for part in machine.host.list_dir(run)? {
+        let part = run.join(part);
+        if machine.host.file(&part)?.is_some_and(|f| f.directory) && machine.host.list_dir(&part)?.is_empty()
+        {
+            machine.host.remove_dir(&part)?;
+        }
+    }
+    if machine.host.list_dir(run)?.is_empty() { machine.ensure_no_dir(run) } else { Ok(()) }
 }
 
 fn report_failure(operation: &str, outcome: orlop_backends::host::Result<()>) {

@@ -245,6 +245,9 @@ async fn down_takes_everything_off_the_machine_and_up_brings_it_back() {
     let report = orlop_nodeagent::teardown(cluster.parts(machine)).await.unwrap();
     assert!(report.is_clean(), "{report}");
     assert_eq!((report.pods, report.volumes), (1, 1));
+    let machine = std::sync::Arc::new(cluster.machine.clone());
+    let again = orlop_nodeagent::teardown(cluster.parts(machine)).await.unwrap();
+    assert_eq!((again.pods, again.volumes, again.is_clean()), (0, 0, true), "only records are left");
     let left: Vec<String> = cluster.leftovers().into_iter().filter(|l| !l.contains("data/")).collect();
     assert_eq!(left, [format!("container {id} {:?}", exited(&cluster, &id))]);
     let agent = cluster.agent().await;
@@ -294,6 +297,29 @@ async fn a_claim_that_cannot_be_met_is_told_why_and_leaves_nothing() {
     cluster.delete(&claim("huge")).await;
     cluster.until_gone(&claim("huge")).await;
     assert_eq!(cluster.leftovers(), Vec::<String>::new());
+    agent.stop().await;
+    cluster.stop().await;
+}
+
+/// Pods that name their node themselves pass no scheduler: the agent has the last word.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_for_one_pod_is_shown_to_one_pod_at_a_time() {
+    let cluster = Cluster::start().await;
+    let agent = cluster.agent().await;
+    let body = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "own"},
+        "spec": {"accessModes": ["ReadWriteOncePod"], "resources": {"requests": {"storage": "64Mi"}}}});
+    cluster.create(&orlop_objects::kind::PERSISTENT_VOLUME_CLAIM, body).await;
+    cluster.create_pod("first", Some("own"), json!({})).await;
+    cluster.until_running("first").await;
+    cluster.create_pod("second", Some("own"), json!({"nodeName": harness::NODE})).await;
+    let waits = |p: &serde_json::Value| {
+        let message = first_container(p)["state"]["waiting"]["message"].as_str().unwrap_or_default();
+        message.contains("ReadWriteOncePod")
+    };
+    let second = cluster.until(&pod("second"), "waiting for the first", waits).await;
+    assert_eq!(second["status"]["phase"], "Pending");
+    cluster.delete(&pod("first")).await;
+    cluster.until_running("second").await;
     agent.stop().await;
     cluster.stop().await;
 }

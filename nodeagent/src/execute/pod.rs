@@ -111,7 +111,7 @@ impl Core {
         look.seen.pinned = pod.as_ref().is_some_and(|pod| is_pinned(pod, &look.seen.pins));
         remember_ends(&mut look.seen.attempts, memory);
         let volumes = pod.as_ref().map(|pod| self.world().resolve(pod)).unwrap_or_default();
-        let wanted = self.ready_volumes(&volumes, &look.mounts).await;
+        let wanted = self.ready_volumes(uid, &volumes, &look.mounts).await;
         let containers = pod.as_ref().map(|pod| containers(pod, &look, memory)).unwrap_or_default();
         let policy = pod.as_ref().and_then(|p| p.spec()).and_then(|s| s.restart_policy.as_deref());
         let want = Want {
@@ -125,10 +125,15 @@ impl Core {
     }
 
     /// Turns a pod's volumes into what its plan knows of them: is each ready to be shown?
-    async fn ready_volumes(&self, volumes: &[Resolved], mounts: &Mounts) -> Vec<Volume> {
+    async fn ready_volumes(&self, uid: &str, volumes: &[Resolved], mounts: &Mounts) -> Vec<Volume> {
         let mut all = Vec::with_capacity(volumes.len());
         for resolved in volumes {
             let source = match &resolved.source {
+                Source::Volume { volume, one_pod: true, .. }
+                    if mounts.published_elsewhere(uid, &volume.name).is_some() =>
+                {
+                    Wanted::Waiting(in_use(&volume.name))
+                }
                 Source::Volume { id, volume, .. } => {
                     let attachment = self.world().attachment(&volume.name);
                     let going = attachment.is_some_and(|a| a.terminating);
@@ -223,6 +228,14 @@ fn goal(pod: Option<&PodFacts>, intent: Option<&PodIntent>, memory: &mut PodMemo
         (Some(_), _) => Goal::Run,
         (None, intent) => stop(intent.map_or(ORPHAN_GRACE, |i| i.grace.min(ORPHAN_GRACE)), None),
     }
+}
+
+/// Why a second pod does not get a volume whose claim is for one.
+pub(super) fn in_use(volume: &str) -> String {
+    format!(
+        "volume \"{volume}\" is used by another pod, and its claim has access mode ReadWriteOncePod; \
+         it comes when that pod is gone"
+    )
 }
 
 /// Keeps how attempts ended, and gives those back whose bundle, with the word of a memory kill, is gone.

@@ -48,17 +48,23 @@ impl Machine {
 
     /// Ensures that a staged volume is shown to the pod.
     pub(super) async fn publish(&self, pod: &PodFacts, source: &Source) -> Result<(), Error> {
-        let Source::Volume { id, volume, read_only } = source else { return Ok(()) };
+        let Source::Volume { id, volume, read_only, one_pod } = source else { return Ok(()) };
         let driver = self.driver(&id.driver)?;
         let _apart = self.lock(id).await;
         let target = self.layout.published(&pod.uid, &volume.name);
         let (dir, of) = (target.clone(), id.clone());
-        let staged = self
+        let (uid, name) = (pod.uid.clone(), volume.name.clone());
+        // Under the volume's lock: no other pod can get it between this look and the mount.
+        let (staged, elsewhere) = self
             .blocking(move |m| {
                 m.host.create_dir(&dir)?;
-                Ok(m.mounts()?.is_staged(&of))
+                let mounts = m.mounts()?;
+                Ok((mounts.is_staged(&of), mounts.published_elsewhere(&uid, &name).is_some()))
             })
             .await?;
+        if *one_pod && elsewhere {
+            return Err(Error::Refused(super::pod::in_use(&volume.name)));
+        }
         if !staged {
             return Err(Error::Refused(format!("volume {} is no longer staged", volume.name)));
         }

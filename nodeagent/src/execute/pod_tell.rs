@@ -114,6 +114,11 @@ impl Core {
             Step::Signal { id, kill } => memory.asked.insert(id.clone(), *kill).is_none(),
             _ => true,
         };
+        if let Step::Unpublish(name) = step {
+            // Another pod may wait for it to be free. The world is let go first: waking locks it again.
+            let volume = self.world().volume_named(name);
+            volume.iter().for_each(|volume| self.wake_users(volume));
+        }
         let Some(pod) = &view.pod else { return };
         match (step, done) {
             (Step::Signal { id, .. }, _) if first => {

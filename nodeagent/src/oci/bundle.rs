@@ -65,6 +65,12 @@ pub fn write_bundle(dir: &Path, spec: &ContainerSpec) -> Result<(), Error> {
     fs::rename(&unfinished, &path).at("rename", &path)
 }
 
+/// Whether `dir` holds what [`write_bundle`] writes.
+pub fn is_complete(dir: &Path) -> Result<bool, Error> {
+    let path = dir.join("config.json");
+    path.try_exists().at("look at", &path)
+}
+
 impl Machine {
     fn look() -> Self {
         let unified = rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|fs| fs.f_type == CGROUP2_MAGIC);

@@ -22,7 +22,7 @@ mod seccomp;
 mod spec;
 mod user;
 
-pub use bundle::write_bundle;
+pub use bundle::{is_complete, write_bundle};
 pub use error::Error;
 pub use etc::{EtcFiles, write_etc_files};
 pub use process::{command, environment};

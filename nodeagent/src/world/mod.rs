@@ -289,6 +289,7 @@ impl World {
                 id: id.clone(),
                 volume: volume.clone(),
                 read_only: read_only || volume.read_only,
+                one_pod: facts.modes.iter().any(|mode| mode == "ReadWriteOncePod"),
             },
             None => wait(format!(
                 "volume \"{}\" has no CSI source, and this node mounts no other; use a claim of a class whose provisioner is loop.orlop.dev",

@@ -65,6 +65,8 @@ pub enum Source {
         volume: Arc<VolumeFacts>,
         /// Read-only for this pod.
         read_only: bool,
+        /// Its claim is for one pod only (`ReadWriteOncePod`).
+        one_pod: bool,
     },
     /// A directory that lives as long as the pod.
     Empty {
