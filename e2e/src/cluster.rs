@@ -88,18 +88,18 @@ impl Cluster {
         let errors = BufReader::new(child.stderr.take().context("piped")?);
         let log = Arc::clone(&self.log);
         std::thread::spawn(move || collect(errors, &log));
-        let mut output = BufReader::new(child.stdout.take().context("piped")?);
-        let mut line = String::new();
-        loop {
-            line.clear();
-            if output.read_line(&mut line)? == 0 {
-                bail!("orlop up ended before it was ready: {}\n{}", child.wait()?, self.log());
+        let output = BufReader::new(child.stdout.take().context("piped")?);
+        let (ready, said_ready) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok).filter(|line| line.starts_with("ready")) {
+                // Whoever waited may have given up.
+                let _ = ready.send(line);
             }
-            if line.starts_with("ready") {
-                break;
-            }
+        });
+        if said_ready.recv_timeout(PATIENCE).is_err() {
+            let _ = child.kill();
+            bail!("orlop up did not become ready: {}\n{}", child.wait()?, self.log());
         }
-        std::thread::spawn(move || collect(output, &Arc::default()));
         self.process = Some(child);
         // A connection to the one before may look alive until it is used.
         self.client = Client::new(Arc::new(UnixSocket(self.dir().join("api.sock"))));
@@ -179,7 +179,9 @@ impl Cluster {
     ) -> Result<Option<Value>> {
         let started = Instant::now();
         loop {
-            let value = self.client.get(key).await?.map(|object| object.value());
+            let answer = tokio::time::timeout(PATIENCE, self.client.get(key)).await;
+            let value =
+                answer.with_context(|| format!("no answer to get {key}"))??.map(|object| object.value());
             if reached(value.as_ref()) {
                 return Ok(value);
             }
