@@ -65,6 +65,9 @@ pub(super) struct View {
 impl Core {
     pub(crate) async fn pod_pass(self: &Arc<Self>, uid: &str, memory: &mut PodMemory) -> Option<Instant> {
         memory.first_seen.get_or_insert_with(clock::now);
+        if self.world().is_unreadable(uid) {
+            return None;
+        }
         for _ in 0..ROUNDS {
             let view = match self.view(uid, memory).await {
                 Ok(view) => view,

@@ -68,6 +68,9 @@ impl Core {
         id: &VolumeId,
         memory: &mut VolumeMemory,
     ) -> Option<Instant> {
+        if self.world().has_unreadable_volumes() {
+            return None;
+        }
         for _ in 0..ROUNDS {
             let known = self.known(id);
             let want = self.want_of(&known);

@@ -19,7 +19,7 @@ use std::{
 };
 
 use k8s_openapi::api::{core::v1 as core, storage::v1 as storage};
-use orlop_objects::{Key, Object, Revision, kind};
+use orlop_objects::{DecodeError, Key, Object, Revision, kind};
 
 pub use claim::ClaimFacts;
 pub use pod::{PodFacts, PodVolume, Resolved, Source};
@@ -52,6 +52,8 @@ pub struct World {
     making: BTreeMap<VolumeId, (String, String)>,
     /// The version of each object that was taken in last.
     versions: HashMap<Key, Revision>,
+    /// Objects whose newest version cannot be read, with their uids: unknown, not gone.
+    unreadable: BTreeMap<Key, String>,
 }
 
 impl World {
@@ -74,9 +76,30 @@ impl World {
         }
         // What it concerned before matters as much: a pod that goes was somebody's work.
         let mut work = self.concern(key);
-        self.take_in(key, object);
+        work.extend(self.unreadable.remove(key).map(|uid| self.held_back_by(key, uid)).unwrap_or_default());
+        if let (Err(error), Some(object)) = (self.take_in(key, object), object) {
+            // The registry let it in, so it is a fault of ours. What was known of it stays as it was.
+            tracing::error!(object = %key, error = crate::error::chain(&error), "cannot read an object");
+            self.unreadable.insert(key.clone(), object.meta.uid.clone());
+        }
         work.extend(self.concern(key));
         work
+    }
+
+    /// What was left alone while an object could not be read.
+    fn held_back_by(&self, key: &Key, uid: String) -> BTreeSet<Work> {
+        if *key.kind == kind::POD { BTreeSet::from([Work::Pod(uid)]) } else { self.all() }
+    }
+
+    /// Whether what is wanted of this pod cannot be known: then nothing of it is taken down.
+    pub fn is_unreadable(&self, pod_uid: &str) -> bool {
+        self.unreadable.iter().any(|(key, uid)| *key.kind == kind::POD && uid == pod_uid)
+    }
+
+    /// Whether what is wanted of some volume cannot be known: then none is taken down.
+    pub fn has_unreadable_volumes(&self) -> bool {
+        let kinds = [&kind::PERSISTENT_VOLUME, &kind::VOLUME_ATTACHMENT];
+        self.unreadable.keys().any(|key| kinds.contains(&key.kind))
     }
 
     /// Takes in a newer version of an object that is known; one that is gone stays gone.
@@ -87,46 +110,48 @@ impl World {
         }
     }
 
-    fn take_in(&mut self, key: &Key, object: Option<&Arc<Object>>) {
+    /// Replaces what is known of an object. One that cannot be read replaces nothing.
+    fn take_in(&mut self, key: &Key, object: Option<&Arc<Object>>) -> Result<(), DecodeError> {
         if *key.kind == kind::POD {
+            let facts = object.map(|o| PodFacts::of(o)).transpose()?;
             self.pods.retain(|_, pod| pod.key != *key);
-            if let Some(pod) = object.and_then(|o| parsed(PodFacts::of(o))) {
-                self.pods.insert(pod.uid.clone(), Arc::new(pod));
-            }
+            self.pods.extend(facts.map(|pod| (pod.uid.clone(), Arc::new(pod))));
         } else if *key.kind == kind::PERSISTENT_VOLUME_CLAIM {
+            let facts = object.map(|o| ClaimFacts::of(o)).transpose()?;
             let name = (key.namespace.clone(), key.name.clone());
             self.claims.remove(&name);
-            if let Some(claim) = object.and_then(|o| parsed(ClaimFacts::of(o))) {
-                self.claims.insert(name, Arc::new(claim));
-            }
+            self.claims.extend(facts.map(|claim| (name, Arc::new(claim))));
             self.find_making();
         } else if *key.kind == kind::PERSISTENT_VOLUME {
-            if let Some(id) = self.volumes.remove(&key.name).and_then(|v| v.id.clone()) {
-                let names = self.handles.entry(id.clone()).or_default();
-                names.retain(|name| *name != key.name);
-                if names.is_empty() {
-                    self.handles.remove(&id);
-                }
-            }
-            if let Some(volume) = object.and_then(|o| parsed(VolumeFacts::of(o, &self.node))) {
-                let id = volume.id.clone();
-                self.volumes.insert(key.name.clone(), Arc::new(volume));
-                if let Some(id) = id {
-                    self.hold_handle(id, &key.name);
-                }
-            }
+            let facts = object.map(|o| VolumeFacts::of(o, &self.node)).transpose()?;
+            self.replace_volume(&key.name, facts);
         } else if *key.kind == kind::VOLUME_ATTACHMENT {
+            let facts = object.map(|o| AttachmentFacts::of(o)).transpose()?;
             self.attachments.retain(|_, attachment| attachment.key != *key);
-            let facts = object.and_then(|o| parsed(AttachmentFacts::of(o)));
-            if let Some(attachment) = facts.filter(|a| a.node == self.node) {
-                self.attachments.insert(attachment.volume.clone(), Arc::new(attachment));
-            }
+            let here = facts.filter(|a| a.node == self.node);
+            self.attachments.extend(here.map(|a| (a.volume.clone(), Arc::new(a))));
         } else if *key.kind == kind::STORAGE_CLASS {
+            let class = object.map(|o| o.typed()).transpose()?;
             self.classes.remove(&key.name);
-            if let Some(class) = object.and_then(|o| parsed(o.typed())) {
-                self.classes.insert(key.name.clone(), Arc::new(class));
-            }
+            self.classes.extend(class.map(|class| (key.name.clone(), Arc::new(class))));
             self.find_making();
+        }
+        Ok(())
+    }
+
+    fn replace_volume(&mut self, name: &str, facts: Option<VolumeFacts>) {
+        if let Some(id) = self.volumes.remove(name).and_then(|v| v.id.clone()) {
+            let names = self.handles.entry(id.clone()).or_default();
+            names.retain(|other| other != name);
+            if names.is_empty() {
+                self.handles.remove(&id);
+            }
+        }
+        let Some(volume) = facts else { return };
+        let id = volume.id.clone();
+        self.volumes.insert(name.to_owned(), Arc::new(volume));
+        if let Some(id) = id {
+            self.hold_handle(id, name);
         }
     }
 
@@ -297,13 +322,6 @@ impl World {
             )),
         }
     }
-}
-
-/// An object that cannot be read is left out and logged: the registry let it in, so it is a fault of ours.
-fn parsed<T>(outcome: Result<T, orlop_objects::DecodeError>) -> Option<T> {
-    outcome
-        .inspect_err(|error| tracing::error!(error = crate::error::chain(error), "left out an object"))
-        .ok()
 }
 
 /// A quantity's value in whole units, rounded up; `None` when it is not a number that fits.

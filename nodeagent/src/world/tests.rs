@@ -126,3 +126,31 @@ fn a_handle_belongs_to_the_volume_that_named_it_first() {
     world.apply(&first.key, None);
     assert_eq!(owner(&world).as_deref(), Some("a"));
 }
+
+#[test]
+fn an_object_that_cannot_be_read_is_unknown_and_not_gone() {
+    let broken = |whole: &Object| {
+        let mut value = whole.value();
+        value["spec"] = json!("not a spec");
+        object(whole.key.kind, &value)
+    };
+    let mut world = World::new("node");
+    let whole = pod();
+    see(&mut world, &whole);
+    see(&mut world, &broken(&whole));
+    assert!(world.pod("pod-uid").is_some(), "what was known of it stays");
+    assert!(world.is_unreadable("pod-uid"));
+
+    let mut fresh = World::new("node");
+    see(&mut fresh, &broken(&whole));
+    assert!(fresh.pod("pod-uid").is_none() && fresh.is_unreadable("pod-uid"));
+    assert_eq!(see(&mut fresh, &pod()), [Work::Pod("pod-uid".to_owned())], "what was held back goes on");
+    assert!(fresh.pod("pod-uid").is_some() && !fresh.is_unreadable("pod-uid"), "a good version heals it");
+
+    assert!(!fresh.has_unreadable_volumes());
+    let volume = volume("claim-uid");
+    see(&mut fresh, &broken(&volume));
+    assert!(fresh.has_unreadable_volumes());
+    fresh.apply(&volume.key, None);
+    assert!(!fresh.has_unreadable_volumes(), "and so does its end");
+}
