@@ -113,11 +113,11 @@ impl World {
     /// Replaces what is known of an object. One that cannot be read replaces nothing.
     fn take_in(&mut self, key: &Key, object: Option<&Arc<Object>>) -> Result<(), DecodeError> {
         if *key.kind == kind::POD {
-            let facts = object.map(|o| PodFacts::of(o)).transpose()?;
+            let facts = object.map(PodFacts::of).transpose()?;
             self.pods.retain(|_, pod| pod.key != *key);
             self.pods.extend(facts.map(|pod| (pod.uid.clone(), Arc::new(pod))));
         } else if *key.kind == kind::PERSISTENT_VOLUME_CLAIM {
-            let facts = object.map(|o| ClaimFacts::of(o)).transpose()?;
+            let facts = object.map(ClaimFacts::of).transpose()?;
             let name = (key.namespace.clone(), key.name.clone());
             self.claims.remove(&name);
             self.claims.extend(facts.map(|claim| (name, Arc::new(claim))));
@@ -126,7 +126,7 @@ impl World {
             let facts = object.map(|o| VolumeFacts::of(o, &self.node)).transpose()?;
             self.replace_volume(&key.name, facts);
         } else if *key.kind == kind::VOLUME_ATTACHMENT {
-            let facts = object.map(|o| AttachmentFacts::of(o)).transpose()?;
+            let facts = object.map(AttachmentFacts::of).transpose()?;
             self.attachments.retain(|_, attachment| attachment.key != *key);
             let here = facts.filter(|a| a.node == self.node);
             self.attachments.extend(here.map(|a| (a.volume.clone(), Arc::new(a))));
