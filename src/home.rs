@@ -17,6 +17,9 @@ use nix::fcntl::{Flock, FlockArg};
 /// How long the lock of an orlop that was killed may outlive it.
 const AFTER_DEATH: Duration = Duration::from_secs(5);
 
+/// Where all Orlops of the machine keep what dies with a boot.
+const RUN: &str = "/run/orlop";
+
 /// A data directory that this process holds alone.
 pub(crate) struct Home {
     /// The directory, absolute.
@@ -43,6 +46,7 @@ impl Home {
             .with_context(|| format!("protect data directory {}", dir.display()))?;
         let lock = lock(&dir)?;
         let instance = instance(&dir)?;
+        refuse_copy(&dir, &instance)?;
         Ok(Self { dir, instance, _lock: lock })
     }
 
@@ -54,8 +58,42 @@ impl Home {
 
     /// What dies with a boot.
     pub(crate) fn run_dir(&self) -> PathBuf {
-        Path::new("/run/orlop").join(&self.instance)
+        Path::new(RUN).join(&self.instance)
     }
+
+    /// The file that says, until the next boot, whose directory the instance is.
+    pub(crate) fn owner_file(&self) -> PathBuf {
+        owner_file(&self.instance)
+    }
+}
+
+fn owner_file(instance: &str) -> PathBuf {
+    Path::new(RUN).join(format!("{instance}.home"))
+}
+
+/// A copied directory carries the instance of the one it was copied from: with it, `down` of one would stop the other's
+/// containers. A directory that was moved is welcome.
+fn refuse_copy(dir: &Path, name: &str) -> Result<()> {
+    let path = owner_file(name);
+    if let Ok(owner) = fs::read_to_string(&path) {
+        let owner = Path::new(owner.trim_end_matches('\n'));
+        if owner != dir && instance_of(owner).is_some_and(|other| other == name) {
+            bail!(
+                "{} is a copy of {}: both are instance {name}, and would take each other's containers for their own; \
+                 to make the copy an Orlop of its own, write eight other hex digits into {}",
+                dir.display(),
+                owner.display(),
+                dir.join("instance").display()
+            );
+        }
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(RUN).with_context(|| format!("create {RUN}"))?;
+    fs::write(&path, format!("{}\n", dir.display())).with_context(|| format!("write {}", path.display()))
+}
+
+/// The name in a directory's `instance` file.
+fn instance_of(dir: &Path) -> Option<String> {
+    fs::read_to_string(dir.join("instance")).ok().map(|text| text.trim().to_owned())
 }
 
 /// Asks a running Orlop to stop, and waits until the directory is free.

@@ -31,6 +31,8 @@ pub(crate) fn run(dir: &Path, flags: &Reset, wrap: Wrap<'_>) -> Result<()> {
             host.remove_tree(&place).with_context(|| format!("remove {}", place.display()))?;
         }
     }
+    std::fs::remove_file(home.owner_file())
+        .with_context(|| format!("remove {}", home.owner_file().display()))?;
     println!("removed {}", home.dir.display());
     Ok(())
 }

@@ -107,6 +107,26 @@ fn installed(name: &str) -> Option<PathBuf> {
     ["/usr/sbin", "/usr/bin"].iter().map(|dir| Path::new(dir).join(name)).find(|path| path.exists())
 }
 
+#[test]
+fn root_a_copied_directory_is_not_taken_for_the_original() -> Result<()> {
+    if !machine::can_run("root_a_copied_directory_is_not_taken_for_the_original") {
+        return Ok(());
+    }
+    let mut cluster = Cluster::start()?;
+    cluster.kill()?;
+    let copy = cluster.dir().with_file_name("copy");
+    let copied = Command::new("cp").arg("-a").arg(cluster.dir()).arg(&copy).status()?;
+    assert!(copied.success());
+    for arguments in [&["up", "--listen", "127.0.0.1:0"][..], &["down"], &["reset", "--yes"]] {
+        refused(with_data(cluster.command(arguments), &copy), &["is a copy of", "instance"])?;
+    }
+    // The way out that was named: the copy becomes an Orlop of its own, and goes without the original noticing.
+    fs::write(copy.join("instance"), "00c0ffee\n")?;
+    let output = with_data(cluster.command(&["reset", "--yes"]), &copy).output()?;
+    assert!(output.status.success() && !copy.exists(), "{}", said(&output));
+    cluster.up(&[])
+}
+
 #[tokio::test]
 async fn root_missing_programs_are_named_with_their_package() -> Result<()> {
     if !machine::can_run("root_missing_programs_are_named_with_their_package") {
