@@ -13,7 +13,7 @@ pub fn can_run(test: &str) -> bool {
     } else {
         return true;
     };
-    eprintln!("SKIPPED {test}: {reason}");
+    let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("SKIPPED {test}: {reason}\n"));
     false
 }
 

@@ -136,7 +136,12 @@ async fn root_missing_programs_are_named_with_their_package() -> Result<()> {
         [("runc", "runc", "p"), ("conmon", "conmon", "p"), ("mkfs.ext4", "e2fsprogs", "c")]
     {
         let Some(path) = installed(program) else {
-            eprintln!("SKIPPED root_missing_programs_are_named_with_their_package: no {program} to hide");
+            let _ = std::io::Write::write_fmt(
+                &mut std::io::stderr(),
+                format_args!(
+                    "SKIPPED root_missing_programs_are_named_with_their_package: no {program} to hide\n"
+                ),
+            );
             continue;
         };
         let mut cluster = Cluster::prepared()?;

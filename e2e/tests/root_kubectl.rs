@@ -105,7 +105,10 @@ fn usable(test: &str) -> bool {
     let there =
         Command::new("kubectl").args(["version", "--client"]).output().is_ok_and(|o| o.status.success());
     if !there {
-        eprintln!("SKIPPED {test}: there is no kubectl on this machine");
+        let _ = std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("SKIPPED {test}: there is no kubectl on this machine\n"),
+        );
     }
     there
 }

@@ -130,7 +130,10 @@ fn root_readme_with_kubectl() -> Result<()> {
         return Ok(());
     }
     if !Command::new("kubectl").args(["version", "--client"]).output().is_ok_and(|o| o.status.success()) {
-        eprintln!("SKIPPED root_readme_with_kubectl: there is no kubectl on this machine");
+        let _ = Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("SKIPPED root_readme_with_kubectl: there is no kubectl on this machine\n"),
+        );
         return Ok(());
     }
     let _alone = ONE_STORY.lock();

@@ -21,8 +21,16 @@ impl Disk {
         let mut mount = Command::new("mount");
         match mount.args(["-t", "tmpfs", "-o", "size=72m", "tmpfs"]).arg(dir.path()).output() {
             Ok(done) if done.status.success() => return Some(Self(dir)),
-            Ok(done) => println!("SKIPPED {test}: mount: {}", String::from_utf8_lossy(&done.stderr).trim()),
-            Err(e) => println!("SKIPPED {test}: mount: {e}"),
+            Ok(done) => {
+                let _ = Write::write_fmt(
+                    &mut std::io::stderr(),
+                    format_args!("SKIPPED {test}: mount: {}\n", String::from_utf8_lossy(&done.stderr).trim()),
+                );
+            }
+            Err(e) => {
+                let _ =
+                    Write::write_fmt(&mut std::io::stderr(), format_args!("SKIPPED {test}: mount: {e}\n"));
+            }
         }
         None
     }

@@ -14,7 +14,7 @@ use super::{
 pub(crate) fn is_root(test: &str) -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        eprintln!("SKIPPED {test}: not root");
+        let _ = Write::write_fmt(&mut std::io::stderr(), format_args!("SKIPPED {test}: not root\n"));
     }
     root
 }

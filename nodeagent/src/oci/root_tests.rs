@@ -29,11 +29,17 @@ impl Bench {
         let instance = dir.path().file_name().unwrap().to_string_lossy().replace(".tmp", "oci");
         let runtime = LinuxRuntime::new(RuntimeConfig { run_dir: dir.path().join("run"), instance }).unwrap();
         if let Err(e) = runtime.check_programs() {
-            eprintln!("SKIPPED {test}: {}", e.source);
+            let _ = std::io::Write::write_fmt(
+                &mut std::io::stderr(),
+                format_args!("SKIPPED {test}: {}\n", e.source),
+            );
             return None;
         }
         let Ok(busybox) = fs::read("/bin/busybox") else {
-            eprintln!("SKIPPED {test}: no /bin/busybox (package busybox-static)");
+            let _ = std::io::Write::write_fmt(
+                &mut std::io::stderr(),
+                format_args!("SKIPPED {test}: no /bin/busybox (package busybox-static)\n"),
+            );
             return None;
         };
         let store = ImageStore::open(&dir.path().join("images")).unwrap();

@@ -9,8 +9,10 @@ fn the_committed_table_is_what_the_tool_writes() {
     let sources = match sources::find() {
         Ok(sources) => sources,
         Err(reason) => {
-            println!("SKIPPED the_committed_table_is_what_the_tool_writes: {reason:#}");
-            eprintln!("SKIPPED the_committed_table_is_what_the_tool_writes: {reason:#}");
+            let _ = std::io::Write::write_fmt(
+                &mut std::io::stderr(),
+                format_args!("SKIPPED the_committed_table_is_what_the_tool_writes: {reason:#}\n"),
+            );
             return;
         }
     };
@@ -29,7 +31,10 @@ fn the_committed_table_is_what_the_tool_writes() {
 #[test]
 fn every_group_of_the_crate_can_be_read() {
     let Ok(sources) = sources::find() else {
-        println!("SKIPPED every_group_of_the_crate_can_be_read: no crate sources");
+        let _ = std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("SKIPPED every_group_of_the_crate_can_be_read: no crate sources\n"),
+        );
         return;
     };
     let types = orlop_schema_tool::openapi::read(&sources.openapi).expect("the sources can be read");
@@ -52,7 +57,10 @@ fn every_group_of_the_crate_can_be_read() {
 #[test]
 fn a_group_is_turned_on_with_a_line() {
     let Ok(sources) = sources::find() else {
-        println!("SKIPPED a_group_is_turned_on_with_a_line: no crate sources");
+        let _ = std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("SKIPPED a_group_is_turned_on_with_a_line: no crate sources\n"),
+        );
         return;
     };
     let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schema");

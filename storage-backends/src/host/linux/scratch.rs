@@ -56,6 +56,6 @@ pub(crate) fn can_run(test: &str) -> bool {
     } else {
         return true;
     };
-    println!("SKIPPED {test}: {reason}");
+    let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("SKIPPED {test}: {reason}\n"));
     false
 }

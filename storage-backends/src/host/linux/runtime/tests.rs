@@ -29,7 +29,7 @@ impl Bench {
                 .map(|e| e.source.to_string())
         };
         if let Some(reason) = reason {
-            eprintln!("SKIPPED {test}: {reason}");
+            let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("SKIPPED {test}: {reason}\n"));
             return None;
         }
         let dir = tempfile::tempdir().unwrap();
