@@ -1,6 +1,6 @@
 //! What the machine can do, and what is left on it.
 
-use std::{fs, path::Path};
+use std::{fs, io::Write, path::Path};
 
 /// Whether tests that change the machine can run; says loudly why when they cannot.
 pub fn can_run(test: &str) -> bool {
@@ -13,8 +13,24 @@ pub fn can_run(test: &str) -> bool {
     } else {
         return true;
     };
-    let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("SKIPPED {test}: {reason}\n"));
+    skipped(test, reason);
     false
+}
+
+/// Whether there is a kubectl; says loudly that the test is skipped when there is none.
+pub fn has_kubectl(test: &str) -> bool {
+    let mut version = std::process::Command::new("kubectl");
+    let there = version.args(["version", "--client"]).output().is_ok_and(|o| o.status.success());
+    if !there {
+        skipped(test, "there is no kubectl on this machine");
+    }
+    there
+}
+
+/// Says that a test was skipped. Written past the macros, whose output the test harness keeps back when a test passes.
+pub fn skipped(test: &str, reason: impl std::fmt::Display) {
+    // A closed standard error leaves nobody to tell.
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {reason}");
 }
 
 /// Mounts and loop devices that lie below `dir`.

@@ -136,11 +136,9 @@ async fn root_missing_programs_are_named_with_their_package() -> Result<()> {
         [("runc", "runc", "p"), ("conmon", "conmon", "p"), ("mkfs.ext4", "e2fsprogs", "c")]
     {
         let Some(path) = installed(program) else {
-            let _ = std::io::Write::write_fmt(
-                &mut std::io::stderr(),
-                format_args!(
-                    "SKIPPED root_missing_programs_are_named_with_their_package: no {program} to hide\n"
-                ),
+            machine::skipped(
+                "root_missing_programs_are_named_with_their_package",
+                format!("no {program} to hide"),
             );
             continue;
         };

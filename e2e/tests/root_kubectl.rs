@@ -99,18 +99,7 @@ fn words(line: &str) -> Vec<String> {
 }
 
 fn usable(test: &str) -> bool {
-    if !machine::can_run(test) {
-        return false;
-    }
-    let there =
-        Command::new("kubectl").args(["version", "--client"]).output().is_ok_and(|o| o.status.success());
-    if !there {
-        let _ = std::io::Write::write_fmt(
-            &mut std::io::stderr(),
-            format_args!("SKIPPED {test}: there is no kubectl on this machine\n"),
-        );
-    }
-    there
+    machine::can_run(test) && machine::has_kubectl(test)
 }
 
 #[test]

@@ -126,14 +126,8 @@ fn must_hold(printed: &str, parts: &[&str]) {
 
 #[test]
 fn root_readme_with_kubectl() -> Result<()> {
-    if !machine::can_run("root_readme_with_kubectl") {
-        return Ok(());
-    }
-    if !Command::new("kubectl").args(["version", "--client"]).output().is_ok_and(|o| o.status.success()) {
-        let _ = Write::write_fmt(
-            &mut std::io::stderr(),
-            format_args!("SKIPPED root_readme_with_kubectl: there is no kubectl on this machine\n"),
-        );
+    const TEST: &str = "root_readme_with_kubectl";
+    if !machine::can_run(TEST) || !machine::has_kubectl(TEST) {
         return Ok(());
     }
     let _alone = ONE_STORY.lock();

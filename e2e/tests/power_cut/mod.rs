@@ -36,15 +36,14 @@ pub(crate) fn cuts(default: usize) -> usize {
 /// Cuts the power `cuts` times, or until `enough` says so. `None` when the machine cannot; it has been said why.
 pub(crate) fn run(test: &str, sync: &str, cuts: usize, enough: impl Fn(&Outcome) -> bool) -> Option<Outcome> {
     if let Some(reason) = disk::reason_to_skip() {
-        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("SKIPPED {test}: {reason}\n"));
+        orlop_e2e::machine::skipped(test, reason);
         return None;
     }
     let scratch = tempfile::Builder::new().prefix("orlop-power-cut-").tempdir().expect("a scratch directory");
     let disk = match Disk::new(scratch.path()) {
         Ok(disk) => disk,
         Err(reason) => {
-            let _ =
-                std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("SKIPPED {test}: {reason}\n"));
+            orlop_e2e::machine::skipped(test, reason);
             return None;
         }
     };
