@@ -39,8 +39,7 @@ pub(crate) fn parts(home: &Home, wrap: Wrap<'_>) -> Result<Parts> {
 
 /// A node that speaks to a server.
 pub(crate) fn config(home: &Home, node_name: String, client: Client, wrap: Wrap<'_>) -> Result<Config> {
-    let Parts { data_dir, run_dir, instance, drivers, host, runtime, images } = parts(home, wrap)?;
-    Ok(Config { data_dir, run_dir, node_name, instance, client, drivers, host, runtime, images })
+    Ok(Config { node_name, client, parts: parts(home, wrap)? })
 }
 
 /// The node's name: as given, else the host's own, in lower case.

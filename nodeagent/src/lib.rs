@@ -55,16 +55,23 @@ pub use teardown::{Report, teardown};
 /// What an agent is made of.
 #[derive(Clone)]
 pub struct Config {
+    /// The node's name: a DNS subdomain.
+    pub node_name: String,
+    /// To the server, as `system:node:<node_name>`.
+    pub client: Client,
+    /// Everything that needs no server.
+    pub parts: Parts,
+}
+
+/// What an agent is made of, without the server: enough to take everything down.
+#[derive(Clone)]
+pub struct Parts {
     /// `/var/lib/orlop` or its like; exists.
     pub data_dir: PathBuf,
     /// `/run/orlop/<instance>`; exists.
     pub run_dir: PathBuf,
-    /// The node's name: a DNS subdomain.
-    pub node_name: String,
     /// Eight hex digits that tell this Orlop from others on the machine.
     pub instance: String,
-    /// To the server, as `system:node:<node_name>`.
-    pub client: Client,
     /// The drivers of this node.
     pub drivers: Vec<Arc<dyn Driver>>,
     /// Files, file systems, loop devices, mounts.
@@ -73,40 +80,6 @@ pub struct Config {
     pub runtime: Arc<dyn Runtime>,
     /// The images of this node.
     pub images: ImageStore,
-}
-
-/// What an agent is made of, without the server: enough to take everything down.
-#[derive(Clone)]
-pub struct Parts {
-    /// As in [`Config`].
-    pub data_dir: PathBuf,
-    /// As in [`Config`].
-    pub run_dir: PathBuf,
-    /// As in [`Config`].
-    pub instance: String,
-    /// As in [`Config`].
-    pub drivers: Vec<Arc<dyn Driver>>,
-    /// As in [`Config`].
-    pub host: Arc<dyn Host>,
-    /// As in [`Config`].
-    pub runtime: Arc<dyn Runtime>,
-    /// As in [`Config`].
-    pub images: ImageStore,
-}
-
-impl Config {
-    /// The parts that need no server.
-    pub fn parts(&self) -> Parts {
-        Parts {
-            data_dir: self.data_dir.clone(),
-            run_dir: self.run_dir.clone(),
-            instance: self.instance.clone(),
-            drivers: self.drivers.clone(),
-            host: self.host.clone(),
-            runtime: self.runtime.clone(),
-            images: self.images.clone(),
-        }
-    }
 }
 
 /// A running agent.
@@ -119,7 +92,7 @@ impl Agent {
     /// Reads the journal and starts the agent's tasks. Registering the node and everything else that needs the server
     /// goes on in the background, again and again until it succeeds.
     pub async fn start(config: Config) -> Result<Self, Error> {
-        let machine = open(config.parts()).await?;
+        let machine = open(config.parts).await?;
         let facts = machine.blocking(node::Facts::look).await?;
         let (events, poster) = events::Events::start(config.client.clone(), config.node_name.clone());
         let mut tasks = JoinSet::new();

@@ -102,23 +102,10 @@ impl Cluster {
     }
 
     async fn agent_on<M: Host + Runtime>(&self, machine: Arc<M>) -> Agent {
-        let Parts { data_dir, run_dir, instance, drivers, host, runtime, images } = self.parts(machine);
         let identity = Identity::node(NODE);
         let client = Client::new(Arc::new(Pipe { server: self.server.clone(), identity }));
-        let node_name = NODE.to_owned();
-        Agent::start(Config {
-            data_dir,
-            run_dir,
-            node_name,
-            instance,
-            client,
-            drivers,
-            host,
-            runtime,
-            images,
-        })
-        .await
-        .unwrap()
+        let config = Config { node_name: NODE.to_owned(), client, parts: self.parts(machine) };
+        Agent::start(config).await.unwrap()
     }
 
     pub(crate) async fn create(&self, kind: &'static orlop_objects::Kind, body: Value) -> Object {
