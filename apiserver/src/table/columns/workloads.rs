@@ -34,8 +34,7 @@ pub(super) static PRINTERS: &[Printer] = &[
                 status(object, "availableReplicas").into(),
                 age(object, now),
             ];
-            row.extend(template(object));
-            row.push(selector(object, "/spec/selector").into());
+            row.extend(template_and_selector(object));
             row
         },
     },
@@ -59,8 +58,7 @@ pub(super) static PRINTERS: &[Printer] = &[
                 status(object, "readyReplicas").into(),
                 age(object, now),
             ];
-            row.extend(template(object));
-            row.push(selector(object, "/spec/selector").into());
+            row.extend(template_and_selector(object));
             row
         },
     },
@@ -129,6 +127,11 @@ fn template(object: &Value) -> [Value; 2] {
     [joined(object, PATH, "/name").into(), joined(object, PATH, "/image").into()]
 }
 
+fn template_and_selector(object: &Value) -> [Value; 3] {
+    let [containers, images] = template(object);
+    [containers, images, selector(object, "/spec/selector").into()]
+}
+
 fn daemon_set(object: &Value, now: Timestamp) -> Vec<Value> {
     let counts = [
         "desiredNumberScheduled",
@@ -141,8 +144,7 @@ fn daemon_set(object: &Value, now: Timestamp) -> Vec<Value> {
     row.extend(counts.map(|field| Value::from(status(object, field))));
     row.push(labels(object, "/spec/template/spec/nodeSelector").into());
     row.push(age(object, now));
-    row.extend(template(object));
-    row.push(selector(object, "/spec/selector").into());
+    row.extend(template_and_selector(object));
     row
 }
 
