@@ -25,7 +25,7 @@ demo: all
 test: ## all tests that this machine can run; those that it cannot say so
 test: setup
 	$(CARGO) build --profile $(PROFILE) --bin orlop
-	$(CARGO) test --profile $(PROFILE) --workspace
+	$(CARGO) test --profile $(PROFILE) --workspace --no-fail-fast
 
 lint: ## formatting, clippy, and cargo-deny where it is installed
 lint: setup
