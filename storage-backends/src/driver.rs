@@ -87,21 +87,39 @@ pub enum Attach {
 pub struct Capabilities {
     /// Where attaching is done.
     pub attach: Attach,
-    /// Its volumes live on one node: create and delete run in that node's agent, volumes carry node affinity.
+    /// Create and delete run in the agent of a chosen node; where its volumes can be attached is their [`Reach`].
     pub node_local: bool,
     /// Volumes can grow.
     pub expand: bool,
 }
 
+/// Which nodes a volume can be attached to; becomes the PersistentVolume's node affinity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// The node that made it, and no other.
+    Node,
+    /// All nodes that have this label with this value.
+    Topology {
+        /// The label.
+        key: String,
+        /// Its value.
+        value: String,
+    },
+    /// All nodes.
+    Everywhere,
+}
+
 /// A volume as the driver made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Volume {
-    /// The handle by which it is named from now on.
+    /// The handle by which it is named from now on. It ends with the name that was asked for.
     pub handle: String,
     /// Its size in bytes: at least what was asked for.
     pub bytes: u64,
     /// What stage and publish need to know; becomes `spec.csi.volumeAttributes`.
     pub attributes: BTreeMap<String, String>,
+    /// Which nodes it can be attached to.
+    pub reach: Reach,
 }
 
 /// Space of a pool.
@@ -175,6 +193,12 @@ pub trait Driver: Send + Sync + 'static {
     fn name(&self) -> &'static str;
     /// What it can do.
     fn capabilities(&self) -> Capabilities;
+
+    /// The handle that a volume made for this request will have. Pure: it is written down before anything is made, so
+    /// that what was made for nobody can be removed.
+    fn handle(&self, request: &Create) -> Result<String, Error> {
+        Ok(request.name.clone())
+    }
 
     /// Makes a volume.
     fn create(&self, request: Create) -> BoxFuture<'_, Result<Volume, Error>>;

@@ -2,7 +2,7 @@
 //!
 //! The same idea as Kubernetes' node authorizer and NodeRestriction, in one table: [`RULES`].
 
-use orlop_objects::{Key, Kind, index::Index, kind};
+use orlop_objects::{Key, Kind, Object, index::Index, keeper, kind};
 use orlop_store::Snapshot;
 use serde_json::Value;
 
@@ -125,7 +125,7 @@ fn here(snapshot: &Snapshot, node: &str, wish: Attributes<'_>) -> Result<(), Str
     let object = snapshot.get(&Key::new(wish.kind, wish.namespace, wish.name));
     // An unknown object is let through: the registry says that it is not there.
     match object {
-        Some(object) if !is_at(wish.kind, &object.value(), node) => {
+        Some(object) if !is_at(wish.kind, &object, node) => {
             Err(format!("node \"{node}\" can only change {} that are at it", wish.kind.plural))
         }
         _ => Ok(()),
@@ -135,11 +135,13 @@ fn here(snapshot: &Snapshot, node: &str, wish: Attributes<'_>) -> Result<(), Str
 /// | kind | is at the node that |
 /// |---|---|
 /// | Pod, VolumeAttachment | `spec.nodeName` names |
-/// | PersistentVolume | `spec.nodeAffinity` names |
+/// | PersistentVolume | keeps it (see [`keeper`]), or `spec.nodeAffinity` names |
 /// | PersistentVolumeClaim | the scheduler has chosen to make its volume |
-fn is_at(kind: &Kind, value: &Value, node: &str) -> bool {
+fn is_at(kind: &Kind, object: &Object, node: &str) -> bool {
+    let value = object.value();
     if *kind == kind::PERSISTENT_VOLUME {
-        return mentions(&value["spec"]["nodeAffinity"], node);
+        let kept = object.typed().is_ok_and(|volume| keeper::of(&volume) == Some(node));
+        return kept || mentions(&value["spec"]["nodeAffinity"], node);
     }
     if *kind == kind::PERSISTENT_VOLUME_CLAIM {
         return value["metadata"]["annotations"]["volume.kubernetes.io/selected-node"] == node;

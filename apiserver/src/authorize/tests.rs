@@ -1,6 +1,6 @@
 //! What a node may do, row by row, in a cluster of two nodes with a pod each.
 
-use orlop_objects::kind;
+use orlop_objects::{keeper, kind};
 use orlop_registry::{Registry, Who};
 use orlop_store::Store;
 use serde_json::json;
@@ -31,6 +31,13 @@ async fn cluster() -> Snapshot {
         let body = json!({"metadata": {"name": format!("of-{node}")}, "spec": {"capacity": {"storage": "1Gi"},
             "accessModes": ["ReadWriteOnce"], "csi": {"driver": "x.example", "volumeHandle": format!("h-{node}")},
             "nodeAffinity": {"required": {"nodeSelectorTerms": terms}}}});
+        registry.create(&kind::PERSISTENT_VOLUME, "", body, &who, false).await.expect("is created");
+        // On a pool that all nodes see: the keeper is who may change it.
+        let name = format!("pvc-kept-by-{node}");
+        let made_by = json!({keeper::PROVISIONED_BY: "x.example", keeper::KEEPER: node});
+        let body = json!({"metadata": {"name": name, "annotations": made_by}, "spec": {
+            "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"],
+            "csi": {"driver": "x.example", "volumeHandle": name}}});
         registry.create(&kind::PERSISTENT_VOLUME, "", body, &who, false).await.expect("is created");
     }
     registry.snapshot()
@@ -69,6 +76,8 @@ async fn nodes() {
         ("create", &kind::PERSISTENT_VOLUME, "", "", "", true),
         ("patch", &kind::PERSISTENT_VOLUME, "", "", "of-mine", true),
         ("patch", &kind::PERSISTENT_VOLUME, "", "", "of-other", false),
+        ("patch", &kind::PERSISTENT_VOLUME, "", "", "pvc-kept-by-mine", true),
+        ("patch", &kind::PERSISTENT_VOLUME, "", "", "pvc-kept-by-other", false),
         ("delete", &kind::PERSISTENT_VOLUME, "", "", "pv", false),
         ("patch", &kind::PERSISTENT_VOLUME_CLAIM, "", "a", "for-mine", true),
         ("patch", &kind::PERSISTENT_VOLUME_CLAIM, "", "a", "for-other", false),

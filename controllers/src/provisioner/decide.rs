@@ -12,8 +12,8 @@
 //! | searches | binds at once | makes volumes on nodes | no | Select a Ready node that has it, rather another than last time |
 //! | searches | binds at once | makes volumes on nodes | no, one was taken back just now | Wait a while |
 //! | searches | binds at once | makes volumes on nodes | no, no Ready node has it | Wait: which nodes lack what |
-//! | searches | | makes volumes on nodes | yes, exists | Wait (that node's agent is at work, and speaks) |
-//! | searches | | makes volumes on nodes | yes, is gone | Deselect: choose again |
+//! | searches | | makes volumes on nodes | yes, Ready | Wait (that node's agent is at work, and speaks) |
+//! | searches | | makes volumes on nodes | yes, is silent or gone | Deselect: choose again |
 //! | searches | | installed by somebody else | | Wait: external |
 //! | searches | | nobody's | | Wait: what is installed |
 
@@ -35,7 +35,7 @@ use crate::{
 pub(crate) enum Verdict {
     /// Tell the claim which node is to make its volume.
     Select { claim: Arc<Claim>, provisioner: String, node: String },
-    /// Take a node away that does not exist any more.
+    /// Take a node away that cannot make the volume now.
     Deselect { claim: Arc<Claim>, said: Said },
     /// Nothing can be done until something changes.
     Wait { claim: Arc<Claim>, said: Option<Said>, until: Option<Instant> },
@@ -82,6 +82,9 @@ fn decide_claim(
         return Some(wait(claim, external(provisioner, &view.installed)));
     }
     match (node, &facts.node) {
+        (Some(name), Some(node)) if !facts::is_ready(node) => {
+            Some(Verdict::Deselect { claim: claim.clone(), said: node_silent(name) })
+        }
         (Some(_), Some(_)) => Some(Verdict::Wait { claim: claim.clone(), said: None, until: None }),
         (Some(node), None) => Some(Verdict::Deselect { claim: claim.clone(), said: node_gone(node) }),
         (None, _) => Some(choose(claim, class, attempt, view, chosen)),
@@ -180,6 +183,12 @@ fn volume_gone(node: &str) -> Said {
     let text = format!(
         "the volume that this claim would have got on node {node:?} is not free any more; another place is looked for"
     );
+    Said::warning("ProvisioningFailed", text)
+}
+
+/// What the silent node may have made meanwhile, its agent removes when it is back and sees another's volume.
+fn node_silent(node: &str) -> Said {
+    let text = format!("node {node:?}, chosen for this claim's volume, is not Ready; another one is chosen");
     Said::warning("ProvisioningFailed", text)
 }
 

@@ -153,6 +153,15 @@ fn where_it_is_made() {
     check("none can", searches(), None, view(vec![silent, bare]), words);
     let there = ClaimFacts { node: Some(seen(&node("n1", json!({})))), ..facts(chosen(), Some(late())) };
     check("chosen, the agent's turn", there, None, view(one()), "wait");
+    let unknown = json!({"status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}});
+    let lost = ClaimFacts { node: Some(seen(&node("n1", unknown))), ..facts(chosen(), Some(late())) };
+    check(
+        "chosen, the node is silent",
+        lost,
+        None,
+        view(one()),
+        "deselect node \"n1\", chosen for this claim's volume, is not Ready",
+    );
     check(
         "chosen, the node is gone",
         facts(chosen(), Some(late())),

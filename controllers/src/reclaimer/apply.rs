@@ -1,6 +1,6 @@
 //! Carries out the reclaimer's verdicts: one transaction each.
 
-use orlop_objects::Key;
+use orlop_objects::{Key, keeper::KEEPER};
 use orlop_registry::{DeleteOptions, Door, Part};
 use serde_json::Value;
 
@@ -31,6 +31,11 @@ pub(super) async fn apply(reclaimer: &Reclaimer, key: &Key, verdict: Verdict) ->
             .await?;
             Ok(Next::Settled)
         }
+        Verdict::Entrust { volume, node } => {
+            change(reclaimer, &volume, Part::Main, |value| edit::annotate(value, KEEPER, &node)).await?;
+            Ok(Next::Waiting(None))
+        }
+        Verdict::Watch => Ok(Next::Waiting(None)),
         Verdict::Delete { volume } => {
             let deleted = reclaimer.registry.transact(&reclaimer.who, |door| delete(door, &volume)).await;
             deleted.map_err(Error::doing("delete", key))?;

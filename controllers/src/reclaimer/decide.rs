@@ -14,14 +14,21 @@
 //! | terminating | Retain or Recycle | | holds the provisioner's finalizer | LetGo: the object goes, the data stays |
 //! | terminating, nobody's | Delete | | holds the provisioner's finalizer | Wait: only what a claim has released is deleted |
 //! | terminating, released | Delete | yes | | Wait: still attached |
-//! | terminating, released | Delete | no | its node is gone | Wait: the node must come back |
-//! | terminating | Delete | no | | – (its agent deletes the data, then takes the finalizer away) |
+//! | terminating, released | Delete | no | carried here, its keeper is Ready | Watch (the keeper's agent deletes the data) |
+//! | terminating, released | Delete | no | its keeper is silent or gone, or it has none; another node can | Entrust to it |
+//! | terminating, released | Delete | no | its keeper is silent, nobody else can | Wait: until it is back |
+//! | terminating, released | Delete | no | its keeper is gone, nobody else can | Wait: the node must come back |
+//! | terminating, released | Delete | no | carried here, no keeper, nobody can | Wait: who could |
+//! | terminating | Delete | no | not carried here | – (its own provisioner deletes, then takes the finalizer away) |
+//!
+//! The keeper is the node whose agent removes the data (see `keeper` in `objects`). Another can take its place when the
+//! volume can be attached there as well, and its data is not on the keeper's own disk.
 
 use std::sync::Arc;
 
 use orlop_objects::Key;
 
-use super::view::{View, VolumeFacts};
+use super::view::{Health, View, VolumeFacts};
 use crate::{
     events::Said,
     facts::{self, PROVISIONER_FINALIZER, Volume},
@@ -34,6 +41,10 @@ pub(crate) enum Verdict {
     Hold { volume: Arc<Volume> },
     /// Ask for the object's deletion.
     Delete { volume: Arc<Volume> },
+    /// Name another node to remove the data.
+    Entrust { volume: Arc<Volume>, node: String },
+    /// It is being done; look again when something changes.
+    Watch,
     /// Let the object go without its data.
     LetGo { volume: Arc<Volume> },
     /// Write phase Failed, and say why.
@@ -64,16 +75,28 @@ fn terminating(facts: &VolumeFacts, policy: &str) -> Option<Verdict> {
     if let Some(wait) = still_attached(facts) {
         return Some(wait);
     }
-    match &facts.home {
-        Some((node, false)) if is_held(&volume) => {
-            let text = format!(
-                "node {node:?}, where the data of this volume is, does not exist; start its agent again, or take the \
-                 finalizer {PROVISIONER_FINALIZER} away if the data is gone with the node"
-            );
-            Some(Verdict::Wait { volume, said: Said::warning("VolumeFailedDelete", text) })
-        }
-        _ => None,
-    }
+    let carried = facts.driver.as_ref().is_some_and(|(_, carried)| *carried);
+    (is_held(&volume) && (carried || facts.keeper.is_some())).then(|| remove_data(facts))
+}
+
+fn remove_data(facts: &VolumeFacts) -> Verdict {
+    let volume = facts.volume.clone();
+    let text = match (&facts.keeper, facts.others.first()) {
+        (Some((_, Health::Ready)), _) => return Verdict::Watch,
+        (_, Some(node)) => return Verdict::Entrust { volume, node: node.clone() },
+        (Some((node, Health::Silent)), None) => format!(
+            "node {node:?}, where the data of this volume is, is not Ready; the data is removed when its agent is back"
+        ),
+        (Some((node, Health::Gone)), None) => format!(
+            "node {node:?}, where the data of this volume is, does not exist; start its agent again, or take the \
+             finalizer {PROVISIONER_FINALIZER} away if the data is gone with the node"
+        ),
+        (None, None) => format!(
+            "no Ready node is known to have the data of this volume; start the agent of the node that has it, or \
+             remove the data by hand and take the finalizer {PROVISIONER_FINALIZER} away"
+        ),
+    };
+    Verdict::Wait { volume, said: Said::warning("VolumeFailedDelete", text) }
 }
 
 fn released(facts: &VolumeFacts, policy: &str) -> Option<Verdict> {

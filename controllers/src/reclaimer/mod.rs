@@ -48,15 +48,20 @@ impl Controller for Reclaimer {
 
     const KEYS: &'static [&'static Kind] = &[&kind::PERSISTENT_VOLUME];
     const NAME: &'static str = "reclaimer";
-    const WATCHES: &'static [&'static Kind] =
-        &[&kind::PERSISTENT_VOLUME, &kind::PERSISTENT_VOLUME_CLAIM, &kind::VOLUME_ATTACHMENT, &kind::NODE];
+    const WATCHES: &'static [&'static Kind] = &[
+        &kind::PERSISTENT_VOLUME,
+        &kind::PERSISTENT_VOLUME_CLAIM,
+        &kind::VOLUME_ATTACHMENT,
+        &kind::NODE,
+        &kind::CSI_NODE,
+    ];
 
     /// | changed | looked at |
     /// |---|---|
     /// | volume | itself |
     /// | claim | the volumes whose claimRef names it |
     /// | attachment | its volume |
-    /// | node | every volume that waits |
+    /// | node, its drivers | every volume that waits |
     fn related(&self, object: &Object, snapshot: &Snapshot) -> Related {
         match object.key.kind.kind {
             "PersistentVolume" => Related::itself(object),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     decide::{Verdict, decide},
-    view::{View, VolumeFacts},
+    view::{Health, View, VolumeFacts},
 };
 use crate::testing::{seen, volume, with};
 
@@ -21,7 +21,8 @@ fn facts(policy: &str, more: Value) -> VolumeFacts {
         attached: Vec::new(),
         driver: Some(("loop.orlop.dev".to_owned(), true)),
         installed: vec!["loop.orlop.dev".to_owned()],
-        home: Some(("n1".to_owned(), true)),
+        keeper: Some(("n1".to_owned(), Health::Ready)),
+        others: Vec::new(),
     }
 }
 
@@ -29,6 +30,8 @@ fn text(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Hold { .. } => "hold".to_owned(),
         Verdict::Delete { .. } => "delete".to_owned(),
+        Verdict::Entrust { node, .. } => format!("entrust to {node}"),
+        Verdict::Watch => "watch".to_owned(),
         Verdict::LetGo { .. } => "let go".to_owned(),
         Verdict::Fail { said, .. } => format!("fail {}: {}", said.reason, said.message),
         Verdict::Wait { said, .. } => format!("wait {}: {}", said.reason, said.message),
@@ -79,7 +82,25 @@ fn volumes_that_are_being_deleted() {
     check("nobody's, not held", not_released(json!({"metadata": {"finalizers": []}})), "-");
     let attached = VolumeFacts { attached: vec!["n1".to_owned()], ..facts("Delete", going(json!({}))) };
     check("attached", attached, "wait VolumeFailedDelete: persistentvolume v is still attached");
-    let orphan = VolumeFacts { home: Some(("n9".to_owned(), false)), ..facts("Delete", going(json!({}))) };
-    check("node gone", orphan, "wait VolumeFailedDelete: node \"n9\"");
-    check("its agent's turn", facts("Delete", going(json!({}))), "-");
+}
+
+#[test]
+fn who_removes_the_data() {
+    let kept = |keeper: Option<Health>, others: &[&str]| VolumeFacts {
+        keeper: keeper.map(|health| ("n9".to_owned(), health)),
+        others: others.iter().map(|node| (*node).to_owned()).collect(),
+        ..facts("Delete", json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}))
+    };
+    let words = |what: &str| format!("wait VolumeFailedDelete: {what}");
+    check("its agent's turn", kept(Some(Health::Ready), &["n2"]), "watch");
+    check("silent, another can", kept(Some(Health::Silent), &["n2", "n3"]), "entrust to n2");
+    check("gone, another can", kept(Some(Health::Gone), &["n2"]), "entrust to n2");
+    check("none, another can", kept(None, &["n2"]), "entrust to n2");
+    let silent = words("node \"n9\", where the data of this volume is, is not Ready");
+    check("silent", kept(Some(Health::Silent), &[]), &silent);
+    let gone = words("node \"n9\", where the data of this volume is, does not exist");
+    check("gone", kept(Some(Health::Gone), &[]), &gone);
+    check("none", kept(None, &[]), &words("no Ready node is known to have the data"));
+    let other = VolumeFacts { driver: Some(("ebs.csi.aws.com".to_owned(), false)), ..kept(None, &[]) };
+    check("another driver's", other, "-");
 }

@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
-use orlop_objects::{DecodeError, Key, kind};
+use k8s_openapi::api::{core::v1::Node, storage::v1::CSINode};
+use orlop_objects::{DecodeError, Key, keeper, kind};
 
 use crate::{
-    attacher,
+    affinity, attacher,
     binder::view::claim_key,
     drivers::Drivers,
     facts::{self, Claim, Volume},
-    worker::{Due, Reader},
+    worker::{Due, Reader, Seen},
 };
+
+/// The attribute that tells a volume on the keeper's own disk, served to others, from one that lies elsewhere.
+const EXPORT: &str = "export";
+const OWN: &str = "own";
 
 /// The facts of one pass.
 pub(crate) struct View {
@@ -30,8 +35,21 @@ pub(crate) struct VolumeFacts {
     pub(crate) driver: Option<(String, bool)>,
     /// The drivers that this Orlop carries.
     pub(crate) installed: Vec<String>,
-    /// For node-local volumes: the node that it lives on, and whether there is such a node.
-    pub(crate) home: Option<(String, bool)>,
+    /// The node whose agent removes its data, and how it is.
+    pub(crate) keeper: Option<(String, Health)>,
+    /// Ready nodes that could do so instead.
+    pub(crate) others: Vec<String>,
+}
+
+/// How a keeper is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// Its agent is at work.
+    Ready,
+    /// Nothing is heard of it.
+    Silent,
+    /// There is no such node.
+    Gone,
 }
 
 /// Gathers the facts.
@@ -50,16 +68,15 @@ fn volume_facts(key: &Key, reader: &Reader, drivers: &Drivers) -> Result<Option<
     let volume: Arc<Volume> = Arc::new(volume);
     let attachments = attacher::view::attachments(&volume, reader)?;
     let driver = facts::volume_driver(&volume).map(|name| (name.to_owned(), drivers.get(name).is_some()));
-    let home = home(&volume).map(|node| {
-        let exists = reader.snapshot.get(&Key::cluster(&kind::NODE, &*node)).is_some();
-        (node, exists)
-    });
+    // Only what is going needs to know who removes its data.
+    let nodes: Vec<Seen<Node>> = if volume.is_terminating() { reader.all()? } else { Vec::new() };
     Ok(Some(VolumeFacts {
         released: is_released(&volume, reader)?,
         attached: attachments.iter().map(|a| a.spec.node_name.clone()).collect(),
         driver,
         installed: drivers.names(),
-        home,
+        keeper: keeper(&volume, &nodes),
+        others: others(&volume, &nodes, reader)?,
         volume,
     }))
 }
@@ -80,16 +97,32 @@ fn is_released(volume: &Volume, reader: &Reader) -> Result<bool, DecodeError> {
     })
 }
 
-/// The one node whose hostname label the volume's affinity asks for.
-fn home(volume: &Volume) -> Option<String> {
-    let required = volume.spec.as_ref()?.node_affinity.as_ref()?.required.as_ref()?;
-    let [term] = required.node_selector_terms.as_slice() else {
-        return None;
+/// The keeper, and how it is.
+fn keeper(volume: &Volume, nodes: &[Seen<Node>]) -> Option<(String, Health)> {
+    let name = keeper::of(volume)?;
+    let health = match nodes.iter().find(|node| node.name() == name) {
+        None => Health::Gone,
+        Some(node) if facts::is_ready(node) => Health::Ready,
+        Some(_) => Health::Silent,
     };
-    let expressions = term.match_expressions.as_ref()?;
-    let hostname = expressions.iter().find(|e| e.key == "kubernetes.io/hostname" && e.operator == "In")?;
-    match hostname.values.as_deref() {
-        Some([node]) => Some(node.clone()),
-        _ => None,
+    Some((name.to_owned(), health))
+}
+
+/// Ready nodes that could take the keeper's place, in order.
+fn others(volume: &Volume, nodes: &[Seen<Node>], reader: &Reader) -> Result<Vec<String>, DecodeError> {
+    let csi = volume.spec.as_ref().and_then(|spec| spec.csi.as_ref());
+    let Some(csi) = csi.filter(|_| keeper::is_made_by_its_driver(volume)) else { return Ok(Vec::new()) };
+    let own = csi.volume_attributes.as_ref().and_then(|all| all.get(EXPORT)).is_some_and(|kind| kind == OWN);
+    let mut found = Vec::new();
+    for node in nodes.iter().filter(|_| !own) {
+        let drivers: Option<Seen<CSINode>> = reader.get(&Key::cluster(&kind::CSI_NODE, node.name()))?;
+        let has_driver =
+            drivers.is_some_and(|csi_node| csi_node.spec.drivers.iter().any(|d| d.name == csi.driver));
+        let there = facts::is_ready(node) && !node.is_terminating() && affinity::reaches(volume, node);
+        if has_driver && there && keeper::of(volume) != Some(node.name()) {
+            found.push(node.name().to_owned());
+        }
     }
+    found.sort();
+    Ok(found)
 }

@@ -3,8 +3,8 @@
 //! Making is repeatable since the volume's name follows from the claim's uid; the intent is in the journal until the
 //! PersistentVolume exists, so that a volume whose claim went away meanwhile is found and removed.
 
-use orlop_backends::driver::{self, Code, Create};
-use orlop_objects::{Key, kind, quantity::Quantity};
+use orlop_backends::driver::{self, Code, Create, Reach};
+use orlop_objects::{Key, keeper, kind, quantity::Quantity};
 use serde_json::{Value, json};
 
 use super::volume::{CALL, Known};
@@ -49,7 +49,8 @@ impl Core {
         }
         let request = request(id, claim, class)?;
         let name = format!("{}/{}", claim.key.namespace, claim.key.name);
-        self.machine.journal.begin(Intent::Making { id: id.clone(), claim: name }).await?;
+        let handle = driver.handle(&request)?;
+        self.machine.journal.begin(Intent::Making { id: id.clone(), claim: name, handle }).await?;
         let volume = driver.create(request).await?;
         let body = body(id, claim, class, &volume, &self.node);
         match self.client.create(&kind::PERSISTENT_VOLUME, "", &body).await {
@@ -58,7 +59,7 @@ impl Core {
                 let work = self.world().apply(&key, Some(&std::sync::Arc::new(object)));
                 work.into_iter().for_each(|w| self.queue.wake(w));
             }
-            Err(error) if error.code() == Some(409) => self.check_is_ours(id, claim).await?,
+            Err(error) if error.code() == Some(409) => self.check_posted(id, claim).await?,
             Err(error) => return Err(error.into()),
         }
         self.machine.journal.end(&Subject::Making(id.clone()));
@@ -67,18 +68,40 @@ impl Core {
         Ok(())
     }
 
-    /// There is a PersistentVolume of that name: fine when an earlier attempt of ours posted it.
-    async fn check_is_ours(&self, id: &VolumeId, claim: &ClaimFacts) -> Result<(), Error> {
+    /// There is a PersistentVolume of that name: fine when an earlier attempt of ours, or another node, posted it.
+    async fn check_posted(&self, id: &VolumeId, claim: &ClaimFacts) -> Result<(), Error> {
         let Some(object) = self.client.get(&volume_key(&id.handle)).await? else { return Ok(()) };
         let facts = VolumeFacts::of(&std::sync::Arc::new(object), &self.node)
             .map_err(|error| Error::Refused(crate::error::chain(&error)))?;
-        if facts.id.as_ref() == Some(id) && facts.claim.is_some_and(|c| c.uid == claim.uid) {
+        let for_claim = facts.claim.as_ref().is_some_and(|c| c.uid == claim.uid);
+        if !for_claim || facts.id.as_ref().is_none_or(|named| named.driver != id.driver) {
+            return Err(Error::Refused(format!(
+                "a PersistentVolume {} exists that is for something else; delete it",
+                id.handle
+            )));
+        }
+        self.drop_copy(id, &facts).await
+    }
+
+    /// Another node may have been chosen while this one was silent, and have made the volume on its own disk: then what
+    /// was made here is nobody's.
+    async fn drop_copy(&self, id: &VolumeId, posted: &VolumeFacts) -> Result<(), Error> {
+        if posted.host.as_deref().is_none_or(|host| host == self.node) {
             return Ok(());
         }
-        Err(Error::Refused(format!(
-            "a PersistentVolume {} exists that is for something else; delete it",
-            id.handle
-        )))
+        let driver = self.machine.driver(&id.driver)?;
+        let copy = VolumeId::new(&id.driver, self.handle_of_making(id));
+        Ok(driver.delete(volume_ref(&copy, &std::collections::BTreeMap::new())).await?)
+    }
+
+    /// The PersistentVolume of what was being made exists.
+    pub(super) async fn forget_making(&self, id: &VolumeId) -> Result<(), Error> {
+        let posted = self.world().volume_named(&id.handle);
+        if let Some(posted) = posted {
+            self.drop_copy(id, &posted).await?;
+        }
+        self.machine.journal.end(&Subject::Making(id.clone()));
+        Ok(())
     }
 
     /// A failure that this node cannot mend: the scheduler is asked to choose again.
@@ -94,12 +117,28 @@ impl Core {
 
     /// Removes a volume that nobody wants any more and that has no PersistentVolume; asks the server once more before.
     pub(super) async fn unmake(&self, id: &VolumeId) -> Result<(), Error> {
-        if self.client.get(&volume_key(&id.handle)).await?.is_none() {
-            let driver = self.machine.driver(&id.driver)?;
-            driver.delete(volume_ref(id, &std::collections::BTreeMap::new())).await?;
+        match self.client.get(&volume_key(&id.handle)).await? {
+            None => {
+                let driver = self.machine.driver(&id.driver)?;
+                let made = VolumeId::new(&id.driver, self.handle_of_making(id));
+                driver.delete(volume_ref(&made, &std::collections::BTreeMap::new())).await?;
+            }
+            Some(object) => {
+                let posted = VolumeFacts::of(&std::sync::Arc::new(object), &self.node)
+                    .map_err(|error| Error::Refused(crate::error::chain(&error)))?;
+                self.drop_copy(id, &posted).await?;
+            }
         }
         self.machine.journal.end(&Subject::Making(id.clone()));
         Ok(())
+    }
+
+    /// The handle that a volume is being made under.
+    fn handle_of_making(&self, id: &VolumeId) -> String {
+        match self.machine.journal.find(&Subject::Making(id.clone())) {
+            Some(Intent::Making { handle, .. }) if !handle.is_empty() => handle,
+            _ => id.handle.clone(),
+        }
     }
 
     /// Removes a released volume's data, after a last look at whether it still is to be removed.
@@ -153,13 +192,23 @@ fn request(id: &VolumeId, claim: &ClaimFacts, class: &Class) -> Result<Create, E
     Ok(Create { name: id.handle.clone(), bytes, fs_type: fs_type(class), parameters, deadline: CALL })
 }
 
+/// The node affinity of a volume that `node` has made.
+fn affinity(reach: &Reach, node: &str) -> Option<Value> {
+    let (key, value) = match reach {
+        Reach::Node => (keeper::HOSTNAME, node),
+        Reach::Topology { key, value } => (key.as_str(), value.as_str()),
+        Reach::Everywhere => return None,
+    };
+    let has = json!({"key": key, "operator": "In", "values": [value]});
+    Some(json!({"required": {"nodeSelectorTerms": [{"matchExpressions": [has]}]}}))
+}
+
 fn body(id: &VolumeId, claim: &ClaimFacts, class: &Class, volume: &driver::Volume, node: &str) -> Value {
-    let hostname = json!({"key": "kubernetes.io/hostname", "operator": "In", "values": [node]});
     json!({
         "apiVersion": "v1", "kind": "PersistentVolume",
         "metadata": {
             "name": id.handle,
-            "annotations": {"pv.kubernetes.io/provisioned-by": id.driver},
+            "annotations": {keeper::PROVISIONED_BY: id.driver, keeper::KEEPER: node},
             "finalizers": [PROVISIONER_FINALIZER],
         },
         "spec": {
@@ -175,10 +224,27 @@ fn body(id: &VolumeId, claim: &ClaimFacts, class: &Class, volume: &driver::Volum
                 "volumeAttributes": volume.attributes,
             },
             "mountOptions": class.mount_options,
-            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [hostname]}]}},
+            "nodeAffinity": affinity(&volume.reach, node),
             "persistentVolumeReclaimPolicy": class.reclaim_policy.as_deref().unwrap_or("Delete"),
             "storageClassName": class_name(class),
             "volumeMode": claim.volume_mode.as_deref().unwrap_or("Filesystem"),
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_affinity_follows_from_the_reach() {
+        let term = |key: &str, value: &str| {
+            let has = json!({"key": key, "operator": "In", "values": [value]});
+            Some(json!({"required": {"nodeSelectorTerms": [{"matchExpressions": [has]}]}}))
+        };
+        assert_eq!(affinity(&Reach::Node, "n1"), term("kubernetes.io/hostname", "n1"));
+        let pool = Reach::Topology { key: "topology.orlop.dev/pool-fast".into(), value: "1f".into() };
+        assert_eq!(affinity(&pool, "n1"), term("topology.orlop.dev/pool-fast", "1f"));
+        assert_eq!(affinity(&Reach::Everywhere, "n1"), None);
+    }
 }

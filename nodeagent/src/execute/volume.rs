@@ -120,7 +120,8 @@ impl Core {
                 .filter(|a| known.volume.is_some() || matches!(a, Attachment::Deleted { .. })),
             users: known.volume.as_ref().map_or(0, |v| world.users(v).len()),
             making: world.making(&known.id).is_some(),
-            exists: known.volume.is_some(),
+            // While it is being made it is known by its name, whatever handle its driver gives it.
+            exists: known.volume.is_some() || world.is_made(&known.id),
             to_delete: known.volume.as_ref().is_some_and(|v| v.to_delete),
         }
     }
@@ -159,10 +160,7 @@ impl Core {
         match step {
             Step::Make => self.make(&known.id).await,
             Step::Unmake => self.unmake(&known.id).await,
-            Step::ForgetMaking => {
-                self.machine.journal.end(&Subject::Making(known.id.clone()));
-                Ok(())
-            }
+            Step::ForgetMaking => self.forget_making(&known.id).await,
             Step::Attach => self.attach(known, memory).await,
             Step::Report => {
                 self.report(known, memory);

@@ -37,6 +37,9 @@ pub enum Intent {
         id: VolumeId,
         /// The claim's namespace and name, for messages.
         claim: String,
+        /// The handle that it is made under; empty in records of versions whose handles were the volumes' names.
+        #[serde(default)]
+        handle: String,
     },
     /// A volume is being attached and staged.
     Volume(VolumeIntent),

@@ -33,6 +33,11 @@ pub struct ClaimFacts {
     pub object: Arc<Object>,
 }
 
+/// The name of the volume that is made for the claim with this uid.
+pub(super) fn volume_of(uid: &str) -> String {
+    format!("pvc-{uid}")
+}
+
 impl ClaimFacts {
     /// Reads a claim.
     pub fn of(object: &Arc<Object>) -> Result<Self, DecodeError> {
@@ -61,7 +66,7 @@ impl ClaimFacts {
 
     /// The name under which its volume is made: repeating the making can only find the same one.
     pub fn volume_to_make(&self) -> String {
-        format!("pvc-{}", self.uid)
+        volume_of(&self.uid)
     }
 
     /// Whether it and the volume name each other: the claim by name, the volume by uid.

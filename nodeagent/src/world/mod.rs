@@ -252,6 +252,14 @@ impl World {
         self.volumes.get(name).cloned()
     }
 
+    /// Whether what was to be made under this name has a PersistentVolume, whatever handle its driver gave it.
+    pub fn is_made(&self, id: &VolumeId) -> bool {
+        self.volumes.get(&id.handle).is_some_and(|volume| {
+            let claim = volume.claim.as_ref().is_some_and(|claim| id.handle == claim::volume_of(&claim.uid));
+            claim && volume.id.as_ref().is_some_and(|named| named.driver == id.driver)
+        })
+    }
+
     /// The attachment of a PersistentVolume to this node.
     pub fn attachment(&self, volume: &str) -> Option<Arc<AttachmentFacts>> {
         self.attachments.get(volume).cloned()

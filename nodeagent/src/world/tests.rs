@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use orlop_objects::keeper;
 use serde_json::{Value, json};
 
 use super::*;
@@ -104,6 +105,21 @@ fn only_a_released_volume_of_this_node_with_policy_delete_loses_its_data() {
     assert!(!row("Released", "Delete", "there", ours, true));
     assert!(!row("Released", "Delete", "here", "other", true));
     assert!(!row("Released", "Delete", "here", ours, false));
+}
+
+#[test]
+fn a_volume_of_a_shared_pool_loses_its_data_by_its_keeper() {
+    let kept_by = |node: &str| {
+        let value = json!({"metadata": {"name": "pvc-claim-uid", "finalizers": [PROVISIONER_FINALIZER],
+                "deletionTimestamp": "2026-01-01T00:00:00Z",
+                "annotations": {keeper::PROVISIONED_BY: "loop.orlop.dev", keeper::KEEPER: node}},
+            "spec": {"persistentVolumeReclaimPolicy": "Delete",
+                "csi": {"driver": "loop.orlop.dev", "volumeHandle": "fast/pvc-claim-uid"}},
+            "status": {"phase": "Released"}});
+        VolumeFacts::of(&object(&kind::PERSISTENT_VOLUME, &value), "here").unwrap().to_delete
+    };
+    assert!(kept_by("here"));
+    assert!(!kept_by("there"));
 }
 
 /// Another volume object over the same data: it must neither hide the first one nor take its data away.

@@ -3,14 +3,13 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::api::{core::v1 as core, storage::v1 as storage};
-use orlop_objects::{DecodeError, Key, Object};
+use orlop_objects::{DecodeError, Key, Object, keeper};
 
 use super::owned;
 use crate::ids::VolumeId;
 
 /// The finalizer by which a made volume waits for its data to be removed.
 pub const PROVISIONER_FINALIZER: &str = "external-provisioner.volume.kubernetes.io/finalizer";
-const HOSTNAME: &str = "kubernetes.io/hostname";
 
 /// The claim that a volume is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +39,8 @@ pub struct VolumeFacts {
     pub mount_options: Vec<String>,
     /// The claim it is for.
     pub claim: Option<ClaimRef>,
+    /// The one host that its affinity names, where it lies on a node's own disk.
+    pub host: Option<String>,
     /// Its data is to be removed by this node, once nothing is attached.
     pub to_delete: bool,
     /// All its finalizers.
@@ -52,15 +53,16 @@ impl VolumeFacts {
     /// Reads a PersistentVolume as seen from `node`.
     pub fn of(object: &Arc<Object>, node: &str) -> Result<Self, DecodeError> {
         let volume: core::PersistentVolume = object.typed()?;
+        let is_kept_here = keeper::of(&volume) == Some(node);
+        let host = keeper::host(&volume).map(str::to_owned);
         let spec = volume.spec.unwrap_or_default();
         let phase = volume.status.and_then(|s| s.phase);
-        let here = pinned_to(spec.node_affinity.as_ref(), node);
         let finalizers = object.meta.finalizers.clone();
         let to_delete = object.meta.is_terminating()
             && spec.persistent_volume_reclaim_policy.as_deref() == Some("Delete")
             && phase.as_deref() == Some("Released")
             && finalizers.iter().any(|f| f == PROVISIONER_FINALIZER)
-            && here;
+            && is_kept_here;
         let csi = spec.csi.as_ref();
         Ok(Self {
             name: object.meta.name.clone(),
@@ -74,22 +76,12 @@ impl VolumeFacts {
                 name: c.name.unwrap_or_default(),
                 uid: c.uid.unwrap_or_default(),
             }),
+            host,
             to_delete,
             finalizers,
             object: object.clone(),
         })
     }
-}
-
-/// Whether the affinity names this node and no other by its host name.
-fn pinned_to(affinity: Option<&core::VolumeNodeAffinity>, node: &str) -> bool {
-    let Some(required) = affinity.and_then(|a| a.required.as_ref()) else { return false };
-    !required.node_selector_terms.is_empty()
-        && required.node_selector_terms.iter().all(|term| {
-            term.match_expressions.iter().flatten().any(|e| {
-                e.key == HOSTNAME && e.operator == "In" && e.values.as_deref() == Some(&[node.to_owned()])
-            })
-        })
 }
 
 /// A VolumeAttachment to this node.

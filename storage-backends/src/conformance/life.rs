@@ -4,6 +4,9 @@ use super::{Stand, done, reference};
 
 pub(super) async fn create_twice_answers_the_same(stand: &Stand) {
     let first = stand.create(1).await;
+    let request = stand.request(1);
+    assert!(first.handle.ends_with(&request.name), "whose volume it is can be seen: {first:?}");
+    assert_eq!(done("handle", stand.driver.handle(&request)), first.handle, "known before it is made");
     assert!(first.bytes >= stand.bytes, "never less than asked for: {first:?}");
     assert_eq!(stand.create(1).await, first, "the same name is the same volume");
     assert_eq!(done("list", stand.driver.list().await), [first]);

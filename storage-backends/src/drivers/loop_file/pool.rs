@@ -21,7 +21,7 @@ use super::{
     request::{Handle, Overcommit, Spec, human},
 };
 use crate::{
-    driver::{Capacity, Code, Error, Volume},
+    driver::{Capacity, Code, Error, Reach, Volume},
     host::{self, FileInfo, FsType, Probe},
 };
 
@@ -184,7 +184,7 @@ fn describe(inner: &Inner, handle: &Handle, bytes: u64) -> Volume {
         Ok(Probe::FileSystem { kind, .. }) => Some(kind),
         _ => None,
     };
-    Volume { handle: handle.to_string(), bytes, attributes: attributes(fs_type.as_deref()) }
+    listed(handle, bytes, fs_type.as_deref())
 }
 
 fn attributes(fs_type: Option<&str>) -> BTreeMap<String, String> {
@@ -193,7 +193,11 @@ fn attributes(fs_type: Option<&str>) -> BTreeMap<String, String> {
 
 /// A volume that was made as asked for.
 pub(super) fn volume(handle: &Handle, bytes: u64, fs_type: FsType) -> Volume {
-    Volume { handle: handle.to_string(), bytes, attributes: attributes(Some(&fs_type.to_string())) }
+    listed(handle, bytes, Some(&fs_type.to_string()))
+}
+
+fn listed(handle: &Handle, bytes: u64, fs_type: Option<&str>) -> Volume {
+    Volume { handle: handle.to_string(), bytes, attributes: attributes(fs_type), reach: Reach::Node }
 }
 
 pub(super) fn capacity(inner: &Inner, context: &Context) -> Result<Capacity, Error> {
