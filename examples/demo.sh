@@ -6,7 +6,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 orlop=${ORLOP_BIN:-$here/../target/release/orlop}
 story=$here/first-volume
-scratch=$(mktemp -d /tmp/orlop-demo.XXXXXX)
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/demo-orlop.XXXXXX")
 export ORLOP_DATA_DIR=$scratch/data
 server='' watchers=''
 
