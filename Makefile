@@ -1,11 +1,13 @@
 # Everything that people and CI type. `make help` lists it.
 
 PACKAGES := runc conmon busybox-static e2fsprogs xfsprogs util-linux mount libclang1-14 gcc libc6-dev curl ca-certificates tar
+# For guests with a kernel of their own, beside the kernel itself, which the harness fetches and does not install.
+GUEST_PACKAGES := qemu-system-x86 kmod xz-utils iproute2 nfs-common nfs-ganesha nfs-ganesha-vfs
 CARGO ?= cargo
 # One profile for tests and demo in CI: optimised enough for real timings, without the price of link-time optimisation.
 PROFILE ?= ci
 
-.PHONY: help all setup demo test bench lint clean
+.PHONY: help all setup guest-setup demo test test-vm bench lint clean
 
 all: ## the release binary: target/release/orlop
 all: setup
@@ -24,8 +26,17 @@ demo: all
 
 test: ## all tests that this machine can run; those that it cannot say so
 test: setup
+	@$(MAKE) --no-print-directory guest-setup || echo 'SKIPPED guests: what they need could not be installed'
 	$(CARGO) build --profile $(PROFILE) --bin orlop
 	$(CARGO) test --profile $(PROFILE) --workspace --no-fail-fast
+
+test-vm: ## what only guests with a kernel of Debian's can show: NFS over the kernel's client, dead servers, dead nodes
+test-vm: setup guest-setup
+	$(CARGO) build --profile $(PROFILE) --bin orlop
+	$(CARGO) test --profile $(PROFILE) --package orlop-e2e --test 'vm_*' --no-fail-fast -- --include-ignored --test-threads 1
+
+guest-setup:
+	@sh .ci/setup.sh $(GUEST_PACKAGES)
 
 lint: ## formatting, clippy, and cargo-deny where it is installed
 lint: setup

@@ -6,6 +6,7 @@
 
 pub mod cluster;
 pub mod crash;
+pub mod guest;
 pub mod images;
 pub mod machine;
 pub mod manifests;
