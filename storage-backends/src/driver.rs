@@ -133,8 +133,21 @@ pub struct Capacity {
     pub total: u64,
 }
 
+/// The claim that a volume is made for, for drivers that name what they make after it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClaimMeta {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+}
+
 /// Asks for a volume. Repeating it with the same name answers the same volume.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Create {
     /// `pvc-<claim uid>`.
     pub name: String,
@@ -144,6 +157,12 @@ pub struct Create {
     pub fs_type: Option<String>,
     /// The class's parameters.
     pub parameters: BTreeMap<String, String>,
+    /// The name by which the class asks for this driver: its own, or an alias of it.
+    pub provisioner: String,
+    /// The class's mount options.
+    pub mount_options: Vec<String>,
+    /// The claim that it is for.
+    pub claim: ClaimMeta,
     /// How long the call may take.
     pub deadline: Duration,
 }
@@ -198,6 +217,12 @@ pub trait Driver: Send + Sync + 'static {
     /// that what was made for nobody can be removed.
     fn handle(&self, request: &Create) -> Result<String, Error> {
         Ok(request.name.clone())
+    }
+
+    /// What the attributes of a volume made for this request will be, as far as removing it needs them. Pure: they are
+    /// written down before anything is made, so that what was made for nobody can be found and removed.
+    fn attributes(&self, _request: &Create) -> Result<BTreeMap<String, String>, Error> {
+        Ok(BTreeMap::new())
     }
 
     /// Makes a volume.

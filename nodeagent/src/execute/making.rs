@@ -3,7 +3,7 @@
 //! Making is repeatable since the volume's name follows from the claim's uid; the intent is in the journal until the
 //! PersistentVolume exists, so that a volume whose claim went away meanwhile is found and removed.
 
-use orlop_backends::driver::{self, Code, Create, Reach};
+use orlop_backends::driver::{self, ClaimMeta, Code, Create, Reach};
 use orlop_objects::{Key, keeper, kind, quantity::Quantity};
 use serde_json::{Value, json};
 
@@ -189,7 +189,21 @@ fn request(id: &VolumeId, claim: &ClaimFacts, class: &Class) -> Result<Create, E
     let parameters = class.parameters.clone().unwrap_or_default();
     let parameters =
         parameters.into_iter().filter(|(key, _)| !key.starts_with("csi.storage.k8s.io/")).collect();
-    Ok(Create { name: id.handle.clone(), bytes, fs_type: fs_type(class), parameters, deadline: CALL })
+    Ok(Create {
+        name: id.handle.clone(),
+        bytes,
+        fs_type: fs_type(class),
+        parameters,
+        provisioner: class.provisioner.clone(),
+        mount_options: class.mount_options.clone().unwrap_or_default(),
+        claim: ClaimMeta {
+            namespace: claim.key.namespace.clone(),
+            name: claim.key.name.clone(),
+            labels: claim.object.meta.labels.clone(),
+            annotations: claim.annotations.clone(),
+        },
+        deadline: CALL,
+    })
 }
 
 /// The node affinity of a volume that `node` has made.

@@ -1,6 +1,6 @@
 //! What the agent needs to know of a claim.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use orlop_objects::{DecodeError, Key, Object};
 
@@ -29,6 +29,8 @@ pub struct ClaimFacts {
     pub modes: Vec<String>,
     /// `spec.volumeMode`.
     pub volume_mode: Option<String>,
+    /// Its annotations, for drivers that name volumes after them.
+    pub annotations: BTreeMap<String, String>,
     /// The object, for Events about it.
     pub object: Arc<Object>,
 }
@@ -55,6 +57,7 @@ impl ClaimFacts {
             bytes: whole(requests.get("storage")),
             modes: spec.access_modes.unwrap_or_default(),
             volume_mode: spec.volume_mode,
+            annotations,
             object: object.clone(),
         })
     }

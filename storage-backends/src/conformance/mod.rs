@@ -68,9 +68,8 @@ impl Stand {
         Create {
             name: name(number),
             bytes: self.bytes,
-            fs_type: None,
-            parameters: [].into(),
             deadline: Duration::from_secs(120),
+            ..Create::default()
         }
     }
 

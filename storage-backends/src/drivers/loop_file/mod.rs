@@ -29,17 +29,19 @@ use crate::{
 };
 
 mod attach;
-mod blocking;
 mod create;
 mod delete;
-mod fault;
 mod mounted;
 mod pool;
 mod publish;
 mod request;
 mod stage;
 
-use self::{blocking::Busy, fault::Context, request::Handle};
+use self::request::Handle;
+use super::{
+    blocking::{self, Busy},
+    fault::{self, Context},
+};
 
 /// Its name in StorageClass and PersistentVolume.
 pub const NAME: &str = "loop.orlop.dev";

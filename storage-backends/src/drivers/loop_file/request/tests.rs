@@ -16,6 +16,7 @@ fn request(bytes: u64, parameters: &[(&str, &str)]) -> Create {
             .map(|&(name, value)| (name.into(), value.into()))
             .collect::<BTreeMap<_, _>>(),
         deadline: Duration::from_secs(1),
+        ..Create::default()
     }
 }
 

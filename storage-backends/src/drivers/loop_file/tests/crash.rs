@@ -56,6 +56,7 @@ impl Story {
             fs_type: None,
             parameters: [("provisioning".to_owned(), "thick".to_owned())].into(),
             deadline: LONG,
+            ..Create::default()
         };
         driver.create(create).await?;
         let device = driver.attach(volume()).await?;

@@ -143,6 +143,7 @@ async fn a_failed_creation_leaves_nothing() {
             fs_type: None,
             parameters: [].into(),
             deadline: std::time::Duration::from_secs(60),
+            ..crate::driver::Create::default()
         };
         let error = driver.create(request()).await.unwrap_err();
         assert_eq!(error.code, Code::ResourceExhausted, "{effect}: {error}");

@@ -18,19 +18,23 @@ type Turns = Arc<Mutex<HashMap<String, Arc<Turn<()>>>>>;
 
 /// Volumes that a call is under way or waits for.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Busy {
+pub(in crate::drivers) struct Busy {
     turns: Turns,
 }
 
 /// Held while a call for a volume is under way.
 #[derive(Debug)]
-pub(super) struct Mine {
+pub(in crate::drivers) struct Mine {
     _turn: OwnedMutexGuard<()>,
 }
 
 impl Busy {
     /// Waits for this volume's other calls to end.
-    pub(super) async fn claim(&self, context: &Context, deadline: Duration) -> Result<Mine, Error> {
+    pub(in crate::drivers) async fn claim(
+        &self,
+        context: &Context,
+        deadline: Duration,
+    ) -> Result<Mine, Error> {
         let turn = {
             let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
             // Those that nobody holds or waits for.
@@ -50,7 +54,7 @@ impl Busy {
 }
 
 /// Runs blocking work on a thread of the pool.
-pub(super) async fn run<T: Send + 'static>(
+pub(in crate::drivers) async fn run<T: Send + 'static>(
     context: Context,
     deadline: Duration,
     work: impl FnOnce(&Context) -> Result<T, Error> + Send + 'static,
@@ -66,7 +70,7 @@ pub(super) async fn run<T: Send + 'static>(
 }
 
 /// Gives `work` that long.
-pub(super) async fn within<T>(
+pub(in crate::drivers) async fn within<T>(
     context: Context,
     deadline: Duration,
     work: impl AsyncFnOnce(Context) -> Result<T, Error>,

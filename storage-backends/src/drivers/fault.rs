@@ -9,18 +9,18 @@ use crate::{
 
 /// Which call is under way for which volume.
 #[derive(Clone, Debug)]
-pub(super) struct Context {
-    pub(super) operation: &'static str,
-    pub(super) volume: String,
+pub(in crate::drivers) struct Context {
+    pub(in crate::drivers) operation: &'static str,
+    pub(in crate::drivers) volume: String,
 }
 
 impl Context {
-    pub(super) fn new(operation: &'static str, volume: &str) -> Self {
+    pub(in crate::drivers) fn new(operation: &'static str, volume: &str) -> Self {
         Self { operation, volume: volume.to_owned() }
     }
 
     /// An error of our own judgement.
-    pub(super) fn fail(&self, code: Code, message: impl Into<String>) -> Error {
+    pub(in crate::drivers) fn fail(&self, code: Code, message: impl Into<String>) -> Error {
         Error {
             operation: self.operation,
             volume: self.volume.clone(),
@@ -31,7 +31,7 @@ impl Context {
     }
 
     /// An error of the machine. Its words are in the message as well, since an Event shows nothing else.
-    pub(super) fn host(&self, error: host::Error) -> Error {
+    pub(in crate::drivers) fn host(&self, error: host::Error) -> Error {
         let why = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
         let hint = hint(&error.source).map(|hint| format!("; {hint}")).unwrap_or_default();
         Error {
