@@ -1,5 +1,6 @@
 //! Who is asking. Read from a client certificate, or given by the listener.
 
+use crate::pki::request;
 use x509_parser::{certificate::X509Certificate, prelude::FromDer, x509::AttributeTypeAndValue};
 
 /// The administrators' group: may do everything.
@@ -17,17 +18,24 @@ pub struct Identity {
     pub user: String,
     /// The groups that the user belongs to.
     pub groups: Vec<String>,
+    /// The hash of the key that the user's certificate is for; none for who came by another door than a certificate.
+    key: Option<String>,
 }
 
 impl Identity {
     /// The administrator of this cluster.
     pub fn admin() -> Self {
-        Self { user: "system:admin".to_owned(), groups: vec![MASTERS.to_owned()] }
+        Self { groups: vec![MASTERS.to_owned()], ..Self::named("system:admin") }
+    }
+
+    /// A user of this name, in no group.
+    pub fn named(user: impl Into<String>) -> Self {
+        Self { user: user.into(), groups: Vec::new(), key: None }
     }
 
     /// The agent of the node `name`.
     pub fn node(name: &str) -> Self {
-        Self { user: format!("{NODE_PREFIX}{name}"), groups: vec![NODES.to_owned()] }
+        Self { groups: vec![NODES.to_owned()], ..Self::named(format!("{NODE_PREFIX}{name}")) }
     }
 
     /// Reads a verified client certificate: the common name is the user, each organization a group. `None` without a name.
@@ -36,7 +44,14 @@ impl Identity {
         let subject = certificate.subject();
         let text = |attribute: &AttributeTypeAndValue<'_>| attribute.as_str().ok().map(str::to_owned);
         let user = subject.iter_common_name().find_map(text).filter(|user| !user.is_empty())?;
-        Some(Self { user, groups: subject.iter_organization().filter_map(text).collect() })
+        let groups = subject.iter_organization().filter_map(text).collect();
+        let key = request::key_hash(&certificate.public_key().subject_public_key.data);
+        Some(Self { user, groups, key: Some(key) })
+    }
+
+    /// The hash of the key that its certificate is for.
+    pub(crate) fn key(&self) -> Option<&String> {
+        self.key.as_ref()
     }
 
     /// Whether the user belongs to `group`.

@@ -17,6 +17,7 @@ mod failure;
 mod filter;
 mod health;
 mod identity;
+mod join;
 mod node_calls;
 pub mod openapi;
 mod path;
@@ -31,6 +32,6 @@ mod table;
 mod verbs;
 
 pub use identity::{AUTHENTICATED, Identity, MASTERS, NODES};
-pub use node_calls::{AgentSocket, NodeCallError, NodeCalls};
+pub use node_calls::{AgentSocket, Agents, NodeCallError, NodeCalls};
 pub use reply::{Body, BodyError};
 pub use server::ApiServer;

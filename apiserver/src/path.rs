@@ -5,12 +5,13 @@
 //! | `/version`, `/readyz[/…]`, `/livez[/…]`, `/healthz[/…]` | the server itself |
 //! | `/api`, `/apis`, `/apis/G`, `/api/v1`, `/apis/G/V` | discovery |
 //! | `/openapi/v3[/…]`, `/openapi/v2` | schemas |
+//! | `/orlop/v1/join`, `/orlop/v1/renew` | how machines become nodes |
 //! | `PREFIX/PLURAL[/NAME[/SUB]]` | cluster-scoped objects, or a namespaced kind across all namespaces |
 //! | `PREFIX/namespaces/NS/PLURAL[/NAME[/SUB]]` | namespaced objects |
 
 use std::borrow::Cow;
 
-use orlop_objects::{Key, Kind, kind};
+use orlop_objects::{Key, Kind, join, kind};
 
 use crate::{events, failure::Failure, query::decode};
 
@@ -33,6 +34,16 @@ pub(crate) enum Route<'a> {
     },
     Objects(Target<'a>),
     Review(Review),
+    Join(Joining),
+}
+
+/// What a machine wants that is to be a node, or is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Joining {
+    /// Its first certificate, for a token.
+    Join,
+    /// The next one, for the one that it has.
+    Renew,
 }
 
 /// What takes a POST and stores nothing.
@@ -84,6 +95,11 @@ impl Target<'_> {
 
 /// Reads a path.
 pub(crate) fn parse(path: &str) -> Result<Route<'_>, Failure> {
+    match path {
+        join::JOIN => return Ok(Route::Join(Joining::Join)),
+        join::RENEW => return Ok(Route::Join(Joining::Renew)),
+        _ => {}
+    }
     let path = path.strip_prefix('/').unwrap_or(path);
     let path = path.strip_suffix('/').unwrap_or(path);
     let (first, rest) = path.split_once('/').unwrap_or((path, ""));
@@ -210,6 +226,9 @@ mod tests {
             ("/api/v2/pods", "404"),
             ("/apis/storage.k8s.io/v1beta1/storageclasses/x", "404"),
             ("/nothing", "404"),
+            ("/orlop/v1/join", "Join(Join)"),
+            ("/orlop/v1/renew", "Join(Renew)"),
+            ("/orlop/v1", "404"),
         ];
         for (path, expected) in rows {
             assert_eq!(check(path), expected, "{path}");

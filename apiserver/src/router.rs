@@ -14,8 +14,8 @@ use crate::{
     authorize::{self, Attributes},
     discovery,
     failure::Failure,
-    health, openapi,
-    path::{self, Route, Target},
+    health, join, openapi,
+    path::{self, Joining, Route, Target},
     query::Query,
     reply::{self, Body},
     reviews,
@@ -108,14 +108,22 @@ async fn route(
         Ok(Route::Version | Route::Health(_)) if !reading => return Err(Failure::method_not_allowed()),
         Ok(Route::Version) => return Ok(reply::json(StatusCode::OK, &health::version())),
         Ok(Route::Health(path)) => return health::respond(path, &query, server.registry.store()),
+        Ok(Route::Join(Joining::Join)) if head.method == Method::POST => {
+            return join::respond(server, Joining::Join, None, body).await;
+        }
         // Whether a path exists is nobody's business who has no name.
         _ => {}
     }
     let Some(who) = who else {
         return Err(Failure::unauthorized());
     };
+    join::still_a_node(&server.registry.snapshot(), who)?;
     refuse_impersonation(&head.headers)?;
     match route? {
+        Route::Join(which) if head.method == Method::POST => {
+            join::respond(server, which, Some(who), body).await
+        }
+        Route::Join(_) => Err(Failure::method_not_allowed()),
         Route::Objects(target) => {
             let call = Call { server, who, target: &target, query: &query, headers: &head.headers };
             objects(&call, &head.method, body).await

@@ -45,6 +45,8 @@ pub struct ApiServer {
 pub(crate) struct Inner {
     pub(crate) registry: Registry,
     pub(crate) nodes: Arc<dyn NodeCalls>,
+    /// What signs nodes' certificates; without it no machine can join.
+    pub(crate) pki: Option<Arc<Pki>>,
     /// Ends watches and listeners.
     pub(crate) closing: CancellationToken,
     /// Asks connections to finish.
@@ -57,9 +59,19 @@ pub(crate) struct Inner {
 impl ApiServer {
     /// A server over the one door; `nodes` is its way to the agents.
     pub fn new(registry: Registry, nodes: Arc<dyn NodeCalls>) -> Self {
+        Self::open(registry, nodes, None)
+    }
+
+    /// The same for a cluster that machines can join.
+    pub fn joinable(registry: Registry, nodes: Arc<dyn NodeCalls>, pki: Arc<Pki>) -> Self {
+        Self::open(registry, nodes, Some(pki))
+    }
+
+    fn open(registry: Registry, nodes: Arc<dyn NodeCalls>, pki: Option<Arc<Pki>>) -> Self {
         let inner = Inner {
             registry,
             nodes,
+            pki,
             closing: CancellationToken::new(),
             draining: CancellationToken::new(),
             cutting: CancellationToken::new(),

@@ -73,6 +73,13 @@ impl Client {
         self.connection.call(&Ask::get(path_and_query.to_owned())).await
     }
 
+    /// Asks what is no object, by POST, and answers the JSON that comes back.
+    pub async fn ask(&self, path: &str, body: &Value) -> Result<Value, Error> {
+        let ask = write(Method::POST, path.to_owned(), body);
+        let bytes = self.connection.call(&ask).await?;
+        serde_json::from_slice(&bytes).map_err(|e| unreadable("read the answer of", &ask.path, Box::new(e)))
+    }
+
     /// Lists, then watches for ever, reconnecting; `mirror` shows the current set. Must be called within a tokio
     /// runtime: it spawns a task.
     pub fn mirror(&self, kind: &'static Kind, query: &[(&str, &str)]) -> Mirror {

@@ -8,12 +8,18 @@
 mod client;
 mod connection;
 mod error;
+mod kubeconfig;
 mod lines;
 mod mirror;
 mod path;
+mod pinned;
+mod refusal;
+mod tls;
 mod transport;
 
 pub use client::Client;
 pub use error::Error;
+pub use kubeconfig::ConfigError;
 pub use mirror::Mirror;
-pub use transport::{ConfigError, Stream, TlsTransport, Transport, UnixTransport};
+pub use tls::{PinnedTransport, TlsError, TlsTransport};
+pub use transport::{Stream, Transport, UnixTransport};

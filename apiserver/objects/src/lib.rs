@@ -11,6 +11,7 @@ pub mod decode;
 pub mod error;
 pub mod gist;
 pub mod index;
+pub mod join;
 pub mod keeper;
 pub mod key;
 pub mod kind;

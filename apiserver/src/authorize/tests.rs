@@ -114,7 +114,7 @@ async fn refusals_are_in_kubernetes_words() {
          group \"apps\" in the namespace \"y\""
     );
     let wish = Attributes { verb: "list", kind: &kind::SECRET, subresource: "", namespace: "", name: "" };
-    let stranger = Identity { user: "x".into(), groups: vec![] };
+    let stranger = Identity::named("x");
     let failure = check(&snapshot, &stranger, wish).expect_err("no rule allows it");
     assert_eq!(
         failure.message,

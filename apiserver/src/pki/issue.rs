@@ -9,7 +9,8 @@ use rcgen::{
 };
 use x509_parser::{extensions::GeneralName, prelude::FromDer};
 
-use super::{Certified, PkiError};
+use super::{Certified, PkiError, request::NodeRequest};
+use crate::{Identity, NODES};
 
 const AUTHORITY_YEARS: i16 = 10;
 const LEAF_YEARS: i16 = 1;
@@ -49,12 +50,31 @@ pub(super) fn serving(
 pub(super) fn client(
     issuer: &Issuer<'_, KeyPair>,
     user: &str,
-    group: &str,
+    group: Option<&str>,
     now: Timestamp,
 ) -> Result<Certified, PkiError> {
+    sign(&client_params(user, group, now), issuer, user)
+}
+
+/// A node's certificate. Nothing but the public key and the name is taken from the request.
+pub(super) fn node(
+    issuer: &Issuer<'_, KeyPair>,
+    request: &NodeRequest,
+    now: Timestamp,
+) -> Result<String, PkiError> {
+    let identity = Identity::node(&request.name);
+    let params = client_params(&identity.user, Some(NODES), now);
+    let certificate = params.signed_by(&request.public_key, issuer);
+    let certificate = certificate.map_err(|source| PkiError::Sign { subject: identity.user, source })?;
+    Ok(certificate.pem())
+}
+
+fn client_params(user: &str, group: Option<&str>, now: Timestamp) -> CertificateParams {
     let mut params = leaf(now, user, ExtendedKeyUsagePurpose::ClientAuth);
-    params.distinguished_name.push(DnType::OrganizationName, group);
-    sign(&params, issuer, user)
+    if let Some(group) = group {
+        params.distinguished_name.push(DnType::OrganizationName, group);
+    }
+    params
 }
 
 fn sign(

@@ -7,11 +7,18 @@
 //!
 //! Client certificates carry the user as common name and the group as organization, as in Kubernetes; they are not kept.
 //! Keys are 0600 in a 0700 directory; every file is written beside its place and renamed, the key before the certificate,
-//! so that a certificate that is there is complete.
+//! so that a certificate that is there is complete. [`Pki::renew`] replaces what runs out while the server runs.
+//!
+//! A node's certificate ([`Pki::node_certificate`]) is good for its name only, and only to say who one is: it names no
+//! host and cannot serve, so that nobody who joins can be taken for the API server. Server and agent know each other by
+//! these names in both directions ([`callers`]); addresses may change.
 
+pub(crate) mod callers;
 mod files;
 mod issue;
 mod kubeconfig;
+pub(crate) mod request;
+mod serving;
 
 use std::{
     collections::BTreeSet,
@@ -20,13 +27,16 @@ use std::{
     sync::Arc,
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::{Timestamp, ToSpan};
+use orlop_objects::join::hex;
 use rcgen::{Issuer, KeyPair};
 use rustls::{
     RootCertStore, ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{CertificateDer, pem::PemObject},
     server::WebPkiClientVerifier,
 };
+use sha2::{Digest, Sha256};
 
 /// A certificate is renewed when it has less time left than this.
 const RENEWAL_DAYS: i64 = 30;
@@ -75,37 +85,67 @@ pub struct Certified {
     pub key: String,
 }
 
+/// The wall clock, as far as certificates need one.
+type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
 /// The certificate authority and the serving certificate.
 pub struct Pki {
+    dir: PathBuf,
     ca: String,
     issuer: Issuer<'static, KeyPair>,
-    serving: Certified,
-    now: Timestamp,
+    names: Vec<String>,
+    addresses: Vec<IpAddr>,
+    serving: Arc<serving::Current>,
+    clock: Clock,
 }
 
 impl Pki {
     /// Reads `dir`, and makes what is missing or no longer fits. `names` and `addresses` are what clients call the server.
     pub fn ensure(dir: &Path, names: &[&str], addresses: &[IpAddr]) -> Result<Self, PkiError> {
-        Self::ensure_at(dir, names, addresses, Timestamp::now())
+        Self::ensure_with(dir, names, addresses, Arc::new(Timestamp::now))
     }
 
-    fn ensure_at(dir: &Path, names: &[&str], addresses: &[IpAddr], now: Timestamp) -> Result<Self, PkiError> {
+    fn ensure_with(dir: &Path, names: &[&str], addresses: &[IpAddr], clock: Clock) -> Result<Self, PkiError> {
         files::directory(dir)?;
-        let authority = files::pair(dir, "ca", || issue::authority(now))?;
+        let authority = files::pair(dir, "ca", || issue::authority(clock()))?;
         let key = KeyPair::from_pem(&authority.key).map_err(|e| damaged(dir, "ca.key", &e))?;
         let issuer =
             Issuer::from_ca_cert_pem(&authority.certificate, key).map_err(|e| damaged(dir, "ca.crt", &e))?;
-        let wanted =
-            names.iter().map(ToString::to_string).chain(addresses.iter().map(IpAddr::to_string)).collect();
-        let serving = match files::read_pair(dir, "server")? {
-            Some(old) if still_good(&old, &authority.certificate, &wanted, now) => old,
-            _ => {
-                let new = issue::serving(&issuer, names, addresses, now)?;
-                files::write_pair(dir, "server", &new)?;
+        let pki = Self {
+            dir: dir.to_owned(),
+            ca: authority.certificate,
+            issuer,
+            names: names.iter().map(ToString::to_string).collect(),
+            addresses: addresses.to_vec(),
+            serving: Arc::default(),
+            clock,
+        };
+        pki.renew()?;
+        Ok(pki)
+    }
+
+    /// Makes the serving certificate anew where it is missing, names other hosts or runs out, and serves with it from the
+    /// next connection on. To be called now and then while the server runs; answers whether there is a new one.
+    pub fn renew(&self) -> Result<bool, PkiError> {
+        let wanted = self.names.iter().cloned().chain(self.addresses.iter().map(IpAddr::to_string)).collect();
+        let old = files::read_pair(&self.dir, "server")?;
+        let good = old.filter(|old| still_good(old, &self.ca, &wanted, self.now()));
+        let renewed = good.is_none();
+        let current = match good {
+            Some(current) => current,
+            None => {
+                let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+                let new = issue::serving(&self.issuer, &names, &self.addresses, self.now())?;
+                files::write_pair(&self.dir, "server", &new)?;
                 new
             }
         };
-        Ok(Self { ca: authority.certificate, issuer, serving, now })
+        self.serving.replace(&current, &self.ca)?;
+        Ok(renewed)
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.clock)()
     }
 
     /// The authority's certificate as PEM: what clients trust.
@@ -113,9 +153,25 @@ impl Pki {
         &self.ca
     }
 
+    /// The authority's certificate in base64, as a kubeconfig holds it.
+    pub fn authority_base64(&self) -> String {
+        BASE64_STANDARD.encode(&self.ca)
+    }
+
+    /// The SHA-256 of the authority's certificate, in hexadecimal: what a token carries.
+    pub fn authority_hash(&self) -> String {
+        let certificate = pem(&self.ca).unwrap_or_default();
+        hex(&Sha256::digest(certificate.first().map_or(&[][..], |der| der.as_ref())))
+    }
+
     /// Signs a client certificate for `user` in `group`, for one year.
     pub fn client_certificate(&self, user: &str, group: &str) -> Result<Certified, PkiError> {
-        issue::client(&self.issuer, user, group, self.now)
+        issue::client(&self.issuer, user, Some(group), self.now())
+    }
+
+    /// Signs a node's certificate for the key of its request: for the node's own name, whatever else was wished for.
+    pub(crate) fn node_certificate(&self, request: &request::NodeRequest) -> Result<String, PkiError> {
+        issue::node(&self.issuer, request, self.now())
     }
 
     /// Writes a kubeconfig (0600) by which `user` in `group` reaches the server at `url`, with a certificate of its own.
@@ -135,29 +191,31 @@ impl Pki {
         let who = der.first().and_then(|der| crate::Identity::from_certificate(der));
         kubeconfig::text(url, &self.ca, user, &client) == file
             && who.is_some_and(|who| who.user == user && who.is_in(group))
-            && good_facts(&client, &self.ca, self.now).is_some()
+            && good_facts(&client, &self.ca, self.now()).is_some()
     }
 
-    /// What TLS listeners use: this serving certificate, client certificates of this authority or none.
+    /// What TLS listeners use: the current serving certificate, client certificates of this authority or none.
     pub(crate) fn server_config(&self) -> Result<Arc<ServerConfig>, PkiError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut roots = RootCertStore::empty();
-        for certificate in pem(&self.ca)? {
-            roots.add(certificate).map_err(tls)?;
-        }
-        let clients = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone())
+        let clients = WebPkiClientVerifier::builder_with_provider(self.roots()?.into(), provider.clone())
             .allow_unauthenticated()
             .build()
             .map_err(tls)?;
-        let key = PrivateKeyDer::from_pem_slice(self.serving.key.as_bytes()).map_err(tls)?;
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(tls)?
             .with_client_cert_verifier(clients)
-            .with_single_cert(pem(&self.serving.certificate)?, key)
-            .map_err(tls)?;
+            .with_cert_resolver(self.serving.clone());
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))
+    }
+
+    fn roots(&self) -> Result<RootCertStore, PkiError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in pem(&self.ca)? {
+            roots.add(certificate).map_err(tls)?;
+        }
+        Ok(roots)
     }
 }
 

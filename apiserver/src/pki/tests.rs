@@ -16,8 +16,9 @@ fn at(days: i64) -> Timestamp {
 fn the_serving_certificate_is_made_anew_when_it_must_be() {
     let dir = tempfile::tempdir().expect("has a temporary directory");
     let ensure = |addresses: &[IpAddr], day| {
-        let pki = Pki::ensure_at(dir.path(), &["localhost"], addresses, at(day)).expect("is made");
-        (pki.ca.clone(), pki.serving.certificate.clone())
+        let pki = Pki::ensure_with(dir.path(), &["localhost"], addresses, Arc::new(move || at(day)));
+        let pki = pki.expect("is made");
+        (pki.ca.clone(), std::fs::read_to_string(dir.path().join("server.crt")).expect("is there"))
     };
     let (ca, first) = ensure(&[LOCAL], 0);
     let rows = [
@@ -57,7 +58,9 @@ fn a_client_certificate_says_who() {
     let client = pki.client_certificate("system:node:laptop", "system:nodes").expect("is signed");
     let der = pem(&client.certificate).expect("is PEM");
     let identity = crate::Identity::from_certificate(&der[0]).expect("names somebody");
-    assert_eq!(identity, crate::Identity::node("laptop"));
+    let wanted = crate::Identity::node("laptop");
+    assert_eq!((&identity.user, &identity.groups), (&wanted.user, &wanted.groups));
+    assert!(identity.key().is_some_and(|key| key.starts_with("sha256:")));
 }
 
 #[test]
@@ -66,7 +69,8 @@ fn a_kubeconfig_stays_until_it_must_change() {
     let file = dir.path().join("admin.kubeconfig");
     let write = |day, url: &str, user: &str| {
         let pki =
-            Pki::ensure_at(&dir.path().join("pki"), &["localhost"], &[LOCAL], at(day)).expect("is made");
+            Pki::ensure_with(&dir.path().join("pki"), &["localhost"], &[LOCAL], Arc::new(move || at(day)));
+        let pki = pki.expect("is made");
         pki.write_kubeconfig(&file, url, user, crate::MASTERS).expect("is written");
         std::fs::read_to_string(&file).expect("is there")
     };
@@ -85,4 +89,19 @@ fn a_kubeconfig_stays_until_it_must_change() {
     }
     std::fs::write(&file, "damaged").expect("is written");
     assert!(write(636, "https://a:2", "root").contains("https://a:2"));
+}
+
+#[test]
+fn the_serving_certificate_is_renewed_while_the_server_runs() {
+    use std::sync::atomic::{AtomicI64, Ordering};
+    let dir = tempfile::tempdir().expect("has a temporary directory");
+    let day = Arc::new(AtomicI64::new(0));
+    let clock = day.clone();
+    let clock: Clock = Arc::new(move || at(clock.load(Ordering::Relaxed)));
+    let pki = Pki::ensure_with(dir.path(), &["localhost"], &[LOCAL], clock).expect("is made");
+    let renewed = |now| {
+        day.store(now, Ordering::Relaxed);
+        pki.renew().expect("can be written")
+    };
+    assert_eq!([0, 334, 336, 337, 672].map(renewed), [false, false, true, false, true]);
 }
