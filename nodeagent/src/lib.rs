@@ -23,6 +23,7 @@ pub mod error;
 mod events;
 mod execute;
 mod exits;
+pub mod identity;
 pub mod ids;
 pub mod images;
 pub mod journal;
@@ -39,7 +40,7 @@ mod queue;
 mod teardown;
 pub mod world;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 use orlop_backends::{
     driver::Driver,
@@ -49,7 +50,9 @@ use orlop_client::Client;
 use tokio::{sync::watch, task::JoinSet};
 
 pub use error::Error;
+use identity::Answering;
 use images::ImageStore;
+pub use node::own_address;
 pub use teardown::{Report, teardown};
 
 /// What an agent is made of.
@@ -59,8 +62,21 @@ pub struct Config {
     pub node_name: String,
     /// To the server, as `system:node:<node_name>`.
     pub client: Client,
+    /// The address that the node tells; the one that it would speak to others from where none is given.
+    pub address: Option<IpAddr>,
+    /// How the server reaches this agent.
+    pub calls: Calls,
     /// Everything that needs no server.
     pub parts: Parts,
+}
+
+/// How the server reaches an agent.
+#[derive(Clone)]
+pub enum Calls {
+    /// It is in the same process: a unix socket, `DIR/agent.sock`.
+    Socket,
+    /// It may be anywhere: TLS in both directions.
+    Tls(Arc<Answering>),
 }
 
 /// What an agent is made of, without the server: enough to take everything down.
@@ -93,7 +109,8 @@ impl Agent {
     /// goes on in the background, again and again until it succeeds.
     pub async fn start(config: Config) -> Result<Self, Error> {
         let machine = open(config.parts).await?;
-        let facts = machine.blocking(node::Facts::look).await?;
+        let mut facts = machine.blocking(node::Facts::look).await?;
+        facts.reach_at(config.address, &config.calls);
         let (events, poster) = events::Events::start(config.client.clone(), config.node_name.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { poster.await.unwrap_or_default() });
@@ -105,7 +122,7 @@ impl Agent {
         for mirror in core::mirrors(&config.client, &config.node_name) {
             tasks.spawn(core.clone().follow(mirror, synced.clone()));
         }
-        tasks.spawn(logs::serve(core.clone())?);
+        tasks.spawn(logs::serve(core.clone(), &config.calls)?);
         tasks.spawn(core.clone().run(all_synced));
         tasks.spawn(node::keep(core.clone(), facts));
         exits::follow(&core);

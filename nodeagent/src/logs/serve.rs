@@ -1,15 +1,21 @@
-//! The socket: HTTP/1.1 on `DIR/agent.sock` (0600 in a 0700 directory), for the server on this machine.
+//! The server's way in: HTTP/1.1 on `DIR/agent.sock` (0600 in a 0700 directory) for the one in this process, over TLS for
+//! one that may be anywhere.
 
-use std::{convert::Infallible, fs, os::unix::fs::PermissionsExt, sync::Arc};
+use std::{convert::Infallible, fs, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::stream;
+use futures::{FutureExt, future::BoxFuture, stream};
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Frame, Incoming};
 use hyper_util::rt::TokioIo;
 use orlop_backends::host::ContainerStatus;
-use tokio::{net::UnixListener, sync::mpsc};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::UnixListener,
+    sync::mpsc,
+    task::JoinSet,
+};
 
 use super::{
     find::{Found, Refusal, find},
@@ -17,15 +23,25 @@ use super::{
     options::{Options, decode},
     reader::Reader,
 };
-use crate::{clock, core::Core, error::Error};
+use crate::{Calls, clock, core::Core, error::Error, identity::Answering};
 
 type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// Pieces of a log that may wait for a slow reader.
 const PIECES: usize = 4;
 
-/// Binds the socket and serves it for ever.
-pub(crate) fn serve(core: Arc<Core>) -> Result<impl Future<Output = ()> + Send, Error> {
+/// How long a caller may take to say who it is.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Serves the server's calls for ever; a socket is bound at once.
+pub(crate) fn serve(core: Arc<Core>, calls: &Calls) -> Result<BoxFuture<'static, ()>, Error> {
+    Ok(match calls {
+        Calls::Socket => accept(core.clone(), bind(&core)?).boxed(),
+        Calls::Tls(answering) => accept_tls(core, answering.clone()).boxed(),
+    })
+}
+
+fn bind(core: &Core) -> Result<UnixListener, Error> {
     let path = core.machine.layout.socket();
     let failed = |operation| {
         let path = path.clone();
@@ -35,30 +51,55 @@ pub(crate) fn serve(core: Arc<Core>) -> Result<impl Future<Output = ()> + Send, 
     crate::execute::container::ensure_no_file(&path)?;
     let listener = UnixListener::bind(&path).map_err(failed("listen on"))?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(failed("protect"))?;
-    Ok(accept(core, listener))
+    Ok(listener)
 }
 
 async fn accept(core: Arc<Core>, listener: UnixListener) {
-    let mut connections = tokio::task::JoinSet::new();
+    let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                connections.spawn(connection(core.clone(), stream));
+            }
+            Err(error) => pause_after(&error).await,
+        }
+    }
+}
+
+async fn accept_tls(core: Arc<Core>, answering: Arc<Answering>) {
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let (stream, peer) = match answering.listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "accept a connection of the server");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                pause_after(&error).await;
                 continue;
             }
         };
-        let core = core.clone();
+        let (core, answering) = (core.clone(), answering.clone());
         connections.spawn(async move {
-            let answer = hyper::service::service_fn(move |request| answer(core.clone(), request));
-            // A reader that goes away in the middle of a log is no fault.
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), answer)
-                .await;
+            let _ = stream.set_nodelay(true);
+            match tokio::time::timeout(HANDSHAKE, answering.shake_hands(stream)).await {
+                Ok(Ok(stream)) => connection(core, stream).await,
+                Ok(Err(error)) => tracing::warn!(%peer, %error, "refused a call"),
+                Err(_) => tracing::debug!(%peer, "a caller did not say who it is"),
+            }
         });
     }
+}
+
+/// Accepting fails when file descriptors run out: waiting a moment keeps that from becoming a busy loop.
+async fn pause_after(error: &std::io::Error) {
+    tracing::warn!(%error, "accept a connection of the server");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+async fn connection(core: Arc<Core>, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+    let answer = hyper::service::service_fn(move |request| answer(core.clone(), request));
+    // A reader that goes away in the middle of a log is no fault.
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
 }
 
 async fn answer(core: Arc<Core>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {

@@ -2,10 +2,10 @@
 
 use std::{
     fs,
-    net::{IpAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
 };
 
-use crate::{error::Error, machine::Machine};
+use crate::{Calls, error::Error, machine::Machine};
 
 /// Pods on one node, as kubelet's default has it.
 const PODS: u32 = 110;
@@ -14,6 +14,8 @@ const PODS: u32 = 110;
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
     pub(crate) address: String,
+    /// Where the server's calls come in; none where they come by a socket.
+    pub(crate) port: Option<u16>,
     pub(crate) hostname: String,
     pub(crate) architecture: &'static str,
     pub(crate) kernel: String,
@@ -33,7 +35,8 @@ impl Facts {
         let word = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
         let line = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
         Ok(Self {
-            address: address(),
+            address: own_address(None).to_string(),
+            port: None,
             hostname: word(uname.nodename()),
             architecture: match std::env::consts::ARCH {
                 "x86_64" => "amd64",
@@ -52,15 +55,31 @@ impl Facts {
     }
 }
 
-/// The address from which this machine would speak to others; its loopback where it has no route. Sends nothing.
-fn address() -> String {
+impl Facts {
+    /// Where this node is reached: at the address that it was given, and by the server where its calls come in.
+    pub(crate) fn reach_at(&mut self, address: Option<IpAddr>, calls: &Calls) {
+        if let Some(address) = address {
+            self.address = address.to_string();
+        }
+        if let Calls::Tls(answering) = calls {
+            self.port = answering.listener.local_addr().ok().map(|at| at.port());
+        }
+    }
+}
+
+/// The address from which this machine speaks to `other`, or to the world where none is given; its loopback where it has
+/// no route. Sends nothing.
+pub fn own_address(other: Option<SocketAddr>) -> IpAddr {
+    // A UDP socket is only given its route; 192.0.2.0/24 is for documentation (RFC 5737).
+    let other = other.unwrap_or(SocketAddr::from(([192, 0, 2, 1], 9)));
+    let any: IpAddr =
+        if other.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
     let ask = || -> std::io::Result<IpAddr> {
-        let socket = UdpSocket::bind("0.0.0.0:0")?;
-        // A UDP socket is only given its route; 192.0.2.0/24 is for documentation (RFC 5737).
-        socket.connect("192.0.2.1:9")?;
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect(other)?;
         Ok(socket.local_addr()?.ip())
     };
-    ask().map_or_else(|_| "127.0.0.1".to_owned(), |address| address.to_string())
+    ask().unwrap_or(Ipv4Addr::LOCALHOST.into())
 }
 
 fn os_image(os_release: &str) -> String {

@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::time::{Instant, interval, sleep};
 
 pub(crate) use facts::Facts;
+pub use facts::own_address;
 
 use crate::{clock, core::Core};
 

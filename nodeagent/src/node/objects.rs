@@ -36,6 +36,7 @@ pub(super) fn status(facts: &Facts, now: Timestamp) -> Value {
             {"type": "InternalIP", "address": facts.address},
             {"type": "Hostname", "address": facts.hostname},
         ],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": facts.port.unwrap_or_default()}},
         "capacity": resources, "allocatable": resources,
         "conditions": conditions(now),
         "nodeInfo": {

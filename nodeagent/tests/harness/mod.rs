@@ -18,7 +18,7 @@ use orlop_backends::{
 };
 use orlop_client::{Client, Stream, Transport};
 use orlop_controllers::{Controllers, DriverInfo, Settings};
-use orlop_nodeagent::{Agent, Config, Parts, images::ImageStore};
+use orlop_nodeagent::{Agent, Calls, Config, Parts, images::ImageStore};
 use orlop_objects::{Key, Object, kind};
 use orlop_registry::Registry;
 use orlop_store::Store;
@@ -104,7 +104,13 @@ impl Cluster {
     async fn agent_on<M: Host + Runtime>(&self, machine: Arc<M>) -> Agent {
         let identity = Identity::node(NODE);
         let client = Client::new(Arc::new(Pipe { server: self.server.clone(), identity }));
-        let config = Config { node_name: NODE.to_owned(), client, parts: self.parts(machine) };
+        let config = Config {
+            node_name: NODE.to_owned(),
+            client,
+            address: None,
+            calls: Calls::Socket,
+            parts: self.parts(machine),
+        };
         Agent::start(config).await.unwrap()
     }
 
