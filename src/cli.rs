@@ -1,10 +1,13 @@
 //! The command line: what can be asked for, and which room answers. Flags are read here and nowhere else.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{Wrap, down, image, reset, up};
+use crate::{Wrap, agent, down, image, reset, server, token, up};
 
 /// A container orchestrator small enough for a laptop, whose storage is complete.
 #[derive(Debug, Parser)]
@@ -21,6 +24,13 @@ pub(crate) struct Cli {
 enum Command {
     /// Run server and node in the foreground; says `ready` on standard output
     Up(Up),
+    /// Run the server alone in the foreground; agents join it
+    Server(Server),
+    /// Run a node in the foreground that belongs to a server elsewhere
+    Agent(Agent),
+    /// Tokens by which machines join
+    #[command(subcommand)]
+    Token(Token),
     /// Stop all pods, unmount and detach everything; the data stays
     Down,
     /// Remove all data of this Orlop, after asking
@@ -33,12 +43,59 @@ enum Command {
 /// Flags of `orlop up`.
 #[derive(Args, Debug)]
 pub(crate) struct Up {
-    /// Address of the HTTPS API; port 0 takes a free one
-    #[arg(long, default_value = "127.0.0.1:6443", value_name = "ADDRESS:PORT")]
-    pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) server: Server,
+    #[command(flatten)]
+    pub(crate) node: Node,
+}
+
+/// What a server can be told.
+#[derive(Args, Debug)]
+pub(crate) struct Server {
+    /// Address of the HTTPS API; port 0 takes a free one [default: 127.0.0.1:6443 of `up`, 0.0.0.0:6443 of `server`]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Another name or address by which this server is reached; may be repeated, and join commands say the first
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tls_san: Vec<String>,
+}
+
+/// What a node can be told.
+#[derive(Args, Debug)]
+pub(crate) struct Node {
     /// Name of this node [default: the host name]
     #[arg(long, value_name = "NAME")]
     pub(crate) node_name: Option<String>,
+    /// Address by which the server and other nodes reach this one [default: the one it speaks from]
+    #[arg(long, value_name = "IP")]
+    pub(crate) address: Option<IpAddr>,
+}
+
+/// Flags of `orlop agent`.
+#[derive(Args, Debug)]
+pub(crate) struct Agent {
+    /// Where the server is
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: String,
+    /// File with the token that lets this node in; needed for the first start only
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token: Option<PathBuf>,
+    /// Where this agent listens for its server; port 0 takes a free one
+    #[arg(long, default_value = "0.0.0.0:0", value_name = "ADDRESS:PORT")]
+    pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) node: Node,
+}
+
+/// What can be done with tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Make a token and print the command that joins by it; good once, for 24 hours
+    Create {
+        /// Print the token alone
+        #[arg(long, short)]
+        quiet: bool,
+    },
 }
 
 /// Flags of `orlop reset`.
@@ -74,6 +131,9 @@ impl Cli {
     pub(crate) fn run(self, wrap: Wrap<'_>) -> anyhow::Result<()> {
         match self.command {
             Command::Up(flags) => up::run(&self.data_dir, &flags, wrap),
+            Command::Server(flags) => server::run(&self.data_dir, &flags),
+            Command::Agent(flags) => agent::run(&self.data_dir, &flags, wrap),
+            Command::Token(command) => token::run(&self.data_dir, &command),
             Command::Down => down::run(&self.data_dir, wrap),
             Command::Reset(flags) => reset::run(&self.data_dir, &flags, wrap),
             Command::Image(command) => image::run(&self.data_dir, &command),

@@ -127,6 +127,28 @@ pub(crate) fn require_ours(dir: &Path) -> Result<()> {
     );
 }
 
+/// Refuses to serve from the directory of an agent that joined a server elsewhere.
+pub(crate) fn refuse_agents(home: &Home) -> Result<()> {
+    if home.dir.join("pki/node.crt").exists() {
+        bail!(
+            "{} belongs to an agent that joined another server; give this server a directory of its own with --data-dir",
+            home.dir.display()
+        );
+    }
+    Ok(())
+}
+
+/// Refuses to be another server's agent in a server's directory.
+pub(crate) fn refuse_servers(home: &Home) -> Result<()> {
+    if home.dir.join("pki/ca.key").exists() {
+        bail!(
+            "{} belongs to a server (`orlop up` or `orlop server`); give this agent a directory of its own with --data-dir",
+            home.dir.display()
+        );
+    }
+    Ok(())
+}
+
 fn refuse_foreign(dir: &Path) -> Result<()> {
     let Ok(mut entries) = fs::read_dir(dir) else { return Ok(()) };
     // A crash between making the lock file and the instance file leaves just the lock: still ours to take.
@@ -209,9 +231,7 @@ fn instance(dir: &Path) -> Result<String> {
             path.display()
         );
     }
-    let mut random = [0_u8; 4];
-    File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut random)).context("read /dev/urandom")?;
-    let name = format!("{:08x}", u32::from_ne_bytes(random));
+    let name = format!("{:08x}", u32::from_ne_bytes(crate::random::bytes()?));
     let temporary = dir.join("lock.instance");
     let mut file = File::create(&temporary).with_context(|| format!("create {}", temporary.display()))?;
     writeln!(file, "{name}")?;

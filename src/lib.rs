@@ -3,13 +3,21 @@
 //! The one thing that a caller may put in is what stands between Orlop and the machine ([`Wrap`]): the binary puts in
 //! nothing, a test something that dies at a chosen effect.
 
+mod address;
+mod agent;
 mod cli;
+mod cluster_info;
 mod down;
 mod home;
 mod image;
+mod local;
 mod machine;
 mod node;
+mod process;
+mod random;
 mod reset;
+mod server;
+mod token;
 mod up;
 
 use std::process::ExitCode;

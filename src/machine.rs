@@ -18,20 +18,27 @@ pub type Wrap<'a> = &'a dyn Fn(Machine) -> Machine;
 
 /// Mounting, loop devices and containers need root.
 pub(crate) fn require_root(command: &str) -> Result<()> {
+    require_root_for(command, "it mounts file systems, attaches loop devices and runs containers")
+}
+
+/// The same for another reason.
+pub(crate) fn require_root_for(command: &str, why: &str) -> Result<()> {
     if nix::unistd::geteuid().is_root() {
         return Ok(());
     }
-    bail!(
-        "`orlop {command}` needs root: it mounts file systems, attaches loop devices and runs containers; try `sudo orlop {command}`"
-    )
+    bail!("`orlop {command}` needs root: {why}; try `sudo orlop {command}`")
 }
 
 /// Programs that volumes and containers need, with the Debian package that holds each.
 const PROGRAMS: [(&str, &str); 4] =
     [("runc", "runc"), ("conmon", "conmon"), ("mkfs.ext4", "e2fsprogs"), ("blkid", "util-linux")];
 
-/// Programs that are missing, as sentences. Not fatal: whatever needs one says so in an Event as well.
-pub(crate) fn missing_programs() -> Vec<String> {
+/// Says which programs are missing. Not fatal: whatever needs one says so in an Event as well.
+pub(crate) fn tell_missing_programs() {
+    missing_programs().iter().for_each(|sentence| tracing::warn!("{sentence}"));
+}
+
+fn missing_programs() -> Vec<String> {
     let path = std::env::var("PATH").unwrap_or_default();
     let mut dirs: Vec<&str> = path.split(':').filter(|d| !d.is_empty()).collect();
     dirs.extend(["/usr/sbin", "/sbin"]);

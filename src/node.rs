@@ -1,4 +1,4 @@
-//! How a node is put together from its data directory: driver, host, runtime, images. Shared by `up` and `down`.
+//! How a node is put together from its data directory: driver, host, runtime, images. Shared by `up`, `agent` and `down`.
 
 use std::{fs, os::unix::fs::DirBuilderExt, sync::Arc};
 
@@ -9,10 +9,10 @@ use orlop_backends::{
     host::linux::{Linux, LinuxRuntime, RuntimeConfig},
 };
 use orlop_client::Client;
-use orlop_nodeagent::{Config, Parts, images::ImageStore};
+use orlop_nodeagent::{Calls, Config, Parts, images::ImageStore};
 use orlop_objects::names;
 
-use crate::{Machine, Wrap, home::Home};
+use crate::{Machine, Wrap, cli, home::Home};
 
 /// Everything of a node but its name and its way to the server.
 pub(crate) fn parts(home: &Home, wrap: Wrap<'_>) -> Result<Parts> {
@@ -37,9 +37,17 @@ pub(crate) fn parts(home: &Home, wrap: Wrap<'_>) -> Result<Parts> {
     })
 }
 
+/// Who a node is, and its ways to the server and back.
+pub(crate) struct Connected {
+    pub(crate) name: String,
+    pub(crate) client: Client,
+    pub(crate) calls: Calls,
+}
+
 /// A node that speaks to a server.
-pub(crate) fn config(home: &Home, node_name: String, client: Client, wrap: Wrap<'_>) -> Result<Config> {
-    Ok(Config { node_name, client, parts: parts(home, wrap)? })
+pub(crate) fn config(home: &Home, flags: &cli::Node, connected: Connected, wrap: Wrap<'_>) -> Result<Config> {
+    let Connected { name: node_name, client, calls } = connected;
+    Ok(Config { node_name, client, address: flags.address, calls, parts: parts(home, wrap)? })
 }
 
 /// The node's name: as given, else the host's own, in lower case.

@@ -1,10 +1,9 @@
-//! One running Orlop in a scratch directory, on a free port.
+//! One running Orlop in a scratch directory, on a free port; further nodes may join it ([`Cluster::join`]).
 
 use std::{
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::{Arc, Mutex},
+    process::{Command, ExitStatus, Output, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -15,14 +14,17 @@ use orlop_objects::{Key, Kind, Object, kind};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::{member::Member, program::Program};
+
 /// How long a state may take to come about before a test gives up on it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running Orlop. Dropped, it is taken down with all that it made; with `KEEP=1` it is left for inspection.
 pub struct Cluster {
     scratch: TempDir,
-    process: Option<Child>,
-    log: Arc<Mutex<String>>,
+    program: Program,
+    /// `https://HOST:PORT`, once it was ready.
+    url: String,
     /// Client over the unix socket, as `system:admin`.
     pub client: Client,
 }
@@ -54,11 +56,18 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Starts a server without an agent, in a directory of its own, and waits until it is ready.
+    pub fn start_server() -> Result<Self> {
+        let mut cluster = Self::prepared()?;
+        cluster.serve()?;
+        Ok(cluster)
+    }
+
     /// A place for an Orlop that has not been started yet.
     pub fn prepared() -> Result<Self> {
         let scratch = tempfile::Builder::new().prefix("orlop-e2e.").tempdir()?;
         let client = Client::new(Arc::new(UnixSocket(scratch.path().join("data/api.sock"))));
-        Ok(Self { scratch, process: None, log: Arc::default(), client })
+        Ok(Self { scratch, program: Program::default(), url: String::new(), client })
     }
 
     /// The data directory.
@@ -68,7 +77,7 @@ impl Cluster {
 
     /// The process id of `orlop up`.
     pub fn pid(&self) -> Option<u32> {
-        self.process.as_ref().map(Child::id)
+        self.program.pid()
     }
 
     /// Starts `orlop up` in the same directory (again) and waits until it says that it is ready.
@@ -78,32 +87,47 @@ impl Cluster {
 
     /// The same by another program than the binary under test.
     pub fn up_by(&mut self, program: &Path, environment: &[(&str, &str)]) -> Result<()> {
-        let mut child = self
-            .command_of(program, &["up", "--listen", "127.0.0.1:0"])
-            .envs(environment.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .context("start orlop up")?;
-        let errors = BufReader::new(child.stderr.take().context("piped")?);
-        let log = Arc::clone(&self.log);
-        std::thread::spawn(move || collect(errors, &log));
-        let output = BufReader::new(child.stdout.take().context("piped")?);
-        let (ready, said_ready) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok).filter(|line| line.starts_with("ready")) {
-                // Whoever waited may have given up.
-                let _ = ready.send(line);
-            }
-        });
-        if said_ready.recv_timeout(PATIENCE).is_err() {
-            let _ = child.kill();
-            bail!("orlop up did not become ready: {}\n{}", child.wait()?, self.log());
-        }
-        self.process = Some(child);
+        let mut command = self.command_of(program, &["up", "--listen", "127.0.0.1:0"]);
+        command.envs(environment.iter().copied());
+        self.become_ready(command)
+    }
+
+    /// Starts `orlop server` in the same directory (again), at the same address: agents come back to it.
+    pub fn serve(&mut self) -> Result<()> {
+        let address = self.url.strip_prefix("https://").unwrap_or("127.0.0.1:0");
+        let command = self.command(&["server", "--listen", address]);
+        self.become_ready(command)
+    }
+
+    fn become_ready(&mut self, command: Command) -> Result<()> {
+        let line = self.program.start(command)?;
+        self.url = line.split(' ').nth(1).context("says where it listens")?.to_owned();
         // A connection to the one before may look alive until it is used.
         self.client = Client::new(Arc::new(UnixSocket(self.dir().join("api.sock"))));
         Ok(())
+    }
+
+    /// Where it serves HTTPS.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Has a further node join, on this machine, and waits until it is Ready.
+    pub async fn join(&self, name: &str, arguments: &[&str]) -> Result<Member> {
+        let mut member = Member::prepared(name, &self.url, arguments)?;
+        member.join(&self.run(&["token", "create", "--quiet"])?)?;
+        self.node_ready(name).await?;
+        Ok(member)
+    }
+
+    /// Waits until a node says that it is Ready.
+    pub async fn node_ready(&self, name: &str) -> Result<()> {
+        let ready = |node: &Value| {
+            let conditions = node["status"]["conditions"].as_array();
+            conditions.into_iter().flatten().any(|c| c["type"] == "Ready" && c["status"] == "True")
+        };
+        let key = Key::cluster(&kind::NODE, name);
+        self.until(&key, "Ready", |node| node.is_some_and(ready)).await.map(drop)
     }
 
     /// Any command of the binary in this directory, not yet started.
@@ -127,41 +151,27 @@ impl Cluster {
 
     /// Ends `orlop up` as a crash would.
     pub fn kill(&mut self) -> Result<()> {
-        let mut child = self.process.take().context("running")?;
-        child.kill()?;
-        child.wait()?;
-        Ok(())
+        self.program.kill()
     }
 
     /// Waits for the end of `orlop up`.
     pub fn wait(&mut self) -> Result<()> {
-        self.process.take().context("running")?.wait()?;
-        Ok(())
+        self.program.wait()
     }
 
     /// Whether `orlop up` has ended by itself, and how. Once told, it counts as not running.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
-        let Some(process) = &mut self.process else { return Ok(None) };
-        let status = process.try_wait()?;
-        if status.is_some() {
-            self.process = None;
-        }
-        Ok(status)
+        self.program.ended()
     }
 
     /// Asks `orlop up` to stop, as a service manager does, and waits until it has.
     pub fn stop(&mut self) -> Result<()> {
-        let pid = self.pid().context("running")?;
-        nix::sys::signal::kill(
-            nix::unistd::Pid::from_raw(pid.try_into()?),
-            nix::sys::signal::Signal::SIGTERM,
-        )?;
-        self.wait()
+        self.program.stop()
     }
 
     /// What `orlop up` has written to standard error so far.
     pub fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
+        self.program.log()
     }
 
     /// Creates an object in namespace `default` (or cluster-wide, as its kind demands).
@@ -239,14 +249,6 @@ impl Cluster {
     }
 }
 
-fn collect(mut source: impl BufRead, log: &Mutex<String>) {
-    let mut line = String::new();
-    while source.read_line(&mut line).is_ok_and(|n| n > 0) {
-        log.lock().unwrap().push_str(&line);
-        line.clear();
-    }
-}
-
 /// Everything that a command printed.
 pub fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
@@ -256,16 +258,14 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         if std::env::var_os("KEEP").is_some() {
             eprintln!("KEEP: left for inspection: {}", self.dir().display());
-            std::mem::forget(self.process.take());
+            self.program.leave();
             return;
         }
         if std::thread::panicking() {
             eprintln!("-- what orlop said --\n{}", self.log());
         }
         let _ = self.command(&["down"]).output();
-        if let Some(mut child) = self.process.take() {
-            let _ = child.wait();
-        }
+        let _ = self.program.wait();
         let _ = self.command(&["reset", "--yes"]).output();
     }
 }

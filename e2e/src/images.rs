@@ -4,7 +4,10 @@ use std::{path::Path, process::Command};
 
 use anyhow::{Result, ensure};
 
-use crate::cluster::{Cluster, said};
+use crate::{
+    cluster::{Cluster, said},
+    member::Member,
+};
 
 /// Writes an archive that holds `busybox:latest`.
 pub fn write_busybox(archive: &Path) -> Result<()> {
@@ -19,5 +22,14 @@ pub fn load_busybox(cluster: &Cluster) -> Result<()> {
     let archive = cluster.dir().with_file_name("busybox.tar");
     write_busybox(&archive)?;
     cluster.run(&["image", "load", &archive.to_string_lossy()])?;
+    Ok(())
+}
+
+/// The same on a further node: every node has images of its own.
+pub fn load_busybox_on(member: &Member) -> Result<()> {
+    let archive = member.dir().with_file_name("busybox.tar");
+    write_busybox(&archive)?;
+    let output = member.command(&["image", "load", &archive.to_string_lossy()]).output()?;
+    ensure!(output.status.success(), "orlop image load: {}", said(&output));
     Ok(())
 }

@@ -10,5 +10,7 @@ pub mod guest;
 pub mod images;
 pub mod machine;
 pub mod manifests;
+pub mod member;
+pub mod program;
 pub mod remains;
 pub mod story;

@@ -19,3 +19,10 @@ pub fn pod(name: &str, script: &str, claim: Option<&str>) -> Value {
     }
     pod
 }
+
+/// The same pod on one node.
+pub fn pod_on(node: &str, name: &str, script: &str, claim: Option<&str>) -> Value {
+    let mut pod = pod(name, script, claim);
+    pod["spec"]["nodeSelector"] = json!({"kubernetes.io/hostname": node});
+    pod
+}

@@ -1,0 +1,98 @@
+//! A further node of a cluster: an agent on this machine with a directory and a name of its own.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use anyhow::Result;
+use tempfile::TempDir;
+
+use crate::{cluster::binary, program::Program};
+
+/// An agent that has joined. Dropped, it is taken down with all that it made; with `KEEP=1` it is left for inspection.
+pub struct Member {
+    scratch: TempDir,
+    /// The node's name.
+    pub name: String,
+    server: String,
+    arguments: Vec<String>,
+    program: Program,
+}
+
+impl Member {
+    /// A place for an agent of the server at this URL, not yet started; `arguments` go to every start of it.
+    pub fn prepared(name: &str, server: &str, arguments: &[&str]) -> Result<Self> {
+        Ok(Self {
+            scratch: tempfile::Builder::new().prefix("orlop-e2e.").tempdir()?,
+            name: name.to_owned(),
+            server: server.to_owned(),
+            arguments: arguments.iter().map(ToString::to_string).collect(),
+            program: Program::default(),
+        })
+    }
+
+    /// Its data directory.
+    pub fn dir(&self) -> PathBuf {
+        self.scratch.path().join("data")
+    }
+
+    /// The first start, with the token.
+    pub fn join(&mut self, token: &str) -> Result<()> {
+        let file = self.scratch.path().join("token");
+        fs::write(&file, token)?;
+        let command = self.agent(&["--token", &file.to_string_lossy(), "--node-name", &self.name]);
+        self.program.start(command).map(drop)
+    }
+
+    /// Any later start: with what is in its directory.
+    pub fn start(&mut self) -> Result<()> {
+        self.program.start(self.agent(&[])).map(drop)
+    }
+
+    /// `orlop agent` for this server with further arguments, not yet started.
+    pub fn agent(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(&["agent", "--server", &self.server]);
+        command.args(&self.arguments).args(arguments);
+        command
+    }
+
+    /// Any command of the binary in its directory, not yet started.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(arguments).env("ORLOP_DATA_DIR", self.dir()).stdin(Stdio::null());
+        command
+    }
+
+    /// Ends it as a crash would; its containers go on.
+    pub fn kill(&mut self) -> Result<()> {
+        self.program.kill()
+    }
+
+    /// Asks it to stop and waits until it has; its containers go on.
+    pub fn stop(&mut self) -> Result<()> {
+        self.program.stop()
+    }
+
+    /// What it has written to standard error so far.
+    pub fn log(&self) -> String {
+        self.program.log()
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        if std::env::var_os("KEEP").is_some() {
+            eprintln!("KEEP: left for inspection: {}", self.dir().display());
+            self.program.leave();
+            return;
+        }
+        if std::thread::panicking() {
+            eprintln!("-- what the agent of {} said --\n{}", self.name, self.log());
+        }
+        let _ = self.command(&["down"]).output();
+        let _ = self.program.wait();
+        let _ = self.command(&["reset", "--yes"]).output();
+    }
+}

@@ -1,0 +1,171 @@
+//! The server's half: API and controllers over one store; `orlop server` is this alone, `orlop up` has an agent beside it.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use orlop_apiserver::{AgentSocket, Agents, ApiServer, MASTERS, pki::Pki};
+use orlop_controllers::Controllers;
+use orlop_registry::Registry;
+use orlop_store::Store;
+use tokio::{net::TcpListener, task::JoinSet};
+
+use crate::{
+    address, cli, cluster_info,
+    home::{self, Home},
+    machine, process,
+};
+
+/// How often the server looks whether its certificates run out.
+const RENEW: Duration = Duration::from_secs(3600);
+
+/// Runs until SIGINT or SIGTERM.
+pub(crate) fn run(dir: &Path, flags: &cli::Server) -> Result<()> {
+    let begun = Instant::now();
+    machine::require_root_for("server", "it keeps what dies with a boot in /run/orlop")?;
+    let home = Home::create(dir)?;
+    process::run(async {
+        let server = Server::start(&home, flags, "0.0.0.0:6443", None).await?;
+        server.say_ready(&home, begun);
+        process::until_stopped().await?;
+        tracing::info!("stopping; agents and their containers go on");
+        server.stop().await;
+        Ok(())
+    })
+}
+
+/// A running server.
+pub(crate) struct Server {
+    pub(crate) api: ApiServer,
+    controllers: Controllers,
+    address: SocketAddr,
+    renewal: JoinSet<()>,
+}
+
+impl Server {
+    /// Opens the store and serves it; `local` is the node of the agent in this process.
+    pub(crate) async fn start(
+        home: &Home,
+        flags: &cli::Server,
+        default: &str,
+        local: Option<&str>,
+    ) -> Result<Self> {
+        home::refuse_agents(home)?;
+        let listener = listen(flags.listen.map_or_else(|| default.parse(), Ok)?).await?;
+        let address = listener.local_addr()?;
+        let registry = open_registry(home).await?;
+        let certificates = Certificates::prepare(home, address, flags)?;
+        let pki = certificates.pki.clone();
+
+        let local = local.map(|name| (name.to_owned(), AgentSocket::new(home.dir.join("agent.sock"))));
+        let agents = Agents::new(registry.clone(), pki.clone(), local);
+        let api = ApiServer::joinable(registry.clone(), Arc::new(agents), pki.clone());
+        api.serve_unix(&home.dir.join("api.sock")).await.context("serve the unix socket")?;
+        api.serve_tls(listener, &pki).await.context("serve HTTPS")?;
+        let controllers = start_controllers(&registry).await?;
+        let url = format!("https://{}", address::shown(address, flags.tls_san.first().map(String::as_str)));
+        cluster_info::publish(&registry, &url, &pki).await.context("tell how this server is reached")?;
+        let mut renewal = JoinSet::new();
+        renewal.spawn(certificates.keep());
+        Ok(Self { api, controllers, address, renewal })
+    }
+
+    /// Tells people and scripts that it runs, and how to ask it.
+    pub(crate) fn say_ready(&self, home: &Home, begun: Instant) {
+        println!("ready: https://{} after {} ms", self.address, begun.elapsed().as_millis());
+        println!("  kubectl --kubeconfig {}/admin.kubeconfig get nodes", home.dir.display());
+        println!("  curl --unix-socket {}/api.sock http://orlop/api/v1/nodes", home.dir.display());
+    }
+
+    pub(crate) async fn stop(mut self) {
+        self.renewal.shutdown().await;
+        self.controllers.stop().await;
+        self.api.shutdown().await;
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("listen on {address}: if it is in use, give another address with --listen (port 0 takes a free one)"))
+}
+
+async fn open_registry(home: &Home) -> Result<Registry> {
+    let options = orlop_store::Options { schema: orlop_registry::schema(), ..Default::default() };
+    let store = Store::open(&home.dir.join("store"), options)
+        .with_context(|| format!("open the store in {}", home.dir.display()))?;
+    let registry = Registry::new(store);
+    registry.adopt_schema().await.context("bring the stored objects up to this build's schema")?;
+    Ok(registry)
+}
+
+async fn start_controllers(registry: &Registry) -> Result<Controllers> {
+    orlop_controllers::bootstrap(registry)
+        .await
+        .context("make the objects that every cluster starts with")?;
+    let drivers = vec![orlop_controllers::DriverInfo::of_loop_files()];
+    Ok(orlop_controllers::start(registry.clone(), drivers, orlop_controllers::Settings::default()))
+}
+
+/// Certificates and the administrator's kubeconfig, current for the addresses that are served.
+struct Certificates {
+    pki: Arc<Pki>,
+    kubeconfig: std::path::PathBuf,
+    url: String,
+}
+
+impl Certificates {
+    fn prepare(home: &Home, address: SocketAddr, flags: &cli::Server) -> Result<Self> {
+        let mut addresses: Vec<IpAddr> = vec!["127.0.0.1".parse()?, "::1".parse()?];
+        let mut names: Vec<String> =
+            ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
+                .map(str::to_owned)
+                .into();
+        addresses.extend(address::served(address.ip()));
+        names.extend(address::host_name());
+        for san in &flags.tls_san {
+            match san.parse() {
+                Ok(address) => addresses.push(address),
+                Err(_) => names.push(san.clone()),
+            }
+        }
+        addresses.dedup_by(|a, b| a == b);
+        names.dedup();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let pki = Pki::ensure(&home.dir.join("pki"), &names, &addresses).context("prepare certificates")?;
+        let reached = if address.ip().is_unspecified() {
+            SocketAddr::new(addresses[0], address.port())
+        } else {
+            address
+        };
+        let (kubeconfig, url) = (home.dir.join("admin.kubeconfig"), format!("https://{reached}"));
+        let certificates = Self { pki: Arc::new(pki), kubeconfig, url };
+        certificates.write_kubeconfig().context("write admin.kubeconfig")?;
+        Ok(certificates)
+    }
+
+    fn write_kubeconfig(&self) -> Result<(), orlop_apiserver::pki::PkiError> {
+        self.pki.write_kubeconfig(&self.kubeconfig, &self.url, "system:admin", MASTERS)
+    }
+
+    /// Replaces what runs out while the server runs.
+    async fn keep(self) {
+        loop {
+            tokio::time::sleep(RENEW).await;
+            match self.pki.renew().and_then(|renewed| self.write_kubeconfig().map(|()| renewed)) {
+                Ok(true) => tracing::info!("renewed the server's certificate"),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "renew the server's certificates; trying again in an hour"
+                    );
+                }
+            }
+        }
+    }
+}
