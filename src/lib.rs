@@ -28,6 +28,10 @@ pub use machine::{Machine, Wrap};
 
 /// Does what the command line asks for, on the machine as `wrap` shows it.
 pub fn main_on(wrap: Wrap<'_>) -> ExitCode {
+    // What may hang is done by a child of this same program, which is nothing else.
+    if let Some(code) = orlop_backends::host::linux::main_if_child() {
+        return code;
+    }
     // Two crypto providers in one graph make rustls panic on its default, so the one is named here, first thing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match cli::Cli::parse().run(wrap) {

@@ -174,6 +174,11 @@ pub(crate) fn is_bound(claim: &Claim, volume: &Volume) -> bool {
     binding(claim, volume) == Binding::Bound
 }
 
+/// The driver that a class asks for, by its name or by an alias of it.
+pub(crate) fn driver(class: &StorageClass) -> &str {
+    orlop_objects::nfs::driver_of(&class.provisioner)
+}
+
 /// Whether volumes of the class are made, or chosen, only when a pod's node is known.
 pub(crate) fn binds_late(class: &StorageClass) -> bool {
     class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer")

@@ -246,4 +246,9 @@ pub trait Driver: Send + Sync + 'static {
     fn publish(&self, request: Publish) -> BoxFuture<'_, Result<(), Error>>;
     /// Takes it away from the pod; fine when nothing is mounted there.
     fn unpublish(&self, volume: VolumeRef, target: PathBuf) -> BoxFuture<'_, Result<(), Error>>;
+    /// Whether what a pod was shown can be used right now; asked before a container starts, so that none hangs in its
+    /// first look at a volume whose server is gone.
+    fn ready(&self, _volume: VolumeRef, _target: PathBuf) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async { Ok(()) })
+    }
 }

@@ -17,6 +17,7 @@ pub mod key;
 pub mod kind;
 pub mod meta;
 pub mod names;
+pub mod nfs;
 pub mod object;
 pub mod patch;
 pub mod phase;

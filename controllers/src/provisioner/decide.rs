@@ -71,7 +71,7 @@ fn decide_claim(
     if facts::binds_late(class) && node.is_none() {
         return None;
     }
-    let provisioner = class.provisioner.as_str();
+    let provisioner = facts::driver(class);
     if provisioner == facts::NO_PROVISIONER {
         return Some(match node {
             None => wait(claim, by_hand(name)),
@@ -101,7 +101,7 @@ fn choose(
     if let Some(until) = attempt.map(Attempt::next).filter(|until| view.now < *until) {
         return Verdict::Wait { claim: claim.clone(), said: None, until: Some(until) };
     }
-    let provisioner = class.provisioner.as_str();
+    let provisioner = facts::driver(class);
     let can = |maker: &&Maker| {
         facts::is_ready(&maker.node)
             && !maker.node.is_terminating()

@@ -274,7 +274,7 @@ fn may_attach(bound: &Bound) -> bool {
 fn select_for(pod: &PodFacts, node: &str) -> Option<Verdict> {
     let unheard = |state: &ClaimState| match state {
         ClaimState::Late(late) if facts::selected_node(&late.claim).is_none() => {
-            Some((late.claim.clone(), late.class.provisioner.clone()))
+            Some((late.claim.clone(), facts::driver(&late.class).to_owned()))
         }
         _ => None,
     };

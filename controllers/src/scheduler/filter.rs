@@ -119,7 +119,7 @@ fn can_be_had(late: &Late, node: &NodeFacts, taken: &mut HashSet<String>) -> boo
         return true;
     }
     late.class.provisioner != facts::NO_PROVISIONER
-        && (!late.node_local || node.drivers.contains(&late.class.provisioner))
+        && (!late.node_local || node.drivers.contains(facts::driver(&late.class)))
         && topology_allows(&late.class, &node.node)
 }
 

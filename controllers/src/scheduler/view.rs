@@ -254,7 +254,7 @@ fn unbound(
     let Some(class) = class.filter(|class| facts::binds_late(class)) else {
         return Ok(ClaimState::Unbound);
     };
-    let node_local = known.drivers.get(&class.provisioner).is_some_and(|driver| driver.node_local);
+    let node_local = known.drivers.get(facts::driver(&class)).is_some_and(|driver| driver.node_local);
     let candidates = finder.candidates(&claim, reader)?;
     let attempt = known.attempts.of(claim.uid());
     Ok(ClaimState::Late(Late { claim, attempt, class: Arc::new(class), node_local, candidates }))

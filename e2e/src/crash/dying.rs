@@ -14,7 +14,7 @@ use nix::sys::signal::{Signal, raise};
 use orlop::Machine;
 use orlop_backends::host::{
     self, Container, ContainerRequest, FileInfo, FsType, Host, LoopDevice, MountEntry, MountRequest,
-    Namespace, Probe, Runtime, Space,
+    Namespace, Outcome, Probe, Runtime, Share, Space, Visit,
 };
 
 use super::plan::{Moment, Plan};
@@ -88,12 +88,13 @@ fn die() -> ! {
     }
 }
 
-fn kind_of(request: &MountRequest) -> (&'static str, &Path) {
+fn kind_of(request: &MountRequest) -> &'static str {
     match request {
-        MountRequest::Device { target, .. } => ("mount(device)", target),
-        MountRequest::Bind { target, .. } => ("mount(bind)", target),
-        MountRequest::Overlay { target, .. } => ("mount(overlay)", target),
-        MountRequest::Tmpfs { target, .. } => ("mount(tmpfs)", target),
+        MountRequest::Device { .. } => "mount(device)",
+        MountRequest::Bind { .. } => "mount(bind)",
+        MountRequest::Overlay { .. } => "mount(overlay)",
+        MountRequest::Nfs { .. } => "mount(nfs)",
+        MountRequest::Tmpfs { .. } => "mount(tmpfs)",
     }
 }
 
@@ -171,14 +172,25 @@ impl Host for Dying {
     }
 
     fn mount(&self, request: &MountRequest) -> host::Result<()> {
-        let (kind, target) = kind_of(request);
-        self.effect(kind, target, |m| m.host.mount(request))
+        self.effect(kind_of(request), request.target(), |m| m.host.mount(request))
     }
 
     fn unmount(&self, target: &Path) -> host::Result<()> {
         // By what is mounted there: `rootfs`, `mount` (published), `globalmount` (staged).
         let place = target.file_name().unwrap_or_default().to_string_lossy();
         self.effect(&format!("unmount({place})"), target, |m| m.host.unmount(target))
+    }
+
+    fn unmount_by_force(&self, target: &Path) -> host::Result<()> {
+        self.effect("unmount_by_force", target, |m| m.host.unmount_by_force(target))
+    }
+
+    fn visit(&self, share: &Share, visit: &Visit) -> host::Result<Outcome> {
+        self.effect("visit", Path::new(&share.path), |m| m.host.visit(share, visit))
+    }
+
+    fn ask(&self, place: &Path) -> host::Result<()> {
+        self.inner.host.ask(place)
     }
 }
 

@@ -3,7 +3,9 @@
 //! Making is repeatable since the volume's name follows from the claim's uid; the intent is in the journal until the
 //! PersistentVolume exists, so that a volume whose claim went away meanwhile is found and removed.
 
-use orlop_backends::driver::{self, ClaimMeta, Code, Create, Reach};
+use std::collections::BTreeMap;
+
+use orlop_backends::driver::{self, ClaimMeta, Code, Create, Reach, VolumeRef};
 use orlop_objects::{Key, keeper, kind, quantity::Quantity};
 use serde_json::{Value, json};
 
@@ -50,7 +52,9 @@ impl Core {
         let request = request(id, claim, class)?;
         let name = format!("{}/{}", claim.key.namespace, claim.key.name);
         let handle = driver.handle(&request)?;
-        self.machine.journal.begin(Intent::Making { id: id.clone(), claim: name, handle }).await?;
+        let attributes = driver.attributes(&request)?;
+        let intent = Intent::Making { id: id.clone(), claim: name, handle, attributes };
+        self.machine.journal.begin(intent).await?;
         let volume = driver.create(request).await?;
         let body = body(id, claim, class, &volume, &self.node);
         match self.client.create(&kind::PERSISTENT_VOLUME, "", &body).await {
@@ -90,8 +94,7 @@ impl Core {
             return Ok(());
         }
         let driver = self.machine.driver(&id.driver)?;
-        let copy = VolumeId::new(&id.driver, self.handle_of_making(id));
-        Ok(driver.delete(volume_ref(&copy, &std::collections::BTreeMap::new())).await?)
+        Ok(driver.delete(self.being_made(id)).await?)
     }
 
     /// The PersistentVolume of what was being made exists.
@@ -120,8 +123,7 @@ impl Core {
         match self.client.get(&volume_key(&id.handle)).await? {
             None => {
                 let driver = self.machine.driver(&id.driver)?;
-                let made = VolumeId::new(&id.driver, self.handle_of_making(id));
-                driver.delete(volume_ref(&made, &std::collections::BTreeMap::new())).await?;
+                driver.delete(self.being_made(id)).await?;
             }
             Some(object) => {
                 let posted = VolumeFacts::of(&std::sync::Arc::new(object), &self.node)
@@ -133,11 +135,13 @@ impl Core {
         Ok(())
     }
 
-    /// The handle that a volume is being made under.
-    fn handle_of_making(&self, id: &VolumeId) -> String {
+    /// A volume that is being made, as its driver is asked about it.
+    fn being_made(&self, id: &VolumeId) -> VolumeRef {
         match self.machine.journal.find(&Subject::Making(id.clone())) {
-            Some(Intent::Making { handle, .. }) if !handle.is_empty() => handle,
-            _ => id.handle.clone(),
+            Some(Intent::Making { handle, attributes, .. }) if !handle.is_empty() => {
+                volume_ref(&VolumeId::new(&id.driver, handle), &attributes)
+            }
+            _ => volume_ref(id, &BTreeMap::new()),
         }
     }
 

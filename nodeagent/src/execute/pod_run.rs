@@ -129,7 +129,11 @@ impl Core {
                 let known = view.intent.as_ref().and_then(|i| i.volumes.iter().find(|v| v.name == *name));
                 machine.unpublish(&uid, name, known).await?;
             }
-            Step::Prepare(_) | Step::Launch(_) | Step::Signal { .. } => {
+            Step::Launch(_) => {
+                machine.ask_servers(&uid, &view.volumes).await?;
+                return self.container_step(view, step).await;
+            }
+            Step::Prepare(_) | Step::Signal { .. } => {
                 return self.container_step(view, step).await;
             }
             Step::Pin => {

@@ -16,7 +16,7 @@ use crate::{
     journal::VolumeIntent,
     machine::{Machine, volume_ref},
     pods::spec,
-    world::{PodFacts, Source},
+    world::{PodFacts, Resolved, Source},
 };
 
 /// What a pod's containers share, and the names that they are pinned by; with the host's network the first alone.
@@ -75,6 +75,17 @@ impl Machine {
             read_only: *read_only,
         };
         Ok(driver.publish(request).await?)
+    }
+
+    /// Asks the servers of a pod's volumes whether they are there: a container would hang in its first look at them, and
+    /// what starts it with it.
+    pub(super) async fn ask_servers(&self, pod: &str, volumes: &[Resolved]) -> Result<(), Error> {
+        for volume in volumes {
+            let Source::Volume { id, volume, .. } = &volume.source else { continue };
+            let target = self.layout.published(pod, &volume.name);
+            self.driver(&id.driver)?.ready(volume_ref(id, &volume.attributes), target).await?;
+        }
+        Ok(())
     }
 
     /// Ensures that a volume is not shown to the pod. What the journal has forgotten is unmounted all the same.

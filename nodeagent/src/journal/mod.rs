@@ -40,6 +40,9 @@ pub enum Intent {
         /// The handle that it is made under; empty in records of versions whose handles were the volumes' names.
         #[serde(default)]
         handle: String,
+        /// What removing it needs to know beside the handle.
+        #[serde(default)]
+        attributes: BTreeMap<String, String>,
     },
     /// A volume is being attached and staged.
     Volume(VolumeIntent),

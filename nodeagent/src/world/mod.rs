@@ -9,6 +9,7 @@
 //! [`World::apply`] takes one changed object and answers whose work it may change. Owns nothing on the machine; must not
 //! know: the kernel, the journal, how steps are carried out.
 
+mod by_hand;
 mod claim;
 mod pod;
 mod volume;
@@ -48,6 +49,8 @@ pub struct World {
     /// Names of PersistentVolumes by what their driver calls them, the one that was created first in front: it has the
     /// volume, and nothing is done for others that name the same handle.
     handles: HashMap<VolumeId, Vec<String>>,
+    /// Volumes that pods name by server and path.
+    by_pods: BTreeMap<VolumeId, Arc<VolumeFacts>>,
     /// Claims of this node that wait for their volume to be made, by the volume's future name.
     making: BTreeMap<VolumeId, (String, String)>,
     /// The version of each object that was taken in last.
@@ -116,6 +119,7 @@ impl World {
             let facts = object.map(PodFacts::of).transpose()?;
             self.pods.retain(|_, pod| pod.key != *key);
             self.pods.extend(facts.map(|pod| (pod.uid.clone(), Arc::new(pod))));
+            self.by_pods = by_hand::of_pods(self.pods.values());
         } else if *key.kind == kind::PERSISTENT_VOLUME_CLAIM {
             let facts = object.map(ClaimFacts::of).transpose()?;
             let name = (key.namespace.clone(), key.name.clone());
@@ -171,7 +175,8 @@ impl World {
         self.making = wanting
             .filter_map(|(name, claim)| {
                 let class = self.classes.get(claim.class.as_deref()?)?;
-                Some((VolumeId::new(&class.provisioner, claim.volume_to_make()), name.clone()))
+                let driver = orlop_objects::nfs::driver_of(&class.provisioner);
+                Some((VolumeId::new(driver, claim.volume_to_make()), name.clone()))
             })
             .collect();
     }
@@ -203,6 +208,7 @@ impl World {
             let volume = claim.and_then(|c| self.volumes.get(c.volume.as_deref()?));
             work.extend(volume.and_then(|v| v.id.clone()).map(Work::Volume));
         }
+        work.extend(by_hand::of_pod(pod).filter_map(|v| v.id).map(Work::Volume));
         work
     }
 
@@ -244,7 +250,10 @@ impl World {
 
     /// The PersistentVolume of a volume.
     pub fn volume(&self, id: &VolumeId) -> Option<Arc<VolumeFacts>> {
-        self.volumes.get(self.handles.get(id)?.first()?).cloned()
+        match self.handles.get(id) {
+            Some(names) => self.volumes.get(names.first()?).cloned(),
+            None => self.by_pods.get(id).cloned(),
+        }
     }
 
     /// The PersistentVolume of this name.
@@ -273,17 +282,31 @@ impl World {
 
     /// Pods that want to see this volume.
     pub fn users(&self, volume: &VolumeFacts) -> Vec<Arc<PodFacts>> {
-        let Some(claim) = &volume.claim else { return Vec::new() };
+        let Some(claim) = &volume.claim else { return self.naming(volume) };
         let name = (claim.namespace.clone(), claim.name.clone());
         let held = self.claims.get(&name).is_some_and(|c| c.holds(volume));
         self.pods_of_claim(&name).filter(|pod| held && pod.wants_to_run()).cloned().collect()
+    }
+
+    /// Pods that want to see a volume that they name by server and path.
+    fn naming(&self, volume: &VolumeFacts) -> Vec<Arc<PodFacts>> {
+        let names_it = |pod: &&Arc<PodFacts>| {
+            pod.wants_to_run() && by_hand::of_pod(pod).any(|named| named.id == volume.id)
+        };
+        match &volume.id {
+            Some(id) if self.by_pods.contains_key(id) => {
+                self.pods.values().filter(names_it).cloned().collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// All work there is.
     pub fn all(&self) -> BTreeSet<Work> {
         let pods = self.pods.keys().cloned().map(Work::Pod);
         let volumes = self.volumes.values().filter_map(|v| v.id.clone());
-        pods.chain(volumes.chain(self.making.keys().cloned()).map(Work::Volume)).collect()
+        let others = self.making.keys().chain(self.by_pods.keys()).cloned();
+        pods.chain(volumes.chain(others).map(Work::Volume)).collect()
     }
 
     /// Where each of a pod's volumes comes from.
@@ -292,10 +315,18 @@ impl World {
         volumes.into_iter().map(|v| Resolved { source: self.source(pod, &v), name: v.name }).collect()
     }
 
+    fn by_server_and_path(&self, id: &VolumeId, read_only: bool) -> Source {
+        match self.volume(id) {
+            Some(volume) => Source::Volume { id: id.clone(), volume, read_only, one_pod: false },
+            None => Source::Waiting("the pod is not known any more".to_owned()),
+        }
+    }
+
     fn source(&self, pod: &PodFacts, volume: &PodVolume) -> Source {
         let (claim, read_only) = match &volume.kind {
             pod::VolumeKind::Claim { claim, read_only } => (claim, *read_only),
             pod::VolumeKind::Local(source) => return source.clone(),
+            pod::VolumeKind::Nfs { id, read_only } => return self.by_server_and_path(id, *read_only),
         };
         let wait = |reason: String| Source::Waiting(reason);
         let name = (pod.key.namespace.clone(), claim.clone());
@@ -325,7 +356,7 @@ impl World {
                 one_pod: facts.modes.iter().any(|mode| mode == "ReadWriteOncePod"),
             },
             None => wait(format!(
-                "volume \"{}\" has no CSI source, and this node mounts no other; use a claim of a class whose provisioner is loop.orlop.dev",
+                "volume \"{}\" has neither a csi nor an nfs source, and this node mounts no other; use a claim of a class (kubectl get storageclass)",
                 volume.name
             )),
         }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
 use orlop_objects::{DecodeError, Key, Object};
 
-use super::{VolumeFacts, whole};
+use super::{VolumeFacts, by_hand, whole};
 use crate::ids::VolumeId;
 
 const DEFAULT_GRACE: i64 = 30;
@@ -42,6 +42,7 @@ pub struct PodVolume {
 #[derive(Clone, Debug)]
 pub(super) enum VolumeKind {
     Claim { claim: String, read_only: bool },
+    Nfs { id: VolumeId, read_only: bool },
     Local(Source),
 }
 
@@ -133,6 +134,10 @@ fn kind_of(volume: &core::Volume) -> VolumeKind {
         let read_only = claim.read_only.unwrap_or_default();
         return VolumeKind::Claim { claim: claim.claim_name.clone(), read_only };
     }
+    if let Some(nfs) = &volume.nfs {
+        let read_only = nfs.read_only.unwrap_or_default();
+        return VolumeKind::Nfs { id: by_hand::id_of_pod_volume(nfs), read_only };
+    }
     VolumeKind::Local(if let Some(empty) = &volume.empty_dir {
         Source::Empty {
             memory: empty.medium.as_deref() == Some("Memory"),
@@ -142,7 +147,7 @@ fn kind_of(volume: &core::Volume) -> VolumeKind {
         Source::HostPath { path: PathBuf::from(&host.path), kind: host.type_.clone().unwrap_or_default() }
     } else {
         Source::Waiting(format!(
-            "volume \"{}\" is of a kind that this node cannot mount yet; it knows persistentVolumeClaim, emptyDir and hostPath",
+            "volume \"{}\" is of a kind that this node cannot mount yet; it knows persistentVolumeClaim, emptyDir, hostPath and nfs",
             volume.name
         ))
     })

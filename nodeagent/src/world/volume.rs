@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use k8s_openapi::api::{core::v1 as core, storage::v1 as storage};
 use orlop_objects::{DecodeError, Key, Object, keeper};
 
-use super::owned;
+use super::{by_hand, owned};
 use crate::ids::VolumeId;
 
 /// The finalizer by which a made volume waits for its data to be removed.
@@ -27,13 +27,13 @@ pub struct ClaimRef {
 pub struct VolumeFacts {
     /// Its name.
     pub name: String,
-    /// What its driver calls it; `None` for a volume without a CSI source.
+    /// What its driver calls it; `None` for a volume without a source that a driver of this node mounts.
     pub id: Option<VolumeId>,
     /// `spec.csi.fsType`.
     pub fs_type: Option<String>,
-    /// `spec.csi.volumeAttributes`.
+    /// `spec.csi.volumeAttributes`, or what stands for them.
     pub attributes: BTreeMap<String, String>,
-    /// `spec.csi.readOnly`.
+    /// `readOnly` of its source.
     pub read_only: bool,
     /// `spec.mountOptions`.
     pub mount_options: Vec<String>,
@@ -64,12 +64,21 @@ impl VolumeFacts {
             && finalizers.iter().any(|f| f == PROVISIONER_FINALIZER)
             && is_kept_here;
         let csi = spec.csi.as_ref();
+        let by_hand = spec.nfs.as_ref().map(|nfs| by_hand::of_volume(&object.meta.name, nfs));
+        let (id, attributes) = match by_hand {
+            Some((id, attributes)) => (Some(id), attributes),
+            None => (
+                csi.map(|c| VolumeId::new(&c.driver, &c.volume_handle)),
+                owned(csi.and_then(|c| c.volume_attributes.as_ref())),
+            ),
+        };
+        let read_only = csi.and_then(|c| c.read_only).or(spec.nfs.as_ref().and_then(|nfs| nfs.read_only));
         Ok(Self {
             name: object.meta.name.clone(),
-            id: csi.map(|c| VolumeId::new(&c.driver, &c.volume_handle)),
+            id,
             fs_type: csi.and_then(|c| c.fs_type.clone()).filter(|t| !t.is_empty()),
-            attributes: owned(csi.and_then(|c| c.volume_attributes.as_ref())),
-            read_only: csi.and_then(|c| c.read_only).unwrap_or_default(),
+            attributes,
+            read_only: read_only.unwrap_or_default(),
             mount_options: spec.mount_options.unwrap_or_default(),
             claim: spec.claim_ref.map(|c| ClaimRef {
                 namespace: c.namespace.unwrap_or_default(),

@@ -60,13 +60,18 @@ fn hint(cause: &Cause) -> Option<&'static str> {
 
 fn code_of(cause: &Cause) -> Code {
     match cause {
-        Cause::Os(error) => match error.kind() {
+        Cause::Os(error) | Cause::Told { error, .. } => match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Code::ResourceExhausted,
             io::ErrorKind::FileTooLarge => Code::OutOfRange,
             io::ErrorKind::ResourceBusy => Code::FailedPrecondition,
             _ => Code::Internal,
         },
         Cause::Refused(_) => Code::FailedPrecondition,
-        Cause::Program { .. } | Cause::Missing { .. } | Cause::Timeout(_) | Cause::Crashed => Code::Internal,
+        Cause::Program { .. }
+        | Cause::Missing { .. }
+        | Cause::Timeout(_)
+        | Cause::Unsupported(_)
+        | Cause::Hanging { .. }
+        | Cause::Crashed => Code::Internal,
     }
 }

@@ -21,7 +21,7 @@ use nix::errno::Errno;
 
 use super::{
     Cause, Container, ContainerRequest, Error, FileInfo, FsType, Host, LoopDevice, MountEntry, MountRequest,
-    Namespace, Probe, Result, Runtime, Space,
+    Namespace, Outcome, Probe, Result, Runtime, Share, Space, Visit,
 };
 
 mod plan;
@@ -199,15 +199,23 @@ impl<H: Host> Host for Faulty<H> {
     }
 
     fn mount(&self, request: &MountRequest) -> Result<()> {
-        let (MountRequest::Device { target, .. }
-        | MountRequest::Bind { target, .. }
-        | MountRequest::Overlay { target, .. }
-        | MountRequest::Tmpfs { target, .. }) = request;
-        self.effect("mount", target, |inner| inner.mount(request))
+        self.effect("mount", request.target(), |inner| inner.mount(request))
     }
 
     fn unmount(&self, target: &Path) -> Result<()> {
         self.effect("unmount", target, |inner| inner.unmount(target))
+    }
+
+    fn unmount_by_force(&self, target: &Path) -> Result<()> {
+        self.effect("unmount_by_force", target, |inner| inner.unmount_by_force(target))
+    }
+
+    fn visit(&self, share: &Share, visit: &Visit) -> Result<Outcome> {
+        self.effect("visit", Path::new(&share.to_string()), |inner| inner.visit(share, visit))
+    }
+
+    fn ask(&self, place: &Path) -> Result<()> {
+        self.look("ask", place, |inner| inner.ask(place))
     }
 }
 

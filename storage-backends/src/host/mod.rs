@@ -1,6 +1,6 @@
 //! The one seam to Linux. Everything that changes the machine goes through [`Host`] (files, file systems, loop devices,
-//! mounts) or [`Runtime`] (namespaces, containers, processes): real in `linux`, stateful in memory in `fake`, and with
-//! faults injected before or after any effect by `faulty`.
+//! mounts, shares) or [`Runtime`] (namespaces, containers, processes): real in `linux`, stateful in memory in `fake`, and
+//! with faults injected before or after any effect by `faulty`.
 //!
 //! Both traits are synchronous: callers keep them off the async runtime.
 
@@ -14,8 +14,10 @@ pub mod faulty;
 pub mod linux;
 pub mod options;
 mod runtime;
+pub mod share;
 
 pub use runtime::{Container, ContainerRequest, ContainerStatus, Namespace, Process, Runtime};
+pub use share::{Outcome, Share, Visit};
 
 /// A failure of one effect or look at the machine.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +37,25 @@ pub enum Cause {
     /// The kernel said so.
     #[error("{0}")]
     Os(#[from] std::io::Error),
+    /// The kernel said so, and why.
+    #[error("{error}: {told}")]
+    Told {
+        /// Its number.
+        error: std::io::Error,
+        /// Its words.
+        told: String,
+    },
+    /// Calls to this server, or on this mount, hang already; no more are made until some of them have ended.
+    #[error("{calls} earlier calls to {what} have not come back yet")]
+    Hanging {
+        /// The server or mount.
+        what: String,
+        /// How many.
+        calls: usize,
+    },
+    /// This machine has not what it takes, and what to do.
+    #[error("{0}")]
+    Unsupported(String),
     /// A program said so: its name, exit code and the last lines of its standard error.
     #[error("{program} {}: {stderr}", ended(*code))]
     Program {
@@ -228,6 +249,17 @@ pub enum MountRequest {
         /// Where.
         target: PathBuf,
     },
+    /// A share of a file server, or a directory of it.
+    Nfs {
+        /// The share.
+        share: Share,
+        /// The directory to be shown, part by part from the share's root; empty for the share itself.
+        beneath: Vec<String>,
+        /// Where.
+        target: PathBuf,
+        /// Read-only.
+        read_only: bool,
+    },
     /// Memory.
     Tmpfs {
         /// Where.
@@ -237,6 +269,19 @@ pub enum MountRequest {
         /// Mode of its root.
         mode: u32,
     },
+}
+
+impl MountRequest {
+    /// Where.
+    pub fn target(&self) -> &Path {
+        match self {
+            Self::Device { target, .. }
+            | Self::Bind { target, .. }
+            | Self::Overlay { target, .. }
+            | Self::Nfs { target, .. }
+            | Self::Tmpfs { target, .. } => target,
+        }
+    }
 }
 
 /// Files, file systems, loop devices and mounts.
@@ -285,6 +330,14 @@ pub trait Host: Send + Sync + 'static {
     fn mounts(&self) -> Result<Vec<MountEntry>>;
     /// Makes one mount; the target exists.
     fn mount(&self, request: &MountRequest) -> Result<()>;
-    /// Unmounts the topmost mount at `target`.
+    /// Unmounts the topmost mount at `target`. Where a server keeps that waiting, it goes on behind, and the mount is gone
+    /// from the table.
     fn unmount(&self, target: &Path) -> Result<()>;
+    /// Unmounts it and gives up what its server has not answered: what was written there and not synced is lost.
+    fn unmount_by_force(&self, target: &Path) -> Result<()>;
+
+    /// Does something on a share, which is mounted for that long and nowhere else.
+    fn visit(&self, share: &Share, visit: &Visit) -> Result<Outcome>;
+    /// Asks the server of a mounted share whether it is there; fails when it does not answer within moments.
+    fn ask(&self, place: &Path) -> Result<()>;
 }

@@ -16,6 +16,7 @@ mod at;
 mod claim;
 mod core;
 mod fixed;
+mod nfs;
 mod pod;
 mod shape;
 mod storage;

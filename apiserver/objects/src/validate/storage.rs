@@ -22,6 +22,9 @@ pub(super) fn class(new: &At<'_>, errors: &mut Errors) {
     {
         errors.push(provisioner.invalid(problem));
     }
+    if crate::nfs::driver_of(provisioner.text()) == crate::nfs::DRIVER {
+        super::nfs::mount_options(&new.get("mountOptions"), errors);
+    }
     let parameters = new.get("parameters");
     let mut size = 0;
     for (key, value) in parameters.entries() {

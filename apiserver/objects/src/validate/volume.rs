@@ -6,10 +6,10 @@ use super::{
     at::{At, Errors},
     claim,
 };
-use crate::{Cause, Quantity, names, schema::table, selector};
+use crate::{Cause, Quantity, names, nfs, schema::table, selector};
 
 /// Drivers whose volumes Orlop makes, and only under the name of the claim's uid.
-const OUR_DRIVERS: [&str; 1] = ["loop.orlop.dev"];
+const OUR_DRIVERS: [&str; 2] = ["loop.orlop.dev", nfs::DRIVER];
 /// Everything in a PersistentVolumeSpec that is no source.
 const NO_SOURCE: [&str; 9] = [
     "accessModes",
@@ -87,10 +87,8 @@ fn source(spec: &At<'_>, errors: &mut Errors) {
             }
         }
         "spec.nfs" => {
-            let path = first.get("path");
-            if path.require(errors) && !path.text().starts_with('/') {
-                errors.push(path.invalid("must be an absolute path"));
-            }
+            super::nfs::source(&first, errors);
+            super::nfs::mount_options(&spec.get("mountOptions"), errors);
         }
         _ => {}
     }

@@ -9,6 +9,11 @@
 
 use std::collections::BTreeMap;
 
+use orlop_objects::nfs;
+
+use super::existing::{self, OnDelete};
+use crate::host::Share;
+
 /// Where a volume is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -27,6 +32,10 @@ pub(super) struct Existing {
     pub(super) share: String,
     /// The volume's directory in it, part by part; empty for the whole share.
     pub(super) directory: Vec<String>,
+    /// What becomes of the directory when the volume is deleted.
+    pub(super) on_delete: OnDelete,
+    /// How the share is mounted while something is done on it.
+    pub(super) options: Vec<String>,
 }
 
 /// On an export of Orlop's own.
@@ -75,11 +84,39 @@ impl Own {
 
 impl Existing {
     fn parse(attributes: &BTreeMap<String, String>) -> Result<Self, String> {
-        let directory = attributes.get("subDir").map(String::as_str).unwrap_or_default();
-        Ok(Self {
-            server: text(attributes, "server")?.to_owned(),
-            share: text(attributes, "share")?.to_owned(),
-            directory: directory.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect(),
-        })
+        let server = text(attributes, "server")?;
+        if let Some(why) = nfs::server(server) {
+            return Err(format!("volumeAttributes server {server:?} {why}"));
+        }
+        let share = text(attributes, "share")?;
+        if let Some(why) = nfs::path(share) {
+            return Err(format!("volumeAttributes share {share:?} {why}"));
+        }
+        let directory = match attributes.get("subDir") {
+            None => Vec::new(),
+            Some(directory) => existing::parts(directory)
+                .map_err(|why| format!("volumeAttributes subDir {directory:?}: {why}"))?,
+        };
+        let on_delete = match attributes.get("onDelete") {
+            None => OnDelete::Retain,
+            Some(word) => OnDelete::parse(word).ok_or_else(|| {
+                format!("volumeAttributes onDelete {word:?} is none of delete, retain and archive")
+            })?,
+        };
+        let options: Vec<String> = attributes.get("mountOptions").cloned().into_iter().collect();
+        nfs::options(&options)?;
+        Ok(Self { server: server.to_owned(), share: share.to_owned(), directory, on_delete, options })
+    }
+
+    /// The share that it is on.
+    pub(super) fn share(&self) -> Share {
+        Share { server: self.server.clone(), path: self.share.clone(), options: self.options.clone() }
+    }
+
+    /// As the mount table names it.
+    pub(super) fn source(&self) -> String {
+        let share = self.share().to_string();
+        let share = share.trim_end_matches('/').to_owned();
+        self.directory.iter().fold(share, |source, part| format!("{source}/{part}"))
     }
 }

@@ -85,7 +85,7 @@ impl Files {
         number
     }
 
-    fn add(&mut self, system: u64, path: &Path, directory: bool, length: u64, content: Content) {
+    pub(super) fn add(&mut self, system: u64, path: &Path, directory: bool, length: u64, content: Content) {
         let inode = self.next_inode;
         self.next_inode += 1;
         self.names.insert((system, path.to_owned()), inode);

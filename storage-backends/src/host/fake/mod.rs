@@ -14,12 +14,15 @@ use std::{
     },
 };
 
-use super::{FileInfo, FsType, Host, LoopDevice, MountEntry, MountRequest, Probe, Result, Space};
+use super::{
+    FileInfo, FsType, Host, LoopDevice, MountEntry, MountRequest, Outcome, Probe, Result, Share, Space, Visit,
+};
 
 mod devices;
 mod files;
 mod mounts;
 mod runtime;
+mod shares;
 
 pub use files::Content;
 
@@ -43,6 +46,7 @@ struct Machine {
     devices: devices::Devices,
     mounts: mounts::Mounts,
     containers: runtime::Containers,
+    servers: shares::Servers,
 }
 
 impl Default for Fake {
@@ -59,6 +63,7 @@ impl Fake {
             devices: devices::Devices::default(),
             mounts: mounts::Mounts::new(),
             containers: runtime::Containers::new(),
+            servers: shares::Servers::default(),
         };
         Self { shared: Arc::new(Shared { machine: Mutex::new(machine), looks: AtomicU64::new(0) }) }
     }
@@ -182,6 +187,18 @@ impl Host for Fake {
 
     fn unmount(&self, target: &Path) -> Result<()> {
         self.machine().unmount(target)
+    }
+
+    fn unmount_by_force(&self, target: &Path) -> Result<()> {
+        self.machine().unmount(target)
+    }
+
+    fn visit(&self, share: &Share, visit: &Visit) -> Result<Outcome> {
+        self.visit_share(share, visit)
+    }
+
+    fn ask(&self, place: &Path) -> Result<()> {
+        self.machine().ask_server(place)
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) struct Mounts {
 }
 
 /// Number of a device that a file system without one gets, in the range of the kernel's anonymous devices.
-fn anonymous(system: u64) -> (u32, u32) {
+pub(super) fn anonymous(system: u64) -> (u32, u32) {
     (0, u32::try_from(system).unwrap_or(u32::MAX))
 }
 
@@ -81,7 +81,7 @@ impl Mounts {
         self.resolve(path).0.entry.target == path
     }
 
-    fn add(&mut self, system: u64, mut entry: MountEntry) {
+    pub(super) fn add(&mut self, system: u64, mut entry: MountEntry) {
         entry.id = self.next;
         self.next += 1;
         entry.parent = self.resolve(&entry.target).0.entry.id;
@@ -89,7 +89,13 @@ impl Mounts {
     }
 }
 
-fn entry(number: (u32, u32), target: &Path, read_only: bool, fs_type: &str, source: &str) -> MountEntry {
+pub(super) fn entry(
+    number: (u32, u32),
+    target: &Path,
+    read_only: bool,
+    fs_type: &str,
+    source: &str,
+) -> MountEntry {
     let mode = if read_only { "ro" } else { "rw" };
     MountEntry {
         id: 0,
@@ -120,6 +126,9 @@ impl Machine {
                 self.mounts.add(system, entry(anonymous(system), target, false, "overlay", "overlay"));
                 Ok(())
             }
+            MountRequest::Nfs { share, beneath, target, read_only } => {
+                self.mount_share(share, beneath, target, *read_only)
+            }
             MountRequest::Tmpfs { target, bytes, .. } => {
                 self.directory(target)?;
                 let system = self.files.new_system(bytes.unwrap_or(u64::MAX));
@@ -144,7 +153,7 @@ impl Machine {
         Ok(read_only || parsed.flags.contains(&options::Flag::ReadOnly))
     }
 
-    fn directory(&self, path: &Path) -> Result<()> {
+    pub(super) fn directory(&self, path: &Path) -> Result<()> {
         match self.lookup(path) {
             None => Err(refuse("mount on", path, Errno::ENOENT)),
             Some((_, inode)) if !inode.directory => Err(refuse("mount on", path, Errno::ENOTDIR)),

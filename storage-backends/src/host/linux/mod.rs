@@ -8,9 +8,11 @@ use std::{
 };
 
 use super::{
-    Cause, Error, FileInfo, FsType, Host, LoopDevice, MountEntry, MountRequest, Probe, Result, Space,
+    Cause, Error, FileInfo, FsType, Host, LoopDevice, MountEntry, MountRequest, Outcome, Probe, Result,
+    Share, Space, Visit,
 };
 
+mod child;
 mod files;
 mod format;
 mod loop_ioctl;
@@ -20,9 +22,14 @@ mod mounts;
 pub(crate) mod program;
 mod remove;
 mod runtime;
+mod share;
+mod shares;
+mod stand_in;
 mod superblock;
 
+pub use child::main_if_child;
 pub use runtime::{LinuxRuntime, RuntimeConfig};
+pub use stand_in::StandIn;
 
 /// The machine that this process runs on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -108,11 +115,31 @@ impl Host for Linux {
     }
 
     fn mount(&self, request: &MountRequest) -> Result<()> {
-        mounts::mount(request)
+        match request {
+            MountRequest::Nfs { share, beneath, target, read_only } => {
+                shares::mount(&shares::server(share)?, share, beneath, target, *read_only)
+            }
+            MountRequest::Bind { source, target, read_only } if shares::is_on_one(source)? => {
+                shares::bind(source, target, *read_only)
+            }
+            request => mounts::mount(request),
+        }
     }
 
     fn unmount(&self, target: &Path) -> Result<()> {
-        mounts::unmount(target)
+        if shares::is_on_one(target)? { shares::unmount(target, false) } else { mounts::unmount(target) }
+    }
+
+    fn unmount_by_force(&self, target: &Path) -> Result<()> {
+        shares::unmount(target, true)
+    }
+
+    fn visit(&self, share: &Share, visit: &Visit) -> Result<Outcome> {
+        shares::visit(&shares::server(share)?, share, visit)
+    }
+
+    fn ask(&self, place: &Path) -> Result<()> {
+        shares::ask(place)
     }
 }
 

@@ -27,6 +27,11 @@ pub(super) fn mount(request: &MountRequest) -> Result<()> {
             bind(source, target, *read_only).map_err(failed("bind mount on", target))
         }
         MountRequest::Overlay { lower, upper, work, target } => overlay(lower, upper, work, target),
+        MountRequest::Nfs { share, target, .. } => Err(Error {
+            operation: "mount on",
+            object: target.display().to_string(),
+            source: Cause::Refused(format!("{share} is mounted by a child, never here")),
+        }),
         MountRequest::Tmpfs { target, bytes, mode } => {
             let size = bytes.map(|bytes| format!(",size={bytes}")).unwrap_or_default();
             let data = format!("mode={mode:o}{size}");
@@ -96,7 +101,7 @@ fn explain(error: io::Error, source: &Path, fs_type: FsType) -> io::Error {
     io::Error::new(error.kind(), format!("{error}: {hint}"))
 }
 
-fn bind(source: &Path, target: &Path, read_only: bool) -> io::Result<()> {
+pub(super) fn bind(source: &Path, target: &Path, read_only: bool) -> io::Result<()> {
     Mount::builder().flags(MountFlags::BIND).mount(source, target)?;
     if !read_only {
         return Ok(());

@@ -51,7 +51,52 @@ pub(crate) struct Output {
     pub(crate) stderr: String,
 }
 
+/// How a program ended that is not waited for at any price.
+pub(crate) enum Ended {
+    /// By itself.
+    Answered(Output),
+    /// It was killed at its deadline, and is gone.
+    Killed,
+    /// It was killed, and the kernel does not let it go.
+    Left(Child),
+}
+
+/// Waits for a child that was left behind, and keeps `held` until it is gone.
+pub(crate) fn reap_later(mut child: Child, held: impl Send + 'static) {
+    thread::spawn(move || {
+        // It may take until a server is back, or for ever; an error means that it is not there to be waited for.
+        let _ = child.wait();
+        drop(held);
+    });
+}
+
 impl Program<'_> {
+    /// Runs it until then and answers whatever its exit code is. One that a kill does not end within `patience` is
+    /// handed back.
+    pub(crate) fn output_or_leave(&self, until: Instant, patience: Duration) -> Result<Ended> {
+        let mut child = self.spawn()?;
+        match collect(&mut child, until) {
+            Ok(Some((status, stdout, stderr))) => {
+                return Ok(Ended::Answered(Output { code: status.code(), stdout, stderr }));
+            }
+            Ok(None) => {}
+            Err(error) => {
+                reap_later(child, ());
+                return Err(self.failed(Cause::Os(error)));
+            }
+        }
+        // Killing fails only when it has ended.
+        let _ = child.kill();
+        let until = Instant::now() + patience;
+        while Instant::now() < until {
+            if child.try_wait().is_ok_and(|status| status.is_some()) {
+                return Ok(Ended::Killed);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(Ended::Left(child))
+    }
+
     /// Runs it and answers whatever its exit code is.
     pub(crate) fn output(&self) -> Result<Output> {
         let started = Instant::now();

@@ -37,6 +37,14 @@ pub(super) fn tree(path: &Path) -> Result<()> {
     rustix::fs::unlinkat(CWD, path, AtFlags::REMOVEDIR).map_err(|error| context(error.into()))
 }
 
+/// A directory of an opened one, with all that is in it. Nothing can be mounted in it: the walk would stop there.
+pub(super) fn tree_at(parent: &OwnedFd, name: &str) -> std::io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let root = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+    Walk { root: &root, moved: 0 }.empty(&root, 0)?;
+    Ok(rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?)
+}
+
 /// The handle's own path is asked for, so that a link in the middle of `path` deceives nobody.
 fn refuse_mounts(path: &Path, root: &OwnedFd) -> Result<()> {
     let link = PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd()));

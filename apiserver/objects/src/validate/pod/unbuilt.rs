@@ -63,7 +63,7 @@ use When::{False, Is, Not, Test, There, True};
 #[rustfmt::skip]
 pub static ROWS: &[Row] = &[
     // --- volumes
-    refuse("volumes[].{}", Test(other_source), "only persistentVolumeClaim volumes are built yet; make a PersistentVolumeClaim and name it in persistentVolumeClaim.claimName"),
+    refuse("volumes[].{}", Test(other_source), "only persistentVolumeClaim and nfs volumes are built yet; make a PersistentVolumeClaim and name it in persistentVolumeClaim.claimName"),
     refuse("containers[].volumeDevices", There, "raw block volumes are not built yet; use volumeMode Filesystem and volumeMounts"),
     refuse("containers[].volumeMounts[].subPath", There, "subPath is not built yet; mount the whole volume and use a directory of it"),
     refuse("containers[].volumeMounts[].subPathExpr", There, "subPathExpr is not built yet; mount the whole volume and use a directory of it"),
@@ -217,7 +217,7 @@ fn last(at: &At<'_>) -> String {
 }
 
 fn other_source(at: &At<'_>, _: &At<'_>) -> bool {
-    !matches!(last(at).as_str(), "name" | "persistentVolumeClaim")
+    !matches!(last(at).as_str(), "name" | "persistentVolumeClaim" | "nfs")
 }
 
 fn other_resource(at: &At<'_>, _: &At<'_>) -> bool {

@@ -32,4 +32,7 @@ fn source(volume: &At<'_>, errors: &mut Errors) {
     if first == "persistentVolumeClaim" {
         volume.at(&[first, "claimName"]).check(names::dns_subdomain, errors);
     }
+    if first == "nfs" {
+        crate::validate::nfs::source(&volume.get(first), errors);
+    }
 }

@@ -1,0 +1,222 @@
+//! Volumes on file servers, on the real kernel, with directories in the place of the servers: everything about them but
+//! the network. What the network does is tried in guests.
+
+use std::path::{Path, PathBuf};
+
+use orlop_e2e::{cluster::Cluster, images, machine, manifests};
+use orlop_objects::{Key, Kind, kind};
+use serde_json::{Value, json};
+
+const SERVER: &str = "nfs.example.org";
+
+/// An Orlop, and the share that `nfs.example.org:/srv/nfs` is.
+struct Stand {
+    cluster: Cluster,
+    servers: tempfile::TempDir,
+}
+
+impl Stand {
+    fn start() -> anyhow::Result<Self> {
+        let servers = tempfile::tempdir()?;
+        std::fs::create_dir_all(servers.path().join(SERVER).join("srv/nfs"))?;
+        let mut stand = Self { cluster: Cluster::prepared()?, servers };
+        stand.up()?;
+        images::load_busybox(&stand.cluster)?;
+        Ok(stand)
+    }
+
+    fn up(&mut self) -> anyhow::Result<()> {
+        let servers = self.servers.path().to_string_lossy().into_owned();
+        self.cluster.up_by(Path::new(env!("CARGO_BIN_EXE_sharing-orlop")), &[("ORLOP_SERVERS", &servers)])
+    }
+
+    fn share(&self) -> PathBuf {
+        self.servers.path().join(SERVER).join("srv/nfs")
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.share()).expect("the share");
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .collect();
+        names.retain(|name| name != ".orlop");
+        names.sort();
+        names
+    }
+
+    /// Creates the objects of a file of the example.
+    async fn apply(&self, file: &str) -> anyhow::Result<()> {
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a checkout").join("examples/nfs-subdir");
+        let text = std::fs::read_to_string(path.join(file))?;
+        for document in text.split("\n---\n") {
+            let object: Value = serde_saphyr::from_str(document)?;
+            let kind = kind_of(object["kind"].as_str().unwrap_or_default());
+            self.cluster.create(kind, object).await?;
+        }
+        Ok(())
+    }
+
+    async fn class(&self, name: &str, parameters: Value) -> anyhow::Result<()> {
+        let body = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": name},
+            "provisioner": "nfs.orlop.dev", "parameters": parameters});
+        self.cluster.create(&kind::STORAGE_CLASS, body).await?;
+        Ok(())
+    }
+
+    async fn claim(&self, name: &str, class: &str) -> anyhow::Result<()> {
+        let mut claim = manifests::claim(name, "1Mi");
+        claim["spec"]["storageClassName"] = json!(class);
+        self.cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, claim).await?;
+        Ok(())
+    }
+
+    /// Waits until an Event of an object says this.
+    async fn until_said(&self, object: &str, words: &str) -> anyhow::Result<()> {
+        for _ in 0..600 {
+            let reasons = self.cluster.reasons(object).await?;
+            if reasons.iter().any(|said| said.contains(words)) {
+                return Ok(());
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        anyhow::bail!("{object}: nobody says {words:?} but {:#?}", self.cluster.reasons(object).await?)
+    }
+}
+
+fn kind_of(name: &str) -> &'static Kind {
+    match name {
+        "StorageClass" => &kind::STORAGE_CLASS,
+        "PersistentVolumeClaim" => &kind::PERSISTENT_VOLUME_CLAIM,
+        "PersistentVolume" => &kind::PERSISTENT_VOLUME,
+        "StatefulSet" => &kind::STATEFUL_SET,
+        "Pod" => &kind::POD,
+        other => panic!("the example has no {other}"),
+    }
+}
+
+#[tokio::test]
+async fn root_the_tutorial_of_the_subdir_provisioner() -> anyhow::Result<()> {
+    if !machine::can_run("root_the_tutorial_of_the_subdir_provisioner") {
+        return Ok(());
+    }
+    let stand = Stand::start()?;
+    stand.apply("class.yaml").await?;
+    stand.apply("test-claim.yaml").await?;
+    stand.apply("test-pod.yaml").await?;
+    stand.cluster.phase(&kind::POD, "test-pod", "Succeeded").await?;
+    let claim = stand.cluster.phase(&kind::PERSISTENT_VOLUME_CLAIM, "test-claim", "Bound").await?;
+    let volume = claim["spec"]["volumeName"].as_str().expect("bound").to_owned();
+    let directory = format!("default-test-claim-{volume}");
+    assert_eq!(stand.names(), [directory.clone()]);
+    assert!(stand.share().join(&directory).join("SUCCESS").exists());
+    let key = Key::cluster(&kind::PERSISTENT_VOLUME, volume);
+    let object = stand.cluster.client.get(&key).await?.expect("the volume").value();
+    assert_eq!(object["spec"]["nodeAffinity"], Value::Null, "every node reaches it");
+
+    stand.cluster.delete(&kind::POD, "test-pod").await?;
+    stand.cluster.delete(&kind::PERSISTENT_VOLUME_CLAIM, "test-claim").await?;
+    stand.cluster.none(&kind::PERSISTENT_VOLUME).await?;
+    assert_eq!(stand.names(), [format!("archived-{directory}")]);
+    assert!(stand.share().join(format!("archived-{directory}")).join("SUCCESS").exists());
+    assert_eq!(machine::left_below(&stand.cluster.dir()), Vec::<String>::new());
+    Ok(())
+}
+
+/// Two pods that write to one claim, one that names the path itself, read-only, and a volume that people made by hand;
+/// a crash of Orlop in between changes nothing.
+#[tokio::test]
+async fn root_pods_share_a_directory_by_claim_by_volume_and_by_path() -> anyhow::Result<()> {
+    if !machine::can_run("root_pods_share_a_directory_by_claim_by_volume_and_by_path") {
+        return Ok(());
+    }
+    let mut stand = Stand::start()?;
+    stand
+        .class("plain", json!({"server": SERVER, "share": "/srv/nfs", "pathPattern": "${.PVC.name}"}))
+        .await?;
+    stand.claim("shared", "plain").await?;
+    for writer in ["one", "two"] {
+        let script = format!("echo {writer} > /data/{writer}; sleep 3600");
+        stand.cluster.create(&kind::POD, manifests::pod(writer, &script, Some("shared"))).await?;
+    }
+    for writer in ["one", "two"] {
+        stand.cluster.phase(&kind::POD, writer, "Running").await?;
+    }
+    stand.apply("static.yaml").await?;
+    stand.cluster.phase(&kind::POD, "reader", "Running").await?;
+    let script = "grep -qx one /data/shared/one && grep -qx two /data/shared/two && ! touch /data/x";
+    let mut by_path = manifests::pod("by-path", script, None);
+    by_path["spec"]["volumes"] =
+        json!([{"name": "data", "nfs": {"server": SERVER, "path": "/srv/nfs", "readOnly": true}}]);
+    by_path["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "data", "mountPath": "/data"}]);
+    stand.cluster.create(&kind::POD, by_path).await?;
+    stand.cluster.phase(&kind::POD, "by-path", "Succeeded").await?;
+
+    stand.cluster.kill()?;
+    stand.up()?;
+    for pod in ["one", "two", "reader", "by-path"] {
+        stand.cluster.delete(&kind::POD, pod).await?;
+    }
+    for claim in ["shared", "nfs-by-hand"] {
+        stand.cluster.delete(&kind::PERSISTENT_VOLUME_CLAIM, claim).await?;
+    }
+    stand.cluster.delete(&kind::PERSISTENT_VOLUME, "nfs-by-hand").await?;
+    stand.cluster.none(&kind::PERSISTENT_VOLUME).await?;
+    assert_eq!(
+        stand.names(),
+        Vec::<String>::new(),
+        "the class removes what it made, and nothing removes the share"
+    );
+    for _ in 0..200 {
+        if machine::left_below(&stand.cluster.dir()).is_empty() {
+            return Ok(());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    anyhow::bail!("left: {:#?}", machine::left_below(&stand.cluster.dir()))
+}
+
+#[tokio::test]
+async fn root_bad_input_about_servers_is_told_in_words() -> anyhow::Result<()> {
+    if !machine::can_run("root_bad_input_about_servers_is_told_in_words") {
+        return Ok(());
+    }
+    let stand = Stand::start()?;
+    std::fs::create_dir(stand.share().join("taken"))?;
+    let rows = [
+        ("no-server", json!({"server": "nowhere", "share": "/srv/nfs"}), "start the server"),
+        ("no-export", json!({"server": SERVER, "share": "/srv/other"}), "list of exports"),
+        ("up", json!({"server": SERVER, "share": "/srv/nfs", "pathPattern": "../x"}), "is no name"),
+        ("dash", json!({"server": "-oport=1", "share": "/srv/nfs"}), "begins with -"),
+        ("comma", json!({"server": "a,b", "share": "/srv/nfs"}), "host name or an address"),
+        ("taken", json!({"server": SERVER, "share": "/srv/nfs", "pathPattern": "taken"}), "onDelete: retain"),
+        (
+            "mistyped",
+            json!({"server": SERVER, "share": "/srv/nfs", "onDelte": "retain"}),
+            "\"onDelte\" is not known",
+        ),
+    ];
+    for (name, parameters, _) in &rows {
+        stand.class(name, parameters.clone()).await?;
+        stand.claim(name, name).await?;
+    }
+    for (name, _, words) in &rows {
+        stand.until_said(name, words).await?;
+    }
+    assert_eq!(stand.names(), ["taken"], "nothing half made, nothing removed");
+    let mut pod = manifests::pod("by-path", "true", None);
+    pod["spec"]["volumes"] = json!([{"name": "data", "nfs": {"server": "nowhere", "path": "/srv/nfs"}}]);
+    stand.cluster.create(&kind::POD, pod.clone()).await?;
+    stand.until_said("by-path", "start the server").await?;
+    stand.cluster.delete(&kind::POD, "by-path").await?;
+    for (server, path) in [("-x", "/a"), ("a b", "/a"), (SERVER, "a"), (SERVER, "/a/../b")] {
+        pod["spec"]["volumes"][0]["nfs"] = json!({"server": server, "path": path});
+        let refused = stand.cluster.create(&kind::POD, pod.clone()).await.expect_err(server);
+        assert!(format!("{refused:#}").contains("spec.volumes[0].nfs"), "{refused:#}");
+    }
+    for name in rows.iter().map(|(name, ..)| name) {
+        stand.cluster.delete(&kind::PERSISTENT_VOLUME_CLAIM, name).await?;
+    }
+    assert_eq!(stand.names(), ["taken"]);
+    Ok(())
+}

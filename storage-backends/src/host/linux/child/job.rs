@@ -1,0 +1,91 @@
+//! The jobs, and how the child does them.
+
+use std::path::PathBuf;
+
+use rustix::{
+    fs::{CWD, OFlags},
+    mount::UnmountFlags,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    super::{mounts, share},
+    Failure,
+};
+use crate::host::share::{Outcome, Share, Visit, carry_out};
+
+/// Where a share comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in super::super) enum Source {
+    /// From a server.
+    Server(Share),
+    /// From a directory of this machine, which stands in for one.
+    Directory(PathBuf),
+}
+
+/// What a child does.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) enum Job {
+    /// Mount a share, or a directory of it, on `target`.
+    Mount { source: Source, beneath: Vec<String>, target: PathBuf, read_only: bool, options: Vec<String> },
+    /// Do something on a share.
+    Visit { source: Source, visit: Visit },
+    /// Show a directory of a mounted share at a second place.
+    Bind { source: PathBuf, target: PathBuf, read_only: bool },
+    /// Unmount the topmost mount at `target`, giving up what is under way when `force` says so.
+    Unmount { target: PathBuf, force: bool },
+    /// Ask a mounted share whether its server answers.
+    Ask { place: PathBuf },
+    /// Sleep for ever: what a dead server does, for tests.
+    #[cfg(test)]
+    Hang,
+    /// Die without a word, for tests.
+    #[cfg(test)]
+    Die,
+}
+
+/// What a job came to.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in super::super) enum Answer {
+    /// It is done.
+    Done,
+    /// How a visit went.
+    Visited(Outcome),
+}
+
+impl Job {
+    pub(super) fn run(self) -> Result<Answer, Failure> {
+        match self {
+            Self::Mount { source, beneath, target, read_only, options } => {
+                share::mount(&source, &beneath, &target, read_only, &options)?;
+            }
+            Self::Visit { source, visit } => {
+                let root = share::open(&source)?;
+                return Ok(Answer::Visited(carry_out(&root, &visit)?));
+            }
+            Self::Bind { source, target, read_only } => mounts::bind(&source, &target, read_only)?,
+            Self::Unmount { target, force } => {
+                let how = if force { UnmountFlags::FORCE } else { UnmountFlags::empty() };
+                rustix::mount::unmount(&target, UnmountFlags::NOFOLLOW | how)?;
+            }
+            Self::Ask { place } => {
+                rustix::fs::openat(
+                    CWD,
+                    &place,
+                    OFlags::RDONLY | OFlags::DIRECTORY,
+                    rustix::fs::Mode::empty(),
+                )
+                .and_then(|root| rustix::fs::fstatvfs(&root).map(drop))?;
+            }
+            #[cfg(test)]
+            Self::Hang => loop {
+                std::thread::park();
+            },
+            #[cfg(test)]
+            Self::Die => {
+                nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL).map_err(std::io::Error::from)?
+            }
+        }
+        Ok(Answer::Done)
+    }
+}

@@ -1,0 +1,69 @@
+//! Shares on this machine. All of it runs in a child: see `child`.
+//!
+//! ```text
+//!  connect   names resolved ─ the port tried ─ fsopen("nfs") ─ newest version that both speak ─► a mount that is nowhere
+//!  visit     beneath that mount's root, by descriptor; it goes with the child, whatever becomes of it
+//!  mount     in a mount namespace of the child's own: share ─ openat2 beneath ─ open_tree ─► moved to its target
+//! ```
+//!
+//! Nothing that is mounted for the time of a call has a place in the tree that anybody else sees, so nothing is left
+//! when Orlop dies in the middle, and no pod can reach it.
+
+mod connect;
+mod place;
+mod root;
+mod words;
+
+use std::{os::fd::OwnedFd, path::Path};
+
+use rustix::{
+    fs::{CWD, Mode, OFlags},
+    mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree},
+};
+
+pub(super) use self::{connect::require_client, root::Opened};
+use super::child::{Failure, Source};
+
+/// A share as a mount that is nowhere yet.
+fn connect(source: &Source) -> Result<OwnedFd, Failure> {
+    match source {
+        Source::Server(share) => connect::connect(share),
+        Source::Directory(path) => Ok(open_tree(
+            CWD,
+            path,
+            OpenTreeFlags::OPEN_TREE_CLONE
+                | OpenTreeFlags::OPEN_TREE_CLOEXEC
+                | OpenTreeFlags::AT_SYMLINK_NOFOLLOW,
+        )?),
+    }
+}
+
+/// A share's root, to do something on it.
+pub(super) fn open(source: &Source) -> Result<Opened, Failure> {
+    let source = match source {
+        Source::Server(share) => Source::Server(connect::for_a_visit(share)),
+        Source::Directory(_) => source.clone(),
+    };
+    Ok(Opened::new(connect(&source)?)?)
+}
+
+/// Mounts a share, or the directory `beneath` its root, on `target`.
+pub(super) fn mount(
+    source: &Source,
+    beneath: &[String],
+    target: &Path,
+    read_only: bool,
+    options: &[String],
+) -> Result<(), Failure> {
+    let parsed = orlop_objects::nfs::options(options).map_err(Failure::Refused)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let target = rustix::fs::openat(CWD, target, flags, Mode::empty())?;
+    let share = connect(source)?;
+    let shown = if beneath.is_empty() { share } else { place::beneath(&share, beneath)? };
+    place::set_flags(&shown, read_only, &parsed.flags)?;
+    let how = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    Ok(move_mount(&shown, "", &target, "", how)?)
+}
+
+#[cfg(test)]
+mod tests;
