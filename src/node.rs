@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::DirBuilderExt, sync::Arc};
 use anyhow::{Context, Result, bail};
 use orlop_backends::{
     driver::Driver,
-    drivers::loop_file::LoopDriver,
+    drivers::{loop_file::LoopDriver, nfs::NfsDriver},
     host::linux::{Linux, LinuxRuntime, RuntimeConfig},
 };
 use orlop_client::Client;
@@ -26,11 +26,12 @@ pub(crate) fn parts(home: &Home, wrap: Wrap<'_>) -> Result<Parts> {
     let runtime = LinuxRuntime::new(runtime).context("prepare the container runtime")?;
     let Machine { host, runtime } = wrap(Machine { host: Arc::new(Linux), runtime: Arc::new(runtime) });
     let pool: Arc<dyn Driver> = Arc::new(LoopDriver::new(host.clone(), home.dir.join("pool")));
+    let shared: Arc<dyn Driver> = Arc::new(NfsDriver::new(host.clone()));
     Ok(Parts {
         data_dir: home.dir.clone(),
         run_dir,
         instance: home.instance.clone(),
-        drivers: vec![pool],
+        drivers: vec![pool, shared],
         host,
         runtime,
         images: ImageStore::open(&home.dir.join("images")).context("open the images")?,

@@ -107,7 +107,8 @@ async fn start_controllers(registry: &Registry) -> Result<Controllers> {
     orlop_controllers::bootstrap(registry)
         .await
         .context("make the objects that every cluster starts with")?;
-    let drivers = vec![orlop_controllers::DriverInfo::of_loop_files()];
+    let drivers =
+        vec![orlop_controllers::DriverInfo::of_loop_files(), orlop_controllers::DriverInfo::of_nfs()];
     Ok(orlop_controllers::start(registry.clone(), drivers, orlop_controllers::Settings::default()))
 }
 

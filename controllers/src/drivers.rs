@@ -25,6 +25,11 @@ impl DriverInfo {
         Self { name: crate::LOOP_DRIVER.to_owned(), node_local: true, attach: Attach::Node }
     }
 
+    /// The driver of shared volumes: made by a node, mounted by all, attached nowhere.
+    pub fn of_nfs() -> Self {
+        Self { name: crate::NFS_DRIVER.to_owned(), node_local: true, attach: Attach::None }
+    }
+
     /// What `driver` says of itself.
     pub fn of(driver: &dyn Driver) -> Self {
         let can = driver.capabilities();

@@ -42,7 +42,7 @@ mod start;
 mod testing;
 mod worker;
 
-pub use bootstrap::{LOOP_DRIVER, bootstrap};
+pub use bootstrap::{LOOP_DRIVER, NFS_DRIVER, bootstrap};
 pub use drivers::DriverInfo;
 pub use error::Error;
 use orlop_registry::Who;

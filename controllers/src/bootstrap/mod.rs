@@ -9,6 +9,8 @@ use crate::Error;
 
 /// The driver that comes with every Orlop.
 pub const LOOP_DRIVER: &str = "loop.orlop.dev";
+/// The driver of shared volumes, which comes with it.
+pub const NFS_DRIVER: &str = orlop_objects::nfs::DRIVER;
 
 /// Makes what is missing.
 pub async fn bootstrap(registry: &Registry) -> Result<(), Error> {
@@ -32,7 +34,8 @@ fn wanted() -> Vec<(&'static Kind, &'static str, Value)> {
         .map(|name| (&kind::NAMESPACE, "", namespace(name)))
         .collect();
     all.push((&kind::SERVICE, "default", api_service()));
-    all.push((&kind::CSI_DRIVER, "", driver()));
+    all.push((&kind::CSI_DRIVER, "", driver(LOOP_DRIVER, true, "ReadWriteOnceWithFSType")));
+    all.push((&kind::CSI_DRIVER, "", driver(NFS_DRIVER, false, "None")));
     all.push((&kind::STORAGE_CLASS, "", class()));
     all
 }
@@ -58,14 +61,14 @@ fn api_service() -> Value {
     })
 }
 
-fn driver() -> Value {
+fn driver(name: &str, attach_required: bool, fs_group_policy: &str) -> Value {
     json!({
-        "metadata": {"name": LOOP_DRIVER},
+        "metadata": {"name": name},
         "spec": {
-            "attachRequired": true,
+            "attachRequired": attach_required,
             "podInfoOnMount": false,
             "storageCapacity": false,
-            "fsGroupPolicy": "ReadWriteOnceWithFSType",
+            "fsGroupPolicy": fs_group_policy,
             "requiresRepublish": false,
             "seLinuxMount": false,
             "volumeLifecycleModes": ["Persistent"],

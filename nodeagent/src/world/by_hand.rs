@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use k8s_openapi::api::core::v1::{NFSPersistentVolumeSource, NFSVolumeSource};
+use k8s_openapi::api::core::v1::NFSVolumeSource;
 use orlop_objects::nfs;
 use sha2::{Digest, Sha256};
 
@@ -17,10 +17,7 @@ use crate::{ids::VolumeId, paths::hex};
 const DIGITS: usize = 32;
 
 /// What a PersistentVolume with `spec.nfs` is to the driver.
-pub(super) fn of_volume(
-    name: &str,
-    source: &NFSPersistentVolumeSource,
-) -> (VolumeId, BTreeMap<String, String>) {
+pub(super) fn of_volume(name: &str, source: &NFSVolumeSource) -> (VolumeId, BTreeMap<String, String>) {
     (id(&["volume", name, &source.server, &source.path]), attributes(&source.server, &source.path))
 }
 

@@ -170,3 +170,63 @@ fn an_object_that_cannot_be_read_is_unknown_and_not_gone() {
     fresh.apply(&volume.key, None);
     assert!(!fresh.has_unreadable_volumes(), "and so does its end");
 }
+
+fn pod_by_path(name: &str, server: &str, read_only: bool) -> Arc<Object> {
+    object(
+        &kind::POD,
+        &json!({"metadata": {"name": name, "namespace": "default", "uid": name}, "spec": {
+            "containers": [{"name": "c"}],
+            "volumes": [{"name": "data", "nfs": {"server": server, "path": "/srv", "readOnly": read_only}}]}}),
+    )
+}
+
+/// Pods that name one path share one mount of the node; who names another has his own.
+#[test]
+fn pods_that_name_a_path_share_its_volume() {
+    let mut world = World::new("here");
+    let work = see(&mut world, &pod_by_path("one", "nfs", false));
+    see(&mut world, &pod_by_path("two", "nfs", true));
+    see(&mut world, &pod_by_path("other", "elsewhere", false));
+    let [Work::Volume(id), Work::Pod(_)] = &work[..] else { panic!("{work:?}") };
+    assert_eq!(id.driver, "nfs.orlop.dev");
+    let volume = world.volume(id).expect("its volume");
+    assert_eq!((volume.attributes["server"].as_str(), volume.attributes["share"].as_str()), ("nfs", "/srv"));
+    let users: Vec<String> = world.users(&volume).iter().map(|pod| pod.uid.clone()).collect();
+    assert_eq!(users, ["one", "two"]);
+    let resolved = world.resolve(&world.pod("two").expect("it is known"));
+    let [Resolved { source: Source::Volume { id: of_two, read_only: true, one_pod: false, .. }, .. }] =
+        &resolved[..]
+    else {
+        panic!("{resolved:?}")
+    };
+    assert_eq!(of_two, id);
+    for pod in ["one", "two"] {
+        let gone = world.apply(&Key::new(&kind::POD, "default", pod), None);
+        assert!(gone.contains(&Work::Volume(id.clone())), "its volume may go as well");
+    }
+    assert!(world.volume(id).is_none());
+}
+
+#[test]
+fn a_volume_made_by_hand_is_one_by_its_name() {
+    let volume = |name: &str| {
+        let value = json!({"metadata": {"name": name}, "spec": {"mountOptions": ["hard"],
+            "persistentVolumeReclaimPolicy": "Delete", "nfs": {"server": "nfs", "path": "/srv", "readOnly": true}}});
+        VolumeFacts::of(&object(&kind::PERSISTENT_VOLUME, &value), "here").unwrap()
+    };
+    let (one, two) = (volume("one"), volume("two"));
+    assert_ne!(one.id, two.id, "two that name one path are two");
+    assert!(one.read_only && !one.to_delete);
+    assert_eq!(one.attributes["share"], "/srv");
+    assert!(one.id.is_some_and(|id| id.handle.starts_with("nfs-") && id.handle.len() == 36));
+}
+
+#[test]
+fn a_class_may_ask_by_an_alias() {
+    let mut world = World::new("here");
+    see(&mut world, &claim(None, Some("here")));
+    let alias =
+        json!({"metadata": {"name": "loop"}, "provisioner": "k8s-sigs.io/nfs-subdir-external-provisioner"});
+    let work = see(&mut world, &object(&kind::STORAGE_CLASS, &alias));
+    assert_eq!(work, [Work::Volume(VolumeId::new("nfs.orlop.dev", "pvc-claim-uid"))]);
+}

@@ -9,7 +9,7 @@ use futures::{FutureExt, future::BoxFuture};
 use orlop_apiserver::{AgentSocket, ApiServer, Identity};
 use orlop_backends::{
     driver::Driver,
-    drivers::loop_file::LoopDriver,
+    drivers::{loop_file::LoopDriver, nfs::NfsDriver},
     host::{
         Host, Runtime,
         fake::Fake,
@@ -56,7 +56,7 @@ impl Cluster {
         let socket = Arc::new(AgentSocket::new(dir.path().join("data/agent.sock")));
         let server = ApiServer::new(registry.clone(), socket);
         orlop_controllers::bootstrap(&registry).await.unwrap();
-        let drivers = vec![DriverInfo::of_loop_files()];
+        let drivers = vec![DriverInfo::of_loop_files(), DriverInfo::of_nfs()];
         let controllers = orlop_controllers::start(registry.clone(), drivers, Settings::default());
         let admin = Pipe { server: server.clone(), identity: Identity::admin() };
         let machine = Fake::default();
@@ -73,12 +73,13 @@ impl Cluster {
     }
 
     pub(crate) fn parts<M: Host + Runtime>(&self, machine: Arc<M>) -> Parts {
-        let driver: Arc<dyn Driver> = Arc::new(LoopDriver::new(machine.clone(), self.data().join("pool")));
+        let pool: Arc<dyn Driver> = Arc::new(LoopDriver::new(machine.clone(), self.data().join("pool")));
+        let shared: Arc<dyn Driver> = Arc::new(NfsDriver::new(machine.clone()));
         Parts {
             data_dir: self.data(),
             run_dir: self.dir.path().join("run"),
             instance: "0123abcd".to_owned(),
-            drivers: vec![driver],
+            drivers: vec![pool, shared],
             host: machine.clone(),
             runtime: machine,
             images: self.images.clone(),

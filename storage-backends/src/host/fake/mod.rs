@@ -182,6 +182,9 @@ impl Host for Fake {
     }
 
     fn mount(&self, request: &MountRequest) -> Result<()> {
+        if let MountRequest::Nfs { share, .. } = request {
+            self.wait_for_mount(share)?;
+        }
         self.machine().mount(request)
     }
 
@@ -198,7 +201,7 @@ impl Host for Fake {
     }
 
     fn ask(&self, place: &Path) -> Result<()> {
-        self.machine().ask_server(place)
+        self.ask_share(place)
     }
 }
 

@@ -1,10 +1,11 @@
 //! File servers of the fake machine: each share is a file system, and a server can be told to fail.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use nix::errno::Errno;
@@ -24,7 +25,14 @@ use super::{
 pub(super) struct Servers {
     shares: BTreeMap<(String, String), u64>,
     failing: BTreeMap<String, Errno>,
+    hanging: BTreeSet<String>,
 }
+
+/// How long a call to a server that hangs takes before it is given up: as the real machine does.
+const LONG: Duration = Duration::from_secs(30);
+const SHORT: Duration = Duration::from_secs(3);
+/// How often a call that hangs looks whether its server is back.
+const LOOK: Duration = Duration::from_millis(10);
 
 impl Servers {
     fn find(&self, share: &Share) -> std::result::Result<u64, Errno> {
@@ -37,11 +45,14 @@ impl Servers {
         self.shares.get(&(share.server.clone(), share.path.clone())).copied().ok_or(Errno::ENOENT)
     }
 
-    /// The server whose share a file system is, when it fails.
+    /// The answer of the server whose share a file system is, when it fails.
     fn failure(&self, system: u64) -> Option<Errno> {
-        let server =
-            self.shares.iter().find(|(_, number)| **number == system).map(|((server, _), _)| server)?;
-        self.failing.get(server).copied()
+        self.failing.get(self.of(system)?).copied()
+    }
+
+    /// The server whose share a file system is.
+    fn of(&self, system: u64) -> Option<&str> {
+        self.shares.iter().find(|(_, number)| **number == system).map(|((server, _), _)| server.as_str())
     }
 }
 
@@ -60,6 +71,44 @@ impl Fake {
             Some(errno) => machine.servers.failing.insert(server.to_owned(), errno),
             None => machine.servers.failing.remove(server),
         };
+    }
+
+    /// Lets a server answer nothing at all until it is let go.
+    pub fn let_server_hang(&self, server: &str, hangs: bool) {
+        let mut machine = self.machine();
+        if hangs {
+            machine.servers.hanging.insert(server.to_owned());
+        } else {
+            machine.servers.hanging.remove(server);
+        }
+    }
+
+    /// Hangs as long as the server does, and at most so long.
+    fn wait_for(&self, operation: &'static str, server: &str, limit: Duration) -> Result<()> {
+        let until = Instant::now() + limit;
+        while self.machine().servers.hanging.contains(server) {
+            if Instant::now() >= until {
+                return Err(Error { operation, object: server.to_owned(), source: Cause::Timeout(limit) });
+            }
+            std::thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+
+    pub(super) fn wait_for_mount(&self, share: &Share) -> Result<()> {
+        self.wait_for("mount", &share.server, LONG)
+    }
+
+    pub(super) fn ask_share(&self, place: &Path) -> Result<()> {
+        let server = {
+            let machine = self.machine();
+            let (_, (system, _)) = machine.mounts.resolve(place);
+            machine.servers.of(system).map(str::to_owned)
+        };
+        if let Some(server) = server {
+            self.wait_for("ask the server of", &server, SHORT)?;
+        }
+        self.machine().ask_server(place)
     }
 
     /// Names in a directory of a share, as the server sees it.
@@ -83,6 +132,7 @@ impl Fake {
     pub(super) fn visit_share(&self, share: &Share, visit: &Visit) -> Result<Outcome> {
         let failed = |operation: &'static str, source| Error { operation, object: share.to_string(), source };
         orlop_objects::nfs::options(&share.options).map_err(|why| failed("mount", Cause::Refused(why)))?;
+        self.wait_for_mount(share)?;
         let mut machine = self.machine();
         let system = machine.servers.find(share).map_err(|errno| failed("mount", Cause::Os(errno.into())))?;
         let root = OnShare { machine: Mutex::new(&mut machine), system };

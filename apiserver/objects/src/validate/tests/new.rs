@@ -45,6 +45,18 @@ fn new_objects_are_refused() {
         ),
         (
             &kind::POD,
+            "/spec/volumes",
+            json!([{"name": "data", "nfs": {"server": "-oport=1", "path": "/srv"}}]),
+            "spec.volumes[0].nfs.server: Invalid value: \"-oport=1\": must be a host name",
+        ),
+        (
+            &kind::POD,
+            "/spec/volumes",
+            json!([{"name": "data", "nfs": {"server": "nfs", "path": "/srv/../etc"}}]),
+            "spec.volumes[0].nfs.path: Invalid value: \"/srv/../etc\": must not contain",
+        ),
+        (
+            &kind::POD,
             "/spec/volumes/0/emptyDir",
             json!({}),
             "spec.volumes[0].persistentVolumeClaim: Forbidden: may not specify more",
@@ -311,5 +323,39 @@ fn new_objects_are_refused() {
         let object = with(good(kind), pointer, value.clone());
         let found = refused(None, &object, kind);
         assert!(found.iter().any(|f| f.contains(wanted)), "{} {pointer} = {value}: {found:?}", kind.kind);
+    }
+}
+
+#[test]
+fn servers_paths_and_options_of_nfs_are_checked_wherever_they_stand() {
+    let volume = |nfs: Value, options: Value| {
+        let volume = with(good(&kind::PERSISTENT_VOLUME), "/spec/csi", Value::Null);
+        let volume = with(with(volume, "/metadata/name", json!("by-hand")), "/spec/nfs", nfs);
+        refused(None, &with(volume, "/spec/mountOptions", options), &kind::PERSISTENT_VOLUME)
+    };
+    let good_one = json!({"server": "nfs", "path": "/srv"});
+    assert_eq!(volume(good_one.clone(), json!(["hard", "nfsvers=4.2"])), Vec::<String>::new());
+    for (nfs, options, words) in [
+        (json!({"server": "a,b", "path": "/srv"}), json!([]), "spec.nfs.server: Invalid value: \"a,b\""),
+        (
+            json!({"server": "nfs", "path": "srv"}),
+            json!([]),
+            "spec.nfs.path: Invalid value: \"srv\": must be an absolute",
+        ),
+        (json!({"server": "nfs"}), json!([]), "spec.nfs.path: Required value"),
+        (
+            good_one,
+            json!(["hard", "bg"]),
+            "spec.mountOptions[1]: Invalid value: \"bg\": mount option \"bg\" is not allowed",
+        ),
+    ] {
+        let found = volume(nfs, options);
+        assert!(found.iter().any(|said| said.starts_with(words)), "{words}: {found:?}");
+    }
+    for provisioner in ["nfs.orlop.dev", "nfs.csi.k8s.io"] {
+        let class = with(good(&kind::STORAGE_CLASS), "/provisioner", json!(provisioner));
+        let found =
+            refused(None, &with(class, "/mountOptions", json!(["addr=10.0.0.1"])), &kind::STORAGE_CLASS);
+        assert!(found.iter().any(|said| said.starts_with("mountOptions[0]: Invalid value")), "{found:?}");
     }
 }

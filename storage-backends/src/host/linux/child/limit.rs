@@ -2,49 +2,58 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    time::Duration,
 };
-
-type Counts = Arc<Mutex<HashMap<String, usize>>>;
 
 /// Counts children by what they wait on.
 #[derive(Debug)]
 pub(super) struct Limits {
-    counts: Counts,
+    shared: Arc<Shared>,
     most: usize,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    counts: Mutex<HashMap<String, usize>>,
+    freed: Condvar,
 }
 
 /// Held while a child lives; given back when it is gone.
 #[derive(Debug)]
 pub(in super::super) struct Place {
-    counts: Counts,
+    shared: Arc<Shared>,
     what: String,
 }
 
 impl Limits {
     pub(super) fn new(most: usize) -> Self {
-        Self { counts: Counts::default(), most }
+        Self { shared: Arc::default(), most }
     }
 
-    /// A place for one more; `None` when there are as many as may be.
-    pub(super) fn enter(&self, what: &str) -> Option<Place> {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(what.to_owned()).or_default();
-        if *count >= self.most {
+    /// A place for one more; `None` when none became free within `patience`. Short calls come and go, so a burst of them
+    /// finds its places one after another; who waits on a dead server is told soon.
+    pub(super) fn enter(&self, what: &str, patience: Duration) -> Option<Place> {
+        let is_full = |counts: &mut HashMap<String, usize>| counts.get(what).is_some_and(|n| *n >= self.most);
+        let counts = self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.shared.freed.wait_timeout_while(counts, patience, is_full);
+        let (mut counts, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() && is_full(&mut counts) {
             return None;
         }
-        *count += 1;
-        Some(Place { counts: self.counts.clone(), what: what.to_owned() })
+        *counts.entry(what.to_owned()).or_default() += 1;
+        Some(Place { shared: self.shared.clone(), what: what.to_owned() })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = counts.get_mut(&self.what) {
             *count -= 1;
         }
         counts.retain(|_, count| *count > 0);
+        self.shared.freed.notify_all();
     }
 }
 
@@ -52,16 +61,32 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
+    const NONE: Duration = Duration::ZERO;
+
     #[test]
     fn one_thing_never_takes_more_than_its_places_and_gives_them_back() {
         let limits = Limits::new(2);
-        let (first, second) = (limits.enter("a").unwrap(), limits.enter("a").unwrap());
-        assert!(limits.enter("a").is_none());
-        let _other = limits.enter("b").unwrap();
+        let (first, second) = (limits.enter("a", NONE).unwrap(), limits.enter("a", NONE).unwrap());
+        assert!(limits.enter("a", NONE).is_none());
+        let _other = limits.enter("b", NONE).unwrap();
         drop(first);
-        let third = limits.enter("a").unwrap();
-        assert!(limits.enter("a").is_none());
+        let third = limits.enter("a", NONE).unwrap();
+        assert!(limits.enter("a", NONE).is_none());
         drop((second, third));
-        assert_eq!(limits.counts.lock().unwrap().len(), 1, "nothing is kept of what nobody waits on");
+        assert_eq!(limits.shared.counts.lock().unwrap().len(), 1, "nothing is kept of what nobody waits on");
+    }
+
+    #[test]
+    fn a_burst_finds_its_places_one_after_another() {
+        let limits = Limits::new(2);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let _place = limits.enter("a", Duration::from_secs(60)).unwrap();
+                    std::thread::yield_now();
+                });
+            }
+        });
+        assert!(limits.shared.counts.lock().unwrap().is_empty());
     }
 }

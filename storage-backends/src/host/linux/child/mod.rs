@@ -35,7 +35,9 @@ use super::{
 /// The first argument by which a child knows that it is one.
 const WORD: &str = "host-child";
 /// How many children for one thing there may be.
-const MOST: usize = 4;
+const MOST: usize = 8;
+/// How long a call waits for one of them to end.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// How long a killed child may take to be gone.
 const AFTER_KILL: Duration = Duration::from_millis(200);
 
@@ -112,7 +114,7 @@ impl From<Error> for Failure {
 /// Has a child do a job.
 pub(super) fn call(call: &Call<'_>) -> Result<Answer> {
     let failed = |source: Cause| Error { operation: call.operation, object: call.object.clone(), source };
-    let Some(place) = LIMITS.enter(&call.waits_on) else {
+    let Some(place) = LIMITS.enter(&call.waits_on, PATIENCE) else {
         return Err(failed(Cause::Hanging { what: call.waits_on.clone(), calls: MOST }));
     };
     let job = serde_json::to_string(call.job).map_err(|error| failed(Cause::Os(error.into())))?;
