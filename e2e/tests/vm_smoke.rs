@@ -1,6 +1,7 @@
 //! The shortest proof that guests are good for something: two of them, one with an NFS server, one with a kernel's client.
 //! A file written in one is read in the other, and a lock held in one excludes the other.
 
+use anyhow::Result;
 use orlop_e2e::guest::{Guest, Lab, Shape};
 
 /// One export, NFSv4.2 on one port, and nothing that must be registered with rpcbind. A lease shorter than this ends while an emulated client is busy.
@@ -15,49 +16,48 @@ EXPORT { Export_Id = 1; Path = /srv/shared; Pseudo = /shared; FSAL { Name = VFS;
 ";
 
 #[test]
-fn two_guests_share_a_file_and_its_locks() {
-    let Some(lab) = Lab::open("two_guests_share_a_file_and_its_locks") else { return };
-    let (server, client) =
-        (lab.start(Shape::new("server", 11)).unwrap(), lab.start(Shape::new("client", 12)).unwrap());
-    serve(&server);
-    client.run("mkdir -p /mnt/shared").unwrap();
+fn two_guests_share_a_file_and_its_locks() -> Result<()> {
+    let Some(lab) = Lab::open("two_guests_share_a_file_and_its_locks") else { return Ok(()) };
+    let (server, client) = (lab.start(Shape::new("server", 11))?, lab.start(Shape::new("client", 12))?);
+    serve(&server)?;
+    client.run("mkdir -p /mnt/shared")?;
     let mount = format!("mount -t nfs4 -o vers=4.2,proto=tcp,hard {}:/shared /mnt/shared", server.address());
-    client.until("the mount", &mount).unwrap();
-    assert!(client.run("findmnt -n -o FSTYPE,OPTIONS /mnt/shared").unwrap().contains("vers=4.2"));
+    client.until("the mount", &mount)?;
+    assert!(client.run("findmnt -n -o FSTYPE,OPTIONS /mnt/shared")?.contains("vers=4.2"));
 
-    client.run("echo 'from the client' >/mnt/shared/file && sync /mnt/shared/file").unwrap();
-    assert_eq!(server.run("cat /srv/shared/file").unwrap(), "from the client");
+    client.run("echo 'from the client' >/mnt/shared/file && sync /mnt/shared/file")?;
+    assert_eq!(server.run("cat /srv/shared/file")?, "from the client");
 
-    locks_exclude(&server, &client);
+    locks_exclude(&server, &client)
 }
 
-fn serve(server: &Guest) {
+fn serve(server: &Guest) -> Result<()> {
     let script = format!(
         "mkfs.ext4 -q /dev/vda && mkdir -p /srv/shared /run/ganesha /var/lib/nfs/ganesha && mount /dev/vda /srv/shared
          cat >/run/ganesha.conf <<'END'\n{GANESHA}END
          ganesha.nfsd -f /run/ganesha.conf -L /run/ganesha.log -p /run/ganesha.pid -N NIV_EVENT"
     );
-    server.run(&script).unwrap();
-    server
-        .until("a server that listens", "ss -ltn | grep -q :2049 || { tail /run/ganesha.log; false; }")
-        .unwrap();
+    server.run(&script)?;
+    server.until("a server that listens", "ss -ltn | grep -q :2049 || { tail /run/ganesha.log; false; }")?;
+    Ok(())
 }
 
-/// The bytes 0 to 9 are locked through the mount in one guest; a second process of the same guest and the other guest ask.
-fn locks_exclude(server: &Guest, client: &Guest) {
+/// The bytes 0 to 9 are locked through the mount in one guest; the other asks for them and for their neighbours.
+fn locks_exclude(server: &Guest, client: &Guest) -> Result<()> {
     let program = env!("CARGO_BIN_EXE_range_lock");
     // The server looks through a mount of its own: ganesha's locks are not the local file system's.
     let mount =
         "mkdir -p /mnt/shared && mount -t nfs4 -o vers=4.2,proto=tcp,hard 127.0.0.1:/shared /mnt/shared";
-    server.run(mount).unwrap();
-    client
-        .run(&format!("setsid {program} /mnt/shared/lock 0 10 hold >/run/locked 2>&1 & echo $! >/run/holder"))
-        .unwrap();
-    client.until("a lock", "grep -q locked /run/locked").unwrap();
-    let asked = |bytes: &str| server.answer(&format!("{program} /mnt/shared/lock {bytes}")).unwrap();
-    assert_eq!(asked("0 10").code, 1, "the same bytes");
-    assert_eq!(asked("9 1").code, 1, "the last of them");
-    assert_eq!(asked("10 10").code, 0, "bytes beside them");
-    client.run("kill $(cat /run/holder)").unwrap();
-    server.until("the lock of one that ended", &format!("{program} /mnt/shared/lock 0 10")).unwrap();
+    server.run(mount)?;
+    client.run(&format!(
+        "setsid {program} /mnt/shared/lock 0 10 hold >/run/locked 2>&1 & echo $! >/run/holder"
+    ))?;
+    client.until("a lock", "grep -q locked /run/locked")?;
+    let asked = |bytes: &str| anyhow::Ok(server.answer(&format!("{program} /mnt/shared/lock {bytes}"))?.code);
+    assert_eq!(asked("0 10")?, 1, "the same bytes");
+    assert_eq!(asked("9 1")?, 1, "the last of them");
+    assert_eq!(asked("10 10")?, 0, "bytes beside them");
+    client.run("kill $(cat /run/holder)")?;
+    server.until("the lock of one that ended", &format!("{program} /mnt/shared/lock 0 10"))?;
+    Ok(())
 }
