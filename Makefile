@@ -6,8 +6,11 @@ GUEST_PACKAGES := qemu-system-x86 kmod xz-utils iproute2 nfs-common nfs-ganesha 
 CARGO ?= cargo
 # One profile for tests and demo in CI: optimised enough for real timings, without the price of link-time optimisation.
 PROFILE ?= ci
+# What `make install` installs.
+BINARY ?= target/release/orlop
+export PREFIX DESTDIR
 
-.PHONY: help all setup guest-setup demo test test-vm bench lint clean
+.PHONY: help all setup guest-setup demo install uninstall test test-vm bench lint clean
 
 all: ## the release binary: target/release/orlop
 all: setup
@@ -23,6 +26,12 @@ setup: ## install what is missing (Debian packages, rustup); says what it would 
 demo: ## the main job on this machine, told from start to end
 demo: all
 	bash examples/demo.sh
+
+install: ## the built binary and systemd units to PREFIX (/usr/local); starts nothing
+	sh packaging/install.sh install $(BINARY)
+
+uninstall: ## unmount everything and remove them; the data stays unless DATA=yes
+	sh packaging/install.sh uninstall $(if $(filter yes,$(DATA)),--data)
 
 test: ## all tests that this machine can run; those that it cannot say so
 test: setup

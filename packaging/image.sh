@@ -1,0 +1,39 @@
+#!/bin/sh
+# Makes the image `orlop:local` where no registry can be reached: the base from Debian's packages by debootstrap, the binary
+# from this machine. As root, with debootstrap and a running Docker:
+#
+#     packaging/image.sh [ORLOP]          ORLOP is the binary [default: target/release/orlop]
+#
+# The base is kept as `orlop-base:12`; remove that image to have it made anew.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+orlop=${1:-$here/../target/release/orlop}
+mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
+[ -x "$orlop" ] || { echo "$0: there is no $orlop; build it with \`make\`, or name another" >&2; exit 1; }
+
+work=$(mktemp -d)
+trap 'rm -rf --one-file-system "$work"' EXIT
+trap 'exit 1' HUP INT TERM
+
+if ! docker image inspect orlop-base:12 >/dev/null 2>&1; then
+    command -v debootstrap >/dev/null || { echo "$0: install debootstrap" >&2; exit 1; }
+    echo "image: making a base from Debian's packages (a minute or two)"
+    packages=$(tr ' \n' ',,' <"$here/packages" | sed 's/,*$//')
+    debootstrap --variant=minbase --include="$packages" bookworm "$work/base" "$mirror" >"$work/log" 2>&1 ||
+        { tail -n 20 "$work/log" >&2; exit 1; }
+    # Archives and lists are of no use in an image.
+    rm -rf "$work/base/var/cache/apt/archives" "$work/base/var/lib/apt/lists"
+    mkdir -p "$work/base/var/cache/apt/archives/partial" "$work/base/var/lib/apt/lists/partial"
+    tar -C "$work/base" --one-file-system --exclude='./dev/*' --exclude='./proc/*' --exclude='./sys/*' -c . |
+        docker import - orlop-base:12 >/dev/null
+fi
+
+mkdir "$work/context"
+cp "$here/Dockerfile.local" "$work/context/Dockerfile"
+cp "$here/container.sh" "$here/ganesha.conf" "$here/../examples/busybox-image.sh" "$orlop" "$work/context/"
+[ "${orlop##*/}" = orlop ] || mv "$work/context/${orlop##*/}" "$work/context/orlop"
+# Neither a network nor BuildKit is needed for copying.
+DOCKER_BUILDKIT=0 docker build --quiet --tag orlop:local "$work/context" >"$work/id" 2>"$work/log" ||
+    { cat "$work/log" >&2; exit 1; }
+echo "image: orlop:local is $(cat "$work/id")"
