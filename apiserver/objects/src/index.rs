@@ -23,7 +23,17 @@ pub enum Index {
     AttachmentsByNode,
     /// Any object by each owner's uid.
     ByOwner,
+    /// What a workload could adopt: objects without a controller by each label: `plural\0namespace\0label=value`.
+    Orphans,
+    /// Workloads by the first label that their selector asks for: `plural\0namespace\0label=value`; by
+    /// `plural\0namespace\0` where it has expressions alone.
+    Selectors,
 }
+
+/// Kinds that workloads adopt when nobody controls them.
+const ADOPTABLE: [&Kind; 3] = [&kind::POD, &kind::REPLICA_SET, &kind::CONTROLLER_REVISION];
+/// Kinds that know what is theirs by a selector.
+const SELECTING: [&Kind; 4] = [&kind::DEPLOYMENT, &kind::REPLICA_SET, &kind::STATEFUL_SET, &kind::DAEMON_SET];
 
 /// Names a volume's class before the field does, as in Kubernetes; volumes from before the field have nothing else.
 const BETA_CLASS: &str = "/metadata/annotations/volume.beta.kubernetes.io~1storage-class";
@@ -45,7 +55,44 @@ pub fn entries(kind: &'static Kind, object: &Value) -> Vec<(Index, String)> {
     for owner in list(object, "/metadata/ownerReferences") {
         add(&mut entries, Index::ByOwner, text(owner, "/uid"));
     }
+    if ADOPTABLE.contains(&kind) {
+        orphan(kind, object, &mut entries);
+    }
+    if SELECTING.contains(&kind) {
+        entries.push((Index::Selectors, selector(kind, object)));
+    }
     entries
+}
+
+/// The entry by which an object of `kind` with this label is found in [`Index::Orphans`] and [`Index::Selectors`].
+pub fn labelled(kind: &Kind, namespace: &str, label: &str, value: &str) -> String {
+    format!("{}\0{namespace}\0{label}={value}", kind.plural)
+}
+
+/// The beginning of all entries of `kind` in a namespace; in [`Index::Selectors`] also the whole entry of a selector
+/// that asks for no label by its value.
+pub fn unlabelled(kind: &Kind, namespace: &str) -> String {
+    format!("{}\0{namespace}\0", kind.plural)
+}
+
+fn orphan(kind: &Kind, object: &Value, entries: &mut Vec<(Index, String)>) {
+    if list(object, "/metadata/ownerReferences").iter().any(|owner| owner["controller"] == true) {
+        return;
+    }
+    let namespace = text(object, "/metadata/namespace");
+    let labels = object.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flatten();
+    entries.extend(labels.map(|(label, value)| {
+        (Index::Orphans, labelled(kind, namespace, label, value.as_str().unwrap_or_default()))
+    }));
+}
+
+fn selector(kind: &Kind, object: &Value) -> String {
+    let namespace = text(object, "/metadata/namespace");
+    let labels = object.pointer("/spec/selector/matchLabels").and_then(Value::as_object);
+    match labels.and_then(|labels| labels.iter().next()) {
+        Some((label, value)) => labelled(kind, namespace, label, value.as_str().unwrap_or_default()),
+        None => unlabelled(kind, namespace),
+    }
 }
 
 /// The size part of a [`Index::FreeVolumes`] entry: a range of sizes is a range of entries.
@@ -159,6 +206,27 @@ mod tests {
         let wanted =
             vec![(Index::AttachmentsByVolume, "v".to_owned()), (Index::AttachmentsByNode, "n".to_owned())];
         assert_eq!(entries(&kind::VOLUME_ATTACHMENT, &attachment), wanted);
+    }
+
+    #[test]
+    fn what_nobody_controls_is_found_by_label_and_whoever_selects_it_by_selector() {
+        let labels = json!({"app": "web", "tier": "front"});
+        let mut pod = json!({"metadata": {"namespace": "default", "name": "p", "labels": labels}});
+        let orphans = vec![
+            (Index::Orphans, "pods\0default\0app=web".to_owned()),
+            (Index::Orphans, "pods\0default\0tier=front".to_owned()),
+        ];
+        assert_eq!(entries(&kind::POD, &pod), orphans);
+        pod["metadata"]["ownerReferences"] = json!([{"uid": "r", "controller": true}]);
+        assert_eq!(entries(&kind::POD, &pod), vec![(Index::ByOwner, "r".to_owned())]);
+
+        let mut set = json!({"metadata": {"namespace": "default", "name": "s"},
+            "spec": {"selector": {"matchLabels": {"tier": "front", "app": "web"}}}});
+        let named = vec![(Index::Selectors, "statefulsets\0default\0app=web".to_owned())];
+        assert_eq!(entries(&kind::STATEFUL_SET, &set), named);
+        set["spec"]["selector"] = json!({"matchExpressions": [{"key": "app", "operator": "Exists"}]});
+        let any = vec![(Index::Selectors, "statefulsets\0default\0".to_owned())];
+        assert_eq!(entries(&kind::STATEFUL_SET, &set), any);
     }
 
     #[test]
