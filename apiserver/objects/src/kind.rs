@@ -147,23 +147,23 @@ kinds! {
     SERVICE = "" "v1" "Service" ("services", "service", ["svc"])
         namespaced: true, categories: ["all"], subresources: ["status"],
         schema: "io.k8s.api.core.v1.Service", typed: core::Service;
-    /// A rolling set of equal pods; kept as data.
+    /// A rolling set of equal pods.
     DEPLOYMENT = "apps" "v1" "Deployment" ("deployments", "deployment", ["deploy"])
         namespaced: true, categories: ["all"], subresources: ["status", "scale"],
         schema: "io.k8s.api.apps.v1.Deployment", typed: apps::Deployment;
-    /// A set of equal pods; kept as data.
+    /// A set of equal pods.
     REPLICA_SET = "apps" "v1" "ReplicaSet" ("replicasets", "replicaset", ["rs"])
         namespaced: true, categories: ["all"], subresources: ["status", "scale"],
         schema: "io.k8s.api.apps.v1.ReplicaSet", typed: apps::ReplicaSet;
-    /// A numbered set of pods with claims of their own; kept as data.
+    /// A numbered set of pods with claims of their own.
     STATEFUL_SET = "apps" "v1" "StatefulSet" ("statefulsets", "statefulset", ["sts"])
         namespaced: true, categories: ["all"], subresources: ["status", "scale"],
         schema: "io.k8s.api.apps.v1.StatefulSet", typed: apps::StatefulSet;
-    /// A pod on every node; kept as data.
+    /// A pod on every node.
     DAEMON_SET = "apps" "v1" "DaemonSet" ("daemonsets", "daemonset", ["ds"])
         namespaced: true, categories: ["all"], subresources: ["status"],
         schema: "io.k8s.api.apps.v1.DaemonSet", typed: apps::DaemonSet;
-    /// A remembered version of a workload's template; kept as data.
+    /// A remembered version of a workload's template.
     CONTROLLER_REVISION = "apps" "v1" "ControllerRevision" ("controllerrevisions", "controllerrevision", [])
         namespaced: true, categories: [], subresources: [],
         schema: "io.k8s.api.apps.v1.ControllerRevision", typed: apps::ControllerRevision;

@@ -15,7 +15,7 @@ const fn words(kind: &'static str, prefix: &'static str, detail: &'static str) -
     Words { kind, prefix, detail }
 }
 
-static WORDS: [Words; 5] = [
+static WORDS: [Words; 6] = [
     words(
         "Pod",
         "spec",
@@ -30,6 +30,13 @@ static WORDS: [Words; 5] = [
         "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
     ),
     words("PersistentVolume", "spec", "spec.persistentvolumesource is immutable after creation"),
+    words(
+        "StatefulSet",
+        "spec.volumeClaimTemplates",
+        "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', \
+         'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden; to change it, \
+         delete the set alone (kubectl delete --cascade=orphan) and create it anew: pods and claims stay",
+    ),
     words(
         "StatefulSet",
         "spec",

@@ -27,7 +27,7 @@ mod tests;
 
 use serde_json::Value;
 
-use crate::{FieldError, Kind, kind, names};
+use crate::{FieldError, Kind, names};
 use at::{At, Errors};
 
 pub use pod::unbuilt;
@@ -53,7 +53,12 @@ pub fn validate(old: Option<&Value>, new: &Value, kind: &'static Kind) -> Vec<Fi
 /// Sentences for the client about what is stored and not (yet) honoured.
 pub fn warnings(old: Option<&Value>, new: &Value, kind: &'static Kind) -> Vec<String> {
     let changed = old.is_none_or(|old| old["spec"] != new["spec"]);
-    if *kind == kind::POD && changed { unbuilt::warnings(new) } else { Vec::new() }
+    match kind.kind {
+        _ if !changed => Vec::new(),
+        "Pod" => unbuilt::warnings(new),
+        "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" => apps::warnings(new),
+        _ => Vec::new(),
+    }
 }
 
 fn of_kind(kind: &'static Kind, old: Option<&Value>, new: &At<'_>, errors: &mut Errors) {
@@ -71,7 +76,7 @@ fn of_kind(kind: &'static Kind, old: Option<&Value>, new: &At<'_>, errors: &mut 
         "Secret" => core::secret(old, new, errors),
         "Lease" => core::lease(new, errors),
         "Event" => core::event(new, errors),
-        "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" => apps::check(kind, new, errors),
+        "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" => apps::check(kind, old, new, errors),
         _ => {}
     }
 }

@@ -17,10 +17,32 @@ const LARGEST_ID: i64 = i32::MAX as i64;
 
 pub(super) fn check(old: Option<&Value>, pod: &At<'_>, errors: &mut Errors) {
     let spec = pod.get("spec");
-    let mounted = volumes::check(&spec, errors);
+    form(&spec, errors);
+    if let Some(old) = old {
+        change::check(old, &spec, errors);
+    }
+    honoured(old, pod, errors);
+}
+
+/// A workload's template: a pod that may be another than before. A container without an image is a mistake in it, since
+/// nobody gives it one later.
+pub(super) fn check_template(old: Option<&Value>, template: &At<'_>, errors: &mut Errors) {
+    form(&template.get("spec"), errors);
+    honoured(old, template, errors);
+}
+
+/// What the old one had may stay: it was accepted when nothing stood against it.
+fn honoured(old: Option<&Value>, pod: &At<'_>, errors: &mut Errors) {
+    let known =
+        old.map(|old| unbuilt::refusals_at(&At { path: pod.path.clone(), value: old })).unwrap_or_default();
+    errors.extend(unbuilt::refusals_at(pod).into_iter().filter(|error| !known.contains(error)));
+}
+
+fn form(spec: &At<'_>, errors: &mut Errors) {
+    let mounted = volumes::check(spec, errors);
     spec.get("containers").require(errors);
     for container in spec.get("containers").items() {
-        container::check(&spec, &container, &mounted, errors);
+        container::check(spec, &container, &mounted, errors);
     }
     spec.get("terminationGracePeriodSeconds").not_negative(errors);
     spec.get("activeDeadlineSeconds").range(1, i64::from(i32::MAX), errors);
@@ -29,15 +51,7 @@ pub(super) fn check(old: Option<&Value>, pod: &At<'_>, errors: &mut Errors) {
     spec.get("subdomain").check(names::dns_label, errors);
     spec.get("serviceAccountName").check(names::dns_subdomain, errors);
     security(&spec.get("securityContext"), errors);
-    placement(&spec, errors);
-    match old {
-        Some(old) => {
-            change::check(old, &spec, errors);
-            let known = unbuilt::refusals(old);
-            errors.extend(unbuilt::refusals(pod.value).into_iter().filter(|e| !known.contains(e)));
-        }
-        None => errors.extend(unbuilt::refusals(pod.value)),
-    }
+    placement(spec, errors);
 }
 
 /// Ids in the pod's and in a container's security context.

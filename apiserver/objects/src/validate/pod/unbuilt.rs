@@ -147,6 +147,11 @@ pub static ROWS: &[Row] = &[
 
 /// Everything in the pod that is refused.
 pub fn refusals(pod: &Value) -> Errors {
+    refusals_at(&At::root(pod))
+}
+
+/// The same for a template, which stands somewhere in its workload.
+pub(in crate::validate) fn refusals_at(pod: &At<'_>) -> Errors {
     let mut errors = Vec::new();
     each(pod, Answer::Refuse, |at, row| {
         errors.push(FieldError::new(at.path.clone(), Cause::Forbidden, row.sentence));
@@ -156,6 +161,11 @@ pub fn refusals(pod: &Value) -> Errors {
 
 /// A warning for everything in the pod that is stored and not honoured.
 pub fn warnings(pod: &Value) -> Vec<String> {
+    warnings_at(&At::root(pod))
+}
+
+/// The same for a template, which stands somewhere in its workload.
+pub(in crate::validate) fn warnings_at(pod: &At<'_>) -> Vec<String> {
     let mut warnings = Vec::new();
     each(pod, Answer::Warn, |at, row| {
         warnings.push(format!("{}: {}", at.path, row.sentence));
@@ -163,8 +173,8 @@ pub fn warnings(pod: &Value) -> Vec<String> {
     warnings
 }
 
-fn each(pod: &Value, answer: Answer, mut f: impl FnMut(&At<'_>, &Row)) {
-    let spec = At::root(pod).get("spec");
+fn each(pod: &At<'_>, answer: Answer, mut f: impl FnMut(&At<'_>, &Row)) {
+    let spec = pod.get("spec");
     for row in ROWS.iter().filter(|row| row.answer == answer) {
         for at in expand(&spec, row.path).iter().filter(|at| row.applies(at, &spec)) {
             f(at, row);
