@@ -15,12 +15,12 @@ use crate::{
 pub(super) async fn apply(garbage: &Garbage, key: &Key, verdict: Verdict) -> Result<Next, Error> {
     match verdict {
         Verdict::Delete { uid } => {
-            delete(garbage, key, Some(uid)).await?;
+            delete(garbage, key, Some(uid), "Background").await?;
             Ok(Next::Settled)
         }
         Verdict::Wait => Ok(Next::Waiting(None)),
         Verdict::Empty { keys } => {
-            try_join_all(keys.iter().map(|dependent| delete(garbage, dependent, None))).await?;
+            try_join_all(keys.iter().map(|dependent| delete(garbage, dependent, None, "Foreground"))).await?;
             Ok(Next::Waiting(Some(now())))
         }
         Verdict::Orphan { uid, keys } => {
@@ -38,9 +38,8 @@ pub(super) async fn apply(garbage: &Garbage, key: &Key, verdict: Verdict) -> Res
     }
 }
 
-async fn delete(garbage: &Garbage, key: &Key, uid: Option<String>) -> Result<(), Error> {
-    let options =
-        DeleteOptions { uid, propagation: Some("Background".to_owned()), ..DeleteOptions::default() };
+async fn delete(garbage: &Garbage, key: &Key, uid: Option<String>, how: &str) -> Result<(), Error> {
+    let options = DeleteOptions { uid, propagation: Some(how.to_owned()), ..DeleteOptions::default() };
     match garbage.registry.delete(key, &options, &garbage.who).await {
         Ok(_) | Err(Refused::NotFound(_)) => Ok(()),
         Err(error) => Err(Error::doing("delete", key)(error)),

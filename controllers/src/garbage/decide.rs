@@ -7,7 +7,7 @@
 //! | not terminating | one is of a kind not served here, or namespaced while the object is not: unknown is not gone | | Wait |
 //! | terminating, finalizer `orphan` | | name it | Orphan: take it out of their owners |
 //! | terminating, finalizer `orphan` | | none name it | LetGo |
-//! | terminating, finalizer `foregroundDeletion` | | some not asked to go | Empty: ask them |
+//! | terminating, finalizer `foregroundDeletion` | | some not asked to go | Empty: ask them, to wait for theirs in the same way |
 //! | terminating, finalizer `foregroundDeletion` | | some that block it | Wait |
 //! | terminating, finalizer `foregroundDeletion` | | none that block it | LetGo |
 
