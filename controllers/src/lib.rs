@@ -15,6 +15,8 @@
 //! | `namespaces` | a deleted namespace takes its content with it |
 //! | `garbage` | what belongs to something gone goes too |
 //! | `serviceaccounts` | every namespace has the service account `default` |
+//! | `deployments` | a deployment's newest template has the pods, and the way there goes step by step |
+//! | `replicasets` | a replica set has as many pods as it wants |
 //!
 //! Must not know: HTTP, mount calls, how a driver does its work.
 
@@ -24,6 +26,7 @@ mod attacher;
 mod attempts;
 mod binder;
 mod bootstrap;
+mod deployments;
 mod drivers;
 mod edit;
 mod error;
@@ -35,12 +38,14 @@ mod nodes;
 mod protector;
 mod provisioner;
 mod reclaimer;
+mod replicasets;
 mod scheduler;
 mod serviceaccounts;
 mod start;
 #[cfg(test)]
 mod testing;
 mod worker;
+mod workloads;
 
 pub use bootstrap::{LOOP_DRIVER, NFS_DRIVER, bootstrap};
 pub use drivers::DriverInfo;

@@ -12,6 +12,7 @@ use crate::{
     attacher::Attacher,
     attempts::Attempts,
     binder::Binder,
+    deployments::Deployments,
     drivers::{DriverInfo, Drivers},
     garbage::Garbage,
     namespaces::Namespaces,
@@ -19,6 +20,7 @@ use crate::{
     protector::Protector,
     provisioner::Provisioner,
     reclaimer::Reclaimer,
+    replicasets::ReplicaSets,
     scheduler::Scheduler,
     serviceaccounts::ServiceAccounts,
     worker::{Controller, Worker},
@@ -68,6 +70,8 @@ pub fn start(registry: Registry, drivers: Vec<DriverInfo>, settings: Settings) -
     run.controller(Namespaces::new);
     run.controller(ServiceAccounts::new);
     run.controller(Garbage::new);
+    run.controller(ReplicaSets::new);
+    run.controller(Deployments::new);
     tasks.spawn(sweep(registry, settings.sweep_every, stopped.clone()));
     Controllers { stop, tasks }
 }
