@@ -17,6 +17,7 @@
 //! | `serviceaccounts` | every namespace has the service account `default` |
 //! | `deployments` | a deployment's newest template has the pods, and the way there goes step by step |
 //! | `replicasets` | a replica set has as many pods as it wants |
+//! | `statefulsets` | a stateful set has one pod for each of its numbers, with the claims of that number |
 //!
 //! Must not know: HTTP, mount calls, how a driver does its work.
 
@@ -42,6 +43,7 @@ mod replicasets;
 mod scheduler;
 mod serviceaccounts;
 mod start;
+mod statefulsets;
 #[cfg(test)]
 mod testing;
 mod worker;

@@ -23,6 +23,7 @@ use crate::{
     replicasets::ReplicaSets,
     scheduler::Scheduler,
     serviceaccounts::ServiceAccounts,
+    statefulsets::StatefulSets,
     worker::{Controller, Worker},
 };
 
@@ -72,6 +73,7 @@ pub fn start(registry: Registry, drivers: Vec<DriverInfo>, settings: Settings) -
     run.controller(Garbage::new);
     run.controller(ReplicaSets::new);
     run.controller(Deployments::new);
+    run.controller(StatefulSets::new);
     tasks.spawn(sweep(registry, settings.sweep_every, stopped.clone()));
     Controllers { stop, tasks }
 }
