@@ -17,6 +17,7 @@
 //! | `serviceaccounts` | every namespace has the service account `default` |
 //! | `deployments` | a deployment's newest template has the pods, and the way there goes step by step |
 //! | `replicasets` | a replica set has as many pods as it wants |
+//! | `daemonsets` | a daemon set has one pod on every node that its template fits |
 //! | `statefulsets` | a stateful set has one pod for each of its numbers, with the claims of that number |
 //!
 //! Must not know: HTTP, mount calls, how a driver does its work.
@@ -27,6 +28,7 @@ mod attacher;
 mod attempts;
 mod binder;
 mod bootstrap;
+mod daemonsets;
 mod deployments;
 mod drivers;
 mod edit;

@@ -12,6 +12,7 @@ use crate::{
     attacher::Attacher,
     attempts::Attempts,
     binder::Binder,
+    daemonsets::DaemonSets,
     deployments::Deployments,
     drivers::{DriverInfo, Drivers},
     garbage::Garbage,
@@ -74,6 +75,7 @@ pub fn start(registry: Registry, drivers: Vec<DriverInfo>, settings: Settings) -
     run.controller(ReplicaSets::new);
     run.controller(Deployments::new);
     run.controller(StatefulSets::new);
+    run.controller(DaemonSets::new);
     tasks.spawn(sweep(registry, settings.sweep_every, stopped.clone()));
     Controllers { stop, tasks }
 }

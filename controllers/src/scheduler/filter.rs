@@ -71,7 +71,8 @@ fn refused_at_all(pod: &Pod, node: &Seen<Node>) -> Option<String> {
     (!accepted).then(|| "node(s) didn't match Pod's node affinity/selector".to_owned())
 }
 
-fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
+/// Whether a pod that has this toleration stands that taint.
+pub(crate) fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
     let key = toleration.key.as_deref().unwrap_or_default();
     let effect = toleration.effect.as_deref().unwrap_or_default();
     let value = match toleration.operator.as_deref().unwrap_or("Equal") {
