@@ -8,6 +8,8 @@ use tokio::task::JoinSet;
 const DRIVER: &str = "loop.orlop.dev";
 const FINALIZER: &str = "external-provisioner.volume.kubernetes.io/finalizer";
 const ATTACHER: &str = "external-attacher/";
+/// An image that no agent can start.
+pub(crate) const BROKEN: &str = "broken";
 
 /// A running agent; ends when dropped.
 pub(crate) struct Agent(#[expect(dead_code, reason = "its task ends with it")] JoinSet<()>);
@@ -157,7 +159,11 @@ impl Node {
                 DeleteOptions { grace: Some(0), uid: Some(pod.meta.uid.clone()), ..DeleteOptions::default() };
             let _ = self.registry.delete(&pod.key, &options, &self.who).await;
         } else if value["status"]["phase"] == "Pending" && self.volumes_are_here(pod, value) {
-            self.change(&pod.key, Part::Status, |value| value["status"]["phase"] = "Running".into()).await;
+            // An image that does not start is how a test makes an update get stuck.
+            if value["spec"]["containers"][0]["image"] == BROKEN {
+                return;
+            }
+            self.change(&pod.key, Part::Status, |value| run(value, self.registry.now())).await;
         }
     }
 
@@ -177,6 +183,15 @@ impl Node {
         let found = snapshot.indexed(Index::AttachmentsByVolume, volume);
         found.map(|attachment| attachment.value()).find(|value| value["spec"]["nodeName"] == *self.name)
     }
+}
+
+/// A pod whose containers run is ready.
+fn run(pod: &mut Value, now: jiff::Timestamp) {
+    let others = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let ready =
+        json!({"type": "Ready", "status": "True", "lastTransitionTime": orlop_objects::time::seconds(now)});
+    pod["status"]["conditions"] = others.into_iter().chain([ready]).collect();
+    pod["status"]["phase"] = "Running".into();
 }
 
 fn drop_finalizer(value: &mut Value, name: &str) {

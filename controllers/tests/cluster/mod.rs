@@ -7,7 +7,8 @@ mod agent;
 
 use std::{sync::Arc, time::Duration};
 
-pub(crate) use agent::Agent;
+#[allow(unused_imports, reason = "each test uses a part of it")]
+pub(crate) use agent::{Agent, BROKEN};
 use orlop_controllers::{Controllers, DriverInfo, Settings, bootstrap, start};
 use orlop_objects::{Key, Kind, Object, Revision, kind};
 use orlop_registry::{DeleteOptions, Part, Registry, Who};
@@ -71,6 +72,25 @@ impl Cluster {
     /// A node joins.
     pub(crate) async fn add_node(&mut self, name: &str) {
         self.agents.push(Agent::join(&self.registry, name).await);
+    }
+
+    /// The agent of the node that joined as the `nth` falls silent, and the node is seen to be.
+    pub(crate) async fn lose_node(&mut self, nth: usize, name: &str) {
+        self.agents.remove(nth);
+        let key = Key::cluster(&kind::NODE, name);
+        let lost = json!([{"type": "Ready", "status": "False", "reason": "KubeletNotReady"}]);
+        self.change(&key, Part::Status, |node| node["status"]["conditions"] = lost.clone()).await;
+    }
+
+    /// Every version of the objects of a kind since `from`, in order; null where one was removed.
+    pub(crate) async fn history(&self, kind: &'static Kind, from: Revision) -> Vec<(String, Value)> {
+        let mut watch = self.registry.store().watch(kind, from).expect("it is recent");
+        let mut all = Vec::new();
+        while let Ok(Some(change)) = tokio::time::timeout(Duration::from_millis(5), watch.next()).await {
+            let now = change.new.as_ref().map_or(Value::Null, |object| object.value());
+            all.push((change.key.name.clone(), now));
+        }
+        all
     }
 
     /// Creates an object, in `default` where it is namespaced.
@@ -167,6 +187,9 @@ impl Cluster {
             &kind::PERSISTENT_VOLUME,
             &kind::VOLUME_ATTACHMENT,
             &kind::NAMESPACE,
+            &kind::DEPLOYMENT,
+            &kind::REPLICA_SET,
+            &kind::STATEFUL_SET,
         ] {
             for object in snapshot.list(kind, None, None) {
                 let mut value = object.value();
