@@ -33,3 +33,25 @@ pub fn load_busybox_on(member: &Member) -> Result<()> {
     ensure!(output.status.success(), "orlop image load: {}", said(&output));
     Ok(())
 }
+
+/// Loads the same image once more, under the tag `busybox:TAG`.
+pub fn load_busybox_as(cluster: &Cluster, tag: &str) -> Result<()> {
+    let place = cluster.dir().with_file_name(format!("busybox-{tag}"));
+    std::fs::create_dir(&place)?;
+    let archive = place.join("latest.tar");
+    write_busybox(&archive)?;
+    let tar = |arguments: &[&str]| -> Result<()> {
+        let output = Command::new("tar").current_dir(&place).args(arguments).output()?;
+        ensure!(output.status.success(), "tar {arguments:?}: {}", said(&output));
+        Ok(())
+    };
+    tar(&["-xf", "latest.tar"])?;
+    std::fs::remove_file(&archive)?;
+    let manifest = place.join("manifest.json");
+    let text = std::fs::read_to_string(&manifest)?.replace("busybox:latest", &format!("busybox:{tag}"));
+    std::fs::write(&manifest, text)?;
+    let tagged = place.with_extension("tar");
+    tar(&["-cf", &tagged.to_string_lossy(), "."])?;
+    cluster.run(&["image", "load", &tagged.to_string_lossy()])?;
+    Ok(())
+}

@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod crash;
 pub mod guest;
 pub mod images;
+pub mod kubectl;
 pub mod machine;
 pub mod manifests;
 pub mod member;

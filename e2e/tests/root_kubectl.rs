@@ -1,61 +1,15 @@
 //! The main job by stock kubectl: every verb that a storage tutorial uses, and the words that its reader expects.
 #![allow(clippy::disallowed_methods, reason = "these tests run kubectl; that is what they are for")]
 
-use std::{
-    process::{Child, Command, Stdio},
-    time::Instant,
-};
+use std::process::{Child, Stdio};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use orlop_e2e::{
-    cluster::{Cluster, PATIENCE, said},
-    images, machine,
+    cluster::{Cluster, said},
+    images,
+    kubectl::Kubectl,
+    machine,
 };
-
-/// kubectl with the administrator's kubeconfig and a cache of its own.
-struct Kubectl<'a>(&'a Cluster);
-
-impl Kubectl<'_> {
-    fn command(&self, arguments: &str) -> Command {
-        let mut command = Command::new("kubectl");
-        command.arg("--kubeconfig").arg(self.0.dir().join("admin.kubeconfig"));
-        command.arg("--cache-dir").arg(self.0.dir().with_file_name("cache"));
-        command.args(words(arguments));
-        command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/first-volume"));
-        command
-    }
-
-    fn run(&self, arguments: &str) -> Result<String> {
-        let output = self.command(arguments).output()?;
-        ensure!(output.status.success(), "kubectl {arguments}: {}\n{}", said(&output), self.0.log());
-        Ok(said(&output))
-    }
-
-    /// Runs until what it prints holds all `parts`; for what another part of Orlop brings about.
-    fn until(&self, arguments: &str, parts: &[&str]) -> Result<String> {
-        let started = Instant::now();
-        loop {
-            let text = self.run(arguments)?;
-            if parts.iter().all(|part| text.contains(part)) {
-                return Ok(text);
-            }
-            if started.elapsed() > PATIENCE {
-                bail!("kubectl {arguments}: {parts:?} not in\n{text}");
-            }
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-    }
-
-    fn refused(&self, arguments: &str, part: &str) -> Result<()> {
-        let output = self.command(arguments).output()?;
-        let text = said(&output);
-        ensure!(
-            !output.status.success() && text.contains(part),
-            "kubectl {arguments} should fail with {part:?}: {text}"
-        );
-        Ok(())
-    }
-}
 
 /// A kubectl that watches until it is asked what it saw.
 struct Watch(Option<Child>);
@@ -83,19 +37,6 @@ impl Drop for Watch {
             let _ = child.wait();
         }
     }
-}
-
-/// Splits at blanks; what stands in single quotes stays together.
-fn words(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    for (n, part) in line.split('\'').enumerate() {
-        if n % 2 == 1 {
-            words.push(part.to_owned());
-        } else {
-            words.extend(part.split_whitespace().map(ToOwned::to_owned));
-        }
-    }
-    words
 }
 
 fn usable(test: &str) -> bool {
