@@ -161,6 +161,12 @@ impl Core {
         let all = u32::try_from(TASKS).unwrap_or(u32::MAX);
         let _under_way = self.tasks.acquire_many(all).await;
         self.tasks.close();
+        if let Err(error) = self.machine.journal.settle().await {
+            tracing::warn!(
+                error = error.chain(),
+                "write the last of the journal; the next start looks at more than it must"
+            );
+        }
     }
 
     /// Whether neither the API nor the journal knows of a volume any more.

@@ -86,6 +86,7 @@ pub async fn teardown(parts: Parts) -> Result<Report, Error> {
     let found = machine.blocking(move |m| sweep(m, &stuck)).await?;
     report.left.extend(found);
     machine.blocking(remove_run_dir).await?;
+    machine.journal.settle().await?;
     Ok(report)
 }
 

@@ -131,6 +131,11 @@ impl Journal {
         }
     }
 
+    /// Waits until everything that was said so far is on disk: what is said last would else be lost with the process.
+    pub async fn settle(&self) -> Result<(), Error> {
+        self.writer.append(Vec::new()).await
+    }
+
     /// The record about `subject` that stands.
     pub fn find(&self, subject: &Subject) -> Option<Intent> {
         self.lock().get(subject).cloned()

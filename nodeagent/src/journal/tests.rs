@@ -30,6 +30,18 @@ async fn what_was_begun_and_not_ended_stands_after_a_restart() {
 }
 
 #[tokio::test]
+async fn what_has_settled_is_seen_by_the_next_one_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal");
+    let journal = Journal::open(&path).unwrap();
+    journal.begin(volume("a")).await.unwrap();
+    journal.end(&volume("a").subject());
+    journal.settle().await.unwrap();
+    assert_eq!(Journal::open(&path).unwrap().subjects(), BTreeSet::new());
+    drop(journal);
+}
+
+#[tokio::test]
 async fn a_torn_tail_is_cut_off_and_the_file_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal");
