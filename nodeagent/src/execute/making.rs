@@ -210,6 +210,11 @@ fn request(id: &VolumeId, claim: &ClaimFacts, class: &Class) -> Result<Create, E
     })
 }
 
+/// What a volume holds when its class says nothing; a share of a file server is what it is.
+fn default_fs(driver: &str) -> Option<String> {
+    (driver != orlop_objects::nfs::DRIVER).then(|| DEFAULT_FS.to_owned())
+}
+
 /// The node affinity of a volume that `node` has made.
 fn affinity(reach: &Reach, node: &str) -> Option<Value> {
     let (key, value) = match reach {
@@ -238,7 +243,7 @@ fn body(id: &VolumeId, claim: &ClaimFacts, class: &Class, volume: &driver::Volum
             },
             "csi": {
                 "driver": id.driver, "volumeHandle": volume.handle,
-                "fsType": fs_type(class).unwrap_or_else(|| DEFAULT_FS.to_owned()),
+                "fsType": fs_type(class).or_else(|| default_fs(&id.driver)),
                 "volumeAttributes": volume.attributes,
             },
             "mountOptions": class.mount_options,

@@ -83,7 +83,10 @@ async fn root_no_attack_leaves_the_share() {
         for on_delete in ["delete", "archive", "retain"] {
             let mut forged = own(&victim, 99);
             forged.attributes.extend(map(&[("subDir", directory), ("onDelete", on_delete)]));
-            stand.driver.delete(forged).await.expect_err(directory);
+            let outcome = stand.driver.delete(forged).await;
+            // What is nobody's is nobody's already: leaving it where it is needs no mark.
+            let is_left = on_delete == "retain" && directory != "victim";
+            assert!(is_left || outcome.is_err(), "{on_delete} of {directory}");
             assert_eq!(everything(&stand), before, "{on_delete} of {directory} changed something");
         }
     }
