@@ -144,6 +144,8 @@ pub struct ClaimMeta {
     pub labels: BTreeMap<String, String>,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
+    /// Its access modes, as Kubernetes writes them.
+    pub access_modes: Vec<String>,
 }
 
 /// Asks for a volume. Repeating it with the same name answers the same volume.
@@ -225,6 +227,11 @@ pub trait Driver: Send + Sync + 'static {
         Ok(BTreeMap::new())
     }
 
+    /// Labels by which a node that has this driver is told from others: where volumes can be made and attached.
+    fn topology(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
     /// Makes a volume.
     fn create(&self, request: Create) -> BoxFuture<'_, Result<Volume, Error>>;
     /// Removes a volume and its data; fine when it is gone. Refuses while it is attached or mounted.
@@ -238,6 +245,17 @@ pub trait Driver: Send + Sync + 'static {
     fn attach(&self, volume: VolumeRef) -> BoxFuture<'_, Result<Option<PathBuf>, Error>>;
     /// Detaches it; fine when it is not attached. Refuses while it is mounted.
     fn detach(&self, volume: VolumeRef) -> BoxFuture<'_, Result<(), Error>>;
+    /// The other node that has the volume attached, where the driver knows of such a thing. Attaching and deleting are
+    /// refused as long as there is one.
+    fn holder(&self, volume: VolumeRef) -> BoxFuture<'_, Result<Option<String>, Error>> {
+        drop(volume);
+        Box::pin(std::future::ready(Ok(None)))
+    }
+    /// Ends what a node holds that is known to be gone for good; fine when it holds nothing.
+    fn fence(&self, volume: VolumeRef, node: String) -> BoxFuture<'_, Result<(), Error>> {
+        drop((volume, node));
+        Box::pin(std::future::ready(Ok(())))
+    }
     /// Mounts an attached volume at its staging place.
     fn stage(&self, request: Stage) -> BoxFuture<'_, Result<(), Error>>;
     /// Unmounts the staging place; fine when nothing is mounted there.

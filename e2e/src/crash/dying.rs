@@ -13,8 +13,8 @@ use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, raise};
 use orlop::Machine;
 use orlop_backends::host::{
-    self, Container, ContainerRequest, FileInfo, FsType, Host, LoopDevice, MountEntry, MountRequest,
-    Namespace, Outcome, Probe, Runtime, Share, Space, Visit,
+    self, Container, ContainerRequest, FileInfo, FileLock, FsType, Host, LoopDevice, MountEntry,
+    MountRequest, Namespace, Outcome, Probe, Runtime, Share, Space, Visit,
 };
 
 use super::plan::{Moment, Plan};
@@ -101,6 +101,22 @@ fn kind_of(request: &MountRequest) -> &'static str {
 impl Host for Dying {
     fn create_sparse(&self, path: &Path, bytes: u64) -> host::Result<()> {
         self.effect("create_sparse", path, |m| m.host.create_sparse(path, bytes))
+    }
+
+    fn create_file(&self, path: &Path, content: &[u8]) -> host::Result<()> {
+        self.effect("create_file", path, |m| m.host.create_file(path, content))
+    }
+
+    fn read_file(&self, path: &Path) -> host::Result<Option<Vec<u8>>> {
+        self.inner.host.read_file(path)
+    }
+
+    fn lock(&self, path: &Path) -> host::Result<Option<FileLock>> {
+        self.inner.host.lock(path)
+    }
+
+    fn drop_cache(&self, path: &Path) -> host::Result<()> {
+        self.effect("drop_cache", path, |m| m.host.drop_cache(path))
     }
 
     fn allocate(&self, path: &Path, bytes: u64) -> host::Result<()> {

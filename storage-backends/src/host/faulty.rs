@@ -20,7 +20,7 @@ use std::{
 use nix::errno::Errno;
 
 use super::{
-    Cause, Container, ContainerRequest, Error, FileInfo, FsType, Host, LoopDevice, MountEntry, MountRequest,
+    Cause, Container, ContainerRequest, Error, FileInfo, FileLock, FsType, Host, LoopDevice, MountEntry, MountRequest,
     Namespace, Outcome, Probe, Result, Runtime, Share, Space, Visit,
 };
 
@@ -128,6 +128,22 @@ fn crashed(operation: &'static str, object: &Path) -> Error {
 impl<H: Host> Host for Faulty<H> {
     fn create_sparse(&self, path: &Path, bytes: u64) -> Result<()> {
         self.effect("create_sparse", path, |inner| inner.create_sparse(path, bytes))
+    }
+
+    fn create_file(&self, path: &Path, content: &[u8]) -> Result<()> {
+        self.effect("create_file", path, |inner| inner.create_file(path, content))
+    }
+
+    fn read_file(&self, path: &Path) -> Result<Option<Vec<u8>>> {
+        self.look("read_file", path, |inner| inner.read_file(path))
+    }
+
+    fn lock(&self, path: &Path) -> Result<Option<FileLock>> {
+        self.look("lock", path, |inner| inner.lock(path))
+    }
+
+    fn drop_cache(&self, path: &Path) -> Result<()> {
+        self.effect("drop_cache", path, |inner| inner.drop_cache(path))
     }
 
     fn allocate(&self, path: &Path, bytes: u64) -> Result<()> {

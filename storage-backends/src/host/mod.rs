@@ -281,6 +281,23 @@ impl MountRequest {
             | Self::Nfs { target, .. }
             | Self::Tmpfs { target, .. } => target,
         }
+}
+
+/// A locked file: unlocked when this is dropped, and when the process that has it dies.
+pub struct FileLock(
+    #[expect(dead_code, reason = "it is there to be dropped")] Box<dyn std::any::Any + Send + Sync>,
+);
+
+impl FileLock {
+    /// What holds the lock.
+    pub fn new(held: impl std::any::Any + Send + Sync) -> Self {
+        Self(Box::new(held))
+    }
+}
+
+impl fmt::Debug for FileLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FileLock")
     }
 }
 
@@ -290,6 +307,15 @@ impl MountRequest {
 pub trait Host: Send + Sync + 'static {
     /// Creates a file of `bytes` length, all hole; fails when it exists.
     fn create_sparse(&self, path: &Path, bytes: u64) -> Result<()>;
+    /// Creates a small file with this content: whole and durable, or not at all; fails when it exists.
+    fn create_file(&self, path: &Path, content: &[u8]) -> Result<()>;
+    /// What a small file holds; `None` when it does not exist.
+    fn read_file(&self, path: &Path) -> Result<Option<Vec<u8>>>;
+    /// Locks a file against all other openings of it, on every machine that sees it; makes it where it is missing. `None`:
+    /// another has it. Does not wait.
+    fn lock(&self, path: &Path) -> Result<Option<FileLock>>;
+    /// Writes out and forgets what this machine's page cache holds of a file.
+    fn drop_cache(&self, path: &Path) -> Result<()>;
     /// Reserves all of a file's blocks.
     fn allocate(&self, path: &Path, bytes: u64) -> Result<()>;
     /// Makes a file's data and metadata durable.

@@ -7,10 +7,20 @@
 //! | one, otherwise | refused: not made by us | detaches, looks again |
 //! | several | refused: names them | detaches all, looks again |
 //! | any, mounted somewhere | as above | refused: names the place |
+//!
+//! In a shared pool a node first becomes the volume's owner (see [`owner`]) and stops being it last. In between, data moves
+//! past the page cache where the file system lets it; where not, what this kernel remembers of the file is written out and
+//! dropped before the next owner begins, and again by the next owner before it looks.
 
-use super::{Inner, fault::Context, mounted, request::Handle};
+use super::{
+    fault::Context,
+    mounted,
+    owner::{self, Standing},
+    pools::Pool,
+    request::Handle,
+};
 use crate::{
-    driver::{Code, Error},
+    driver::{Code, Error, VolumeRef},
     host::{self, LoopDevice},
 };
 
@@ -18,13 +28,13 @@ use crate::{
 const DELETED: &str = " (deleted)";
 
 /// All loop devices that hold a volume's file, also one that was unlinked since.
-pub(super) fn devices(inner: &Inner, handle: &Handle) -> host::Result<Vec<LoopDevice>> {
-    let path = inner.path(handle);
-    let id = inner.host.file(&path)?.map(|file| file.id);
+pub(super) fn devices(pool: &Pool, handle: &Handle) -> host::Result<Vec<LoopDevice>> {
+    let path = pool.path(handle);
+    let id = pool.host.file(&path)?.map(|file| file.id);
     // The kernel knows no links in a path.
-    let pool = inner.host.canonical(&inner.pool)?.unwrap_or_else(|| inner.pool.clone());
-    let unlinked = pool.join(format!("{}{DELETED}", handle.file_name()));
-    let mut found = inner.host.loops()?;
+    let dir = pool.host.canonical(&pool.dir)?.unwrap_or_else(|| pool.dir.clone());
+    let unlinked = dir.join(format!("{}{DELETED}", handle.file_name()));
+    let mut found = pool.host.loops()?;
     found.retain(|device| Some(device.backing) == id || device.path == unlinked);
     Ok(found)
 }
@@ -52,22 +62,56 @@ fn one(mut found: Vec<LoopDevice>) -> Result<Option<LoopDevice>, String> {
     Ok(Some(device))
 }
 
-/// The volume's device, when it has one.
-pub(super) fn find(inner: &Inner, context: &Context, handle: &Handle) -> Result<Option<LoopDevice>, Error> {
-    let found = devices(inner, handle).map_err(|error| context.host(error))?;
+/// The volume's device, when it has one; in a shared pool another node's on this machine is not it.
+pub(super) fn find(pool: &Pool, context: &Context, handle: &Handle) -> Result<Option<LoopDevice>, Error> {
+    if pool.shared {
+        let standing = owner::standing(pool, handle).map_err(|error| context.host(error))?;
+        if let Some(why) = owner::refusal(pool, handle, &standing) {
+            return Err(context.fail(Code::FailedPrecondition, why));
+        }
+        if standing != Standing::Ours {
+            return Ok(None);
+        }
+    }
+    let found = devices(pool, handle).map_err(|error| context.host(error))?;
     one(found).map_err(|why| context.fail(Code::FailedPrecondition, why))
 }
 
-pub(super) fn attach(inner: &Inner, context: &Context, handle: &Handle) -> Result<LoopDevice, Error> {
-    let path = inner.path(handle);
-    if inner.host.file(&path).map_err(|error| context.host(error))?.is_none() {
+/// The size that a volume was made with, where its attributes say it.
+pub(super) const SIZE: &str = "size";
+
+pub(super) fn attach(
+    pool: &Pool,
+    context: &Context,
+    handle: &Handle,
+    volume: &VolumeRef,
+) -> Result<LoopDevice, Error> {
+    let path = pool.path(handle);
+    let _turn = pool.turn().map_err(|error| context.host(error))?;
+    let Some(file) = pool.host.file(&path).map_err(|error| context.host(error))? else {
         return Err(context.fail(Code::NotFound, format!("{} does not exist", path.display())));
+    };
+    let size = volume.attributes.get(SIZE).and_then(|size| size.parse().ok()).unwrap_or(0u64);
+    if file.length < size {
+        let why = format!(
+            "{} has {} bytes and was made with {size}; it was cut, or this node sees an old state of it",
+            path.display(),
+            file.length
+        );
+        return Err(context.fail(Code::FailedPrecondition, why));
     }
-    if let Some(device) = find(inner, context, handle)? {
+    if pool.shared {
+        let devices = devices(pool, handle).map_err(|error| context.host(error))?;
+        owner::take(pool, context, handle, &devices)?;
+    }
+    if let Some(device) = find(pool, context, handle)? {
         return Ok(device);
     }
-    inner.host.attach_loop(&path, false).map_err(|error| context.host(error))?;
-    let device = find(inner, context, handle)?.ok_or_else(|| {
+    if pool.shared {
+        pool.host.drop_cache(&path).map_err(|error| context.host(error))?;
+    }
+    pool.host.attach_loop(&path, false).map_err(|error| context.host(error))?;
+    let device = find(pool, context, handle)?.ok_or_else(|| {
         context.fail(Code::Internal, "the kernel attached it and does not show a device for it")
     })?;
     tracing::info!(
@@ -79,16 +123,41 @@ pub(super) fn attach(inner: &Inner, context: &Context, handle: &Handle) -> Resul
     Ok(device)
 }
 
-pub(super) fn detach(inner: &Inner, context: &Context, handle: &Handle) -> Result<(), Error> {
-    let found = devices(inner, handle).map_err(|error| context.host(error))?;
-    let places = mounted::places(inner, &found).map_err(|error| context.host(error))?;
+pub(super) fn detach(pool: &Pool, context: &Context, handle: &Handle) -> Result<(), Error> {
+    let _turn = pool.turn().map_err(|error| context.host(error))?;
+    if !pool.shared {
+        return detach_devices(pool, context, handle);
+    }
+    match owner::standing(pool, handle).map_err(|error| context.host(error))? {
+        // On one machine every node sees the others' devices.
+        Standing::Others(record) if record.is_of_this_boot(&pool.node) => return Ok(()),
+        Standing::Damaged => {
+            let standing = Standing::Damaged;
+            let why = owner::refusal(pool, handle, &standing).unwrap_or_default();
+            return Err(context.fail(Code::FailedPrecondition, why));
+        }
+        _ => detach_devices(pool, context, handle)?,
+    }
+    let release = || {
+        let path = pool.path(handle);
+        if pool.host.file(&path)?.is_some() {
+            pool.host.drop_cache(&path)?;
+        }
+        owner::release(pool, handle)
+    };
+    release().map_err(|error| context.host(error))
+}
+
+fn detach_devices(pool: &Pool, context: &Context, handle: &Handle) -> Result<(), Error> {
+    let found = devices(pool, handle).map_err(|error| context.host(error))?;
+    let places = mounted::places(pool, &found).map_err(|error| context.host(error))?;
     if let Some(place) = places.first() {
         let why = format!("it is mounted at {}; unmount it there first", place.target.display());
         return Err(context.fail(Code::FailedPrecondition, why));
     }
     let mut failure = None;
     for device in &found {
-        match inner.host.detach_loop(&device.device) {
+        match pool.host.detach_loop(&device.device) {
             Ok(()) => {
                 tracing::info!(volume = %handle, device = %device.device.display(), "volume detached");
             }
@@ -96,7 +165,7 @@ pub(super) fn detach(inner: &Inner, context: &Context, handle: &Handle) -> Resul
         }
     }
     // What a dying process began may have ended by itself meanwhile: it is the look that counts.
-    let left = devices(inner, handle).map_err(|error| context.host(error))?;
+    let left = devices(pool, handle).map_err(|error| context.host(error))?;
     match (left.first(), failure) {
         (None, _) => Ok(()),
         (Some(_), Some(error)) => Err(context.host(error)),

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::{
-    Inner,
+    accounts,
     fault::Context,
-    pool,
+    pools::Pool,
     request::{Handle, Spec},
 };
 use crate::{
@@ -13,27 +13,31 @@ use crate::{
     host::{self, Probe},
 };
 
-pub(super) fn create(inner: &Inner, context: &Context, spec: &Spec) -> Result<Volume, Error> {
-    let Some(_promise) = pool::promise(inner, context, spec)? else {
-        check_same(inner, context, spec)?;
-        return Ok(pool::volume(&spec.handle, spec.bytes, spec.fs_type));
+pub(super) fn create(pool: &Pool, context: &Context, spec: &Spec) -> Result<Volume, Error> {
+    let Some(promise) = accounts::promise(pool, context, spec)? else {
+        check_same(pool, context, spec)?;
+        return Ok(accounts::volume(pool, &spec.handle, spec.bytes, spec.fs_type));
     };
-    let making = inner.pool.join(spec.handle.making_name());
-    let complete = inner.path(&spec.handle);
-    make(inner, spec, &making, &complete).map_err(|error| {
+    let making = pool.dir.join(spec.handle.making_name());
+    let complete = pool.path(&spec.handle);
+    make(pool, spec, &making, &complete).map_err(|error| {
         // The first error is the one that tells; the next try or start removes the file as well.
-        let _ = remove_left_over(inner, &making);
+        let _ = remove_left_over(pool, &making);
         context.host(error)
     })?;
-    check_same(inner, context, spec)?;
+    drop(promise);
+    check_same(pool, context, spec)?;
     tracing::info!(volume = %spec.handle, bytes = spec.bytes, fs_type = %spec.fs_type, "volume made");
-    Ok(pool::volume(&spec.handle, spec.bytes, spec.fs_type))
+    Ok(accounts::volume(pool, &spec.handle, spec.bytes, spec.fs_type))
 }
 
-fn make(inner: &Inner, spec: &Spec, making: &Path, complete: &Path) -> host::Result<()> {
-    let host = inner.host.as_ref();
-    remove_left_over(inner, making)?;
-    host.create_sparse(making, spec.bytes)?;
+fn make(pool: &Pool, spec: &Spec, making: &Path, complete: &Path) -> host::Result<()> {
+    let host = pool.host.as_ref();
+    // In a shared pool the file is the promise, and is there already.
+    if !pool.shared {
+        remove_left_over(pool, making)?;
+        host.create_sparse(making, spec.bytes)?;
+    }
     if spec.thick {
         host.allocate(making, spec.bytes)?;
     }
@@ -42,13 +46,13 @@ fn make(inner: &Inner, spec: &Spec, making: &Path, complete: &Path) -> host::Res
     host.rename(making, complete)
 }
 
-fn remove_left_over(inner: &Inner, making: &Path) -> host::Result<()> {
-    if inner.host.file(making)?.is_some() { inner.host.remove_file(making) } else { Ok(()) }
+fn remove_left_over(pool: &Pool, making: &Path) -> host::Result<()> {
+    if pool.host.file(making)?.is_some() { pool.host.remove_file(making) } else { Ok(()) }
 }
 
 /// A complete file holds the file system that is asked for, or it is not the volume that is asked for.
-fn check_same(inner: &Inner, context: &Context, spec: &Spec) -> Result<(), Error> {
-    let found = inner.host.probe(&inner.path(&spec.handle)).map_err(|error| context.host(error))?;
+fn check_same(pool: &Pool, context: &Context, spec: &Spec) -> Result<(), Error> {
+    let found = pool.host.probe(&pool.path(&spec.handle)).map_err(|error| context.host(error))?;
     match judge(&found, &spec.handle) {
         Ok(kind) if kind == spec.fs_type.to_string() => Ok(()),
         Ok(kind) => {

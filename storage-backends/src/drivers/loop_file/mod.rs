@@ -10,9 +10,13 @@
 //! A file named `.img` is a complete volume; whatever else a crash leaves is removed by the next pass. Nothing is
 //! remembered between calls but what is being made at this moment: the kernel and the directory say what is.
 //!
-//! Owns: the pool directory. Must not know: claims, pods, the API.
+//! A node has one or more pools ([`pools`]); one that several nodes see is shared, and beside each of its volumes stands who
+//! has it attached ([`owner`]).
+//!
+//! Owns: the pool directories. Must not know: claims, pods, the API.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -28,16 +32,28 @@ use crate::{
     host::Host,
 };
 
+mod accounts;
 mod attach;
 mod create;
 mod delete;
 mod mounted;
-mod pool;
+mod owner;
+mod pools;
 mod publish;
 mod request;
 mod stage;
 
-use self::request::Handle;
+pub use self::{
+    pools::{
+        DEFAULT as DEFAULT_POOL, LABEL as POOL_LABEL, Node, PoolConfig, PoolError,
+        check_name as check_pool_name,
+    },
+    request::POOL as POOL_PARAMETER,
+};
+use self::{
+    pools::{Pool, Pools},
+    request::Handle,
+};
 use super::{
     blocking::{self, Busy},
     fault::{self, Context},
@@ -48,7 +64,7 @@ pub const NAME: &str = "loop.orlop.dev";
 /// How long calls without a deadline of their own may take.
 const LOOK_DEADLINE: Duration = Duration::from_secs(30);
 
-/// The loop-file driver of one pool directory. Clones share their state.
+/// The loop-file driver of a node's pools. Clones share their state.
 #[derive(Clone)]
 pub struct LoopDriver {
     inner: Arc<Inner>,
@@ -56,9 +72,7 @@ pub struct LoopDriver {
 
 /// What the calls share.
 struct Inner {
-    host: Arc<dyn Host>,
-    pool: PathBuf,
-    accounts: pool::Accounts,
+    pools: Pools,
     busy: Busy,
     /// Bounds how many file systems are made at once.
     makers: tokio::sync::Semaphore,
@@ -66,23 +80,51 @@ struct Inner {
 
 impl fmt::Debug for LoopDriver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoopDriver").field("pool", &self.inner.pool).finish_non_exhaustive()
+        let pools: Vec<&Path> = self.inner.pools.iter().map(|pool| pool.dir.as_path()).collect();
+        f.debug_struct("LoopDriver").field("pools", &pools).finish_non_exhaustive()
     }
 }
 
 impl LoopDriver {
-    /// A driver whose volumes live in `pool`, which it creates when needed and which nobody else writes to.
+    /// A driver whose volumes live in one directory, which it creates when needed and which nobody else writes to.
     pub fn new(host: Arc<dyn Host>, pool: impl Into<PathBuf>) -> Self {
+        let node = Node { name: String::new(), boot: String::new() };
+        Self::of([Pool::private(host, pool.into(), String::new(), node)])
+    }
+
+    /// A driver of these pools, for the node that is called so; `instance` is the id of its local pools. Records that an
+    /// earlier life of the node left in a shared pool are removed.
+    pub fn open(
+        host: Arc<dyn Host>,
+        pools: &[PoolConfig],
+        instance: &str,
+        node: &Node,
+    ) -> Result<Self, PoolError> {
+        let mut opened = Vec::new();
+        for config in pools {
+            let pool = Pool::open(Arc::clone(&host), config, instance, node)?;
+            if pool.shared {
+                owner::tidy(&pool).map_err(|source| PoolError::Host { name: config.name.clone(), source })?;
+            }
+            opened.push(pool);
+        }
+        Ok(Self::of(opened))
+    }
+
+    fn of(pools: impl IntoIterator<Item = Pool>) -> Self {
         let makers = std::thread::available_parallelism().map_or(2, |count| count.get() * 2);
         Self {
             inner: Arc::new(Inner {
-                host,
-                pool: pool.into(),
-                accounts: pool::Accounts::default(),
+                pools: Pools::new(pools),
                 busy: Busy::default(),
                 makers: tokio::sync::Semaphore::new(makers),
             }),
         }
+    }
+
+    /// The id of a pool: the value of its label.
+    pub fn pool_id(&self, name: &str) -> Option<String> {
+        self.inner.pools.iter().find(|pool| pool.name == name).map(|pool| pool.id.clone())
     }
 
     /// Runs one call for one volume off the async runtime, alone for that volume.
@@ -90,50 +132,54 @@ impl LoopDriver {
         &self,
         operation: &'static str,
         volume: VolumeRef,
-        work: impl FnOnce(&Inner, &Context, &Handle, &VolumeRef) -> Result<T, Error> + Send + 'static,
+        work: impl FnOnce(&Pool, &Context, &Handle, &VolumeRef) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let context = Context::new(operation, &volume.handle);
-        let handle = Handle::parse(&volume.handle).map_err(|why| context.fail(Code::InvalidArgument, why))?;
+        let invalid = |why| context.fail(Code::InvalidArgument, why);
+        let handle = Handle::parse(&volume.handle).map_err(invalid)?;
+        let pool = self.inner.pools.of(&handle).map_err(invalid)?;
         let deadline = volume.deadline;
         let mine = self.inner.busy.claim(&context, deadline).await?;
-        self.blocking(context, deadline, move |inner, context| {
+        blocking::run(context, deadline, move |context| {
             let _mine = mine;
-            work(inner, context, &handle, &volume)
+            work(&pool, context, &handle, &volume)
         })
         .await
     }
 
-    async fn blocking<T: Send + 'static>(
+    /// Runs one look for each pool off the async runtime.
+    async fn each_pool<T: Send + 'static>(
         &self,
-        context: Context,
-        deadline: Duration,
-        work: impl FnOnce(&Inner, &Context) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let inner = Arc::clone(&self.inner);
-        blocking::run(context, deadline, move |context| work(&inner, context)).await
+        operation: &'static str,
+        look: impl Fn(&Pool, &Context) -> Result<T, Error> + Send + 'static,
+    ) -> Result<Vec<T>, Error> {
+        let pools: Vec<Arc<Pool>> = self.inner.pools.iter().cloned().collect();
+        blocking::run(Context::new(operation, "*"), LOOK_DEADLINE, move |context| {
+            pools.iter().map(|pool| look(pool, context)).collect()
+        })
+        .await
     }
 
     async fn make(&self, request: Create) -> Result<Volume, Error> {
         let context = Context::new("create", &request.name);
-        let spec = request::Spec::parse(&request).map_err(|(code, why)| context.fail(code, why))?;
+        let spec = request::Spec::parse(&request, &self.inner.pools)
+            .map_err(|(code, why)| context.fail(code, why))?;
+        let pool =
+            self.inner.pools.of(&spec.handle).map_err(|why| context.fail(Code::InvalidArgument, why))?;
+        // By its handle, as all other calls are.
+        let context = Context::new("create", &spec.handle.to_string());
         let mine = self.inner.busy.claim(&context, request.deadline).await?;
         let this = self.clone();
         blocking::within(context, request.deadline, async move |context| {
             // Closed never: the semaphore lives as long as the driver.
             let _permit = this.inner.makers.acquire().await;
-            this.blocking(context, request.deadline, move |inner, context| {
+            blocking::run(context, request.deadline, move |context| {
                 let _mine = mine;
-                create::create(inner, context, &spec)
+                create::create(&pool, context, &spec)
             })
             .await
         })
         .await
-    }
-}
-
-impl Inner {
-    fn path(&self, handle: &Handle) -> PathBuf {
-        self.pool.join(handle.file_name())
     }
 }
 
@@ -146,61 +192,93 @@ impl Driver for LoopDriver {
         Capabilities { attach: Attach::Node, node_local: true, expand: false }
     }
 
+    fn topology(&self) -> BTreeMap<String, String> {
+        let open = self.inner.pools.iter().filter(|pool| !pool.retired);
+        open.map(|pool| (pool.label(), pool.id.clone())).filter(|(_, id)| !id.is_empty()).collect()
+    }
+
+    fn handle(&self, request: &Create) -> Result<String, Error> {
+        request::handle(request, &self.inner.pools)
+            .map(|handle| handle.to_string())
+            .map_err(|why| Context::new("create", &request.name).fail(Code::InvalidArgument, why))
+    }
+
     fn create(&self, request: Create) -> BoxFuture<'_, Result<Volume, Error>> {
         Box::pin(self.make(request))
     }
 
     fn delete(&self, volume: VolumeRef) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(
-            self.call("delete", volume, |inner, context, handle, _| delete::delete(inner, context, handle)),
+            self.call("delete", volume, |pool, context, handle, _| delete::delete(pool, context, handle)),
         )
     }
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<Volume>, Error>> {
-        let context = Context::new("list", "*");
-        Box::pin(self.blocking(context, LOOK_DEADLINE, pool::list))
+        Box::pin(async { Ok(self.each_pool("list", accounts::list).await?.into_iter().flatten().collect()) })
     }
 
+    /// Of all pools together.
     fn capacity(&self) -> BoxFuture<'_, Result<Capacity, Error>> {
-        let context = Context::new("capacity", "*");
-        Box::pin(self.blocking(context, LOOK_DEADLINE, pool::capacity))
+        Box::pin(async {
+            let mut sum = Capacity { available: 0, promised: 0, total: 0 };
+            for found in self.each_pool("capacity", accounts::look).await? {
+                let limit = request::Overcommit::default().of(found.total);
+                sum.available = sum.available.saturating_add(limit.saturating_sub(found.promised));
+                sum.promised = sum.promised.saturating_add(found.promised);
+                sum.total = sum.total.saturating_add(found.total);
+            }
+            Ok(sum)
+        })
     }
 
     fn attach(&self, volume: VolumeRef) -> BoxFuture<'_, Result<Option<PathBuf>, Error>> {
-        Box::pin(self.call("attach", volume, |inner, context, handle, _| {
-            attach::attach(inner, context, handle).map(|device| Some(device.device))
+        Box::pin(self.call("attach", volume, |pool, context, handle, volume| {
+            attach::attach(pool, context, handle, volume).map(|device| Some(device.device))
         }))
     }
 
     fn detach(&self, volume: VolumeRef) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(
-            self.call("detach", volume, |inner, context, handle, _| attach::detach(inner, context, handle)),
+            self.call("detach", volume, |pool, context, handle, _| attach::detach(pool, context, handle)),
         )
+    }
+
+    fn holder(&self, volume: VolumeRef) -> BoxFuture<'_, Result<Option<String>, Error>> {
+        Box::pin(self.call("look for the holder of", volume, |pool, context, handle, _| {
+            let held = || if pool.shared { owner::holder(pool, handle) } else { Ok(None) };
+            held().map_err(|error| context.host(error))
+        }))
+    }
+
+    fn fence(&self, volume: VolumeRef, node: String) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(self.call("fence", volume, move |pool, context, handle, _| {
+            owner::fence(pool, context, handle, &node)
+        }))
     }
 
     fn stage(&self, request: Stage) -> BoxFuture<'_, Result<(), Error>> {
         let volume = request.volume.clone();
-        Box::pin(self.call("stage", volume, move |inner, context, handle, _| {
-            stage::stage(inner, context, handle, &request)
+        Box::pin(self.call("stage", volume, move |pool, context, handle, _| {
+            stage::stage(pool, context, handle, &request)
         }))
     }
 
     fn unstage(&self, volume: VolumeRef, target: PathBuf) -> BoxFuture<'_, Result<(), Error>> {
-        Box::pin(self.call("unstage", volume, move |inner, context, handle, _| {
-            stage::unstage(inner, context, handle, &target)
+        Box::pin(self.call("unstage", volume, move |pool, context, handle, _| {
+            stage::unstage(pool, context, handle, &target)
         }))
     }
 
     fn publish(&self, request: Publish) -> BoxFuture<'_, Result<(), Error>> {
         let volume = request.volume.clone();
-        Box::pin(self.call("publish", volume, move |inner, context, handle, _| {
-            publish::publish(inner, context, handle, &request)
+        Box::pin(self.call("publish", volume, move |pool, context, handle, _| {
+            publish::publish(pool, context, handle, &request)
         }))
     }
 
     fn unpublish(&self, volume: VolumeRef, target: PathBuf) -> BoxFuture<'_, Result<(), Error>> {
-        Box::pin(self.call("unpublish", volume, move |inner, context, handle, _| {
-            publish::unpublish(inner, context, handle, &target)
+        Box::pin(self.call("unpublish", volume, move |pool, context, handle, _| {
+            publish::unpublish(pool, context, handle, &target)
         }))
     }
 }

@@ -2,22 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Inner, fault::Context};
+use super::{fault::Context, pools::Pool};
 use crate::{
     driver::{Code, Error},
     host::{self, LoopDevice, MountEntry},
 };
 
 /// All mounts of the file systems on these devices, in mount order.
-pub(super) fn places(inner: &Inner, devices: &[LoopDevice]) -> host::Result<Vec<MountEntry>> {
-    let mut mounts = inner.host.mounts()?;
+pub(super) fn places(pool: &Pool, devices: &[LoopDevice]) -> host::Result<Vec<MountEntry>> {
+    let mut mounts = pool.host.mounts()?;
     mounts.retain(|mount| devices.iter().any(|device| device.number == mount.number));
     Ok(mounts)
 }
 
 /// What is mounted at a place, topmost last.
-pub(super) fn stack(inner: &Inner, target: &Path) -> host::Result<Vec<MountEntry>> {
-    let mut mounts = inner.host.mounts()?;
+pub(super) fn stack(pool: &Pool, target: &Path) -> host::Result<Vec<MountEntry>> {
+    let mut mounts = pool.host.mounts()?;
     mounts.retain(|mount| mount.target == target);
     Ok(mounts)
 }
@@ -27,29 +27,29 @@ pub(super) fn is_read_only(mount: &MountEntry) -> bool {
 }
 
 /// A target as the mount table will name it. `None`: it does not exist.
-pub(super) fn canonical(inner: &Inner, context: &Context, target: &Path) -> Result<Option<PathBuf>, Error> {
-    inner.host.canonical(target).map_err(|error| context.host(error))
+pub(super) fn canonical(pool: &Pool, context: &Context, target: &Path) -> Result<Option<PathBuf>, Error> {
+    pool.host.canonical(target).map_err(|error| context.host(error))
 }
 
 /// A target that must be there.
-pub(super) fn existing(inner: &Inner, context: &Context, target: &Path) -> Result<PathBuf, Error> {
-    canonical(inner, context, target)?
+pub(super) fn existing(pool: &Pool, context: &Context, target: &Path) -> Result<PathBuf, Error> {
+    canonical(pool, context, target)?
         .ok_or_else(|| context.fail(Code::FailedPrecondition, format!("{} does not exist", target.display())))
 }
 
 /// Unmounts all that these devices have at `target`; refuses when something else lies on top.
 pub(super) fn clear(
-    inner: &Inner,
+    pool: &Pool,
     context: &Context,
     devices: &[LoopDevice],
     target: &Path,
 ) -> Result<(), Error> {
-    let Some(target) = canonical(inner, context, target)? else {
+    let Some(target) = canonical(pool, context, target)? else {
         return Ok(());
     };
     // Each round takes one mount away, so it ends; the bound is for a machine that somebody else mounts on meanwhile.
     for _ in 0..64 {
-        let stack = stack(inner, &target).map_err(|error| context.host(error))?;
+        let stack = stack(pool, &target).map_err(|error| context.host(error))?;
         let Some(top) = stack.last() else { return Ok(()) };
         if !devices.iter().any(|device| device.number == top.number) {
             let why = format!(
@@ -59,7 +59,7 @@ pub(super) fn clear(
             );
             return Err(context.fail(Code::FailedPrecondition, why));
         }
-        inner.host.unmount(&target).map_err(|error| context.host(error))?;
+        pool.host.unmount(&target).map_err(|error| context.host(error))?;
     }
     Err(context.fail(Code::Internal, format!("{} is mounted on again and again", target.display())))
 }

@@ -11,25 +11,25 @@
 
 use std::path::Path;
 
-use super::{Inner, attach, fault::Context, mounted, request::Handle};
+use super::{attach, fault::Context, mounted, pools::Pool, request::Handle};
 use crate::{
     driver::{Code, Error, Publish},
     host::{MountEntry, MountRequest},
 };
 
 pub(super) fn publish(
-    inner: &Inner,
+    pool: &Pool,
     context: &Context,
     handle: &Handle,
     request: &Publish,
 ) -> Result<(), Error> {
-    let staged = staged(inner, context, handle, &request.staged)?;
-    let target = mounted::existing(inner, context, &request.target)?;
-    let here = || mounted::stack(inner, &target).map_err(|error| context.host(error));
+    let staged = staged(pool, context, handle, &request.staged)?;
+    let target = mounted::existing(pool, context, &request.target)?;
+    let here = || mounted::stack(pool, &target).map_err(|error| context.host(error));
     match here()?.last().map(|top| judge(top, &staged, request.read_only)) {
         None => {}
         Some(Verdict::Already) => return Ok(()),
-        Some(Verdict::HalfDone) => inner.host.unmount(&target).map_err(|error| context.host(error))?,
+        Some(Verdict::HalfDone) => pool.host.unmount(&target).map_err(|error| context.host(error))?,
         Some(Verdict::Refused(why)) => return Err(context.fail(Code::FailedPrecondition, why)),
     }
     let bind = MountRequest::Bind {
@@ -37,7 +37,7 @@ pub(super) fn publish(
         target: target.clone(),
         read_only: request.read_only,
     };
-    inner.host.mount(&bind).map_err(|error| context.host(error))?;
+    pool.host.mount(&bind).map_err(|error| context.host(error))?;
     match here()?.last().map(|top| judge(top, &staged, request.read_only)) {
         Some(Verdict::Already) => {}
         Some(Verdict::Refused(why)) => return Err(context.fail(Code::Internal, why)),
@@ -51,10 +51,10 @@ pub(super) fn publish(
     Ok(())
 }
 
-fn staged(inner: &Inner, context: &Context, handle: &Handle, place: &Path) -> Result<MountEntry, Error> {
-    let devices = attach::devices(inner, handle).map_err(|error| context.host(error))?;
-    let place = mounted::existing(inner, context, place)?;
-    let top = mounted::stack(inner, &place).map_err(|error| context.host(error))?.pop();
+fn staged(pool: &Pool, context: &Context, handle: &Handle, place: &Path) -> Result<MountEntry, Error> {
+    let devices = attach::devices(pool, handle).map_err(|error| context.host(error))?;
+    let place = mounted::existing(pool, context, place)?;
+    let top = mounted::stack(pool, &place).map_err(|error| context.host(error))?.pop();
     top.filter(|top| devices.iter().any(|device| device.number == top.number)).ok_or_else(|| {
         context.fail(
             Code::FailedPrecondition,
@@ -84,12 +84,7 @@ fn judge(top: &MountEntry, staged: &MountEntry, read_only: bool) -> Verdict {
     }
 }
 
-pub(super) fn unpublish(
-    inner: &Inner,
-    context: &Context,
-    handle: &Handle,
-    target: &Path,
-) -> Result<(), Error> {
-    let devices = attach::devices(inner, handle).map_err(|error| context.host(error))?;
-    mounted::clear(inner, context, &devices, target)
+pub(super) fn unpublish(pool: &Pool, context: &Context, handle: &Handle, target: &Path) -> Result<(), Error> {
+    let devices = attach::devices(pool, handle).map_err(|error| context.host(error))?;
+    mounted::clear(pool, context, &devices, target)
 }

@@ -3,6 +3,7 @@
 //! | parameter | values | default |
 //! |---|---|---|
 //! | `fsType`, `csi.storage.k8s.io/fstype` | `ext4`, `xfs` | `ext4` |
+//! | `pool` | a pool of the node (see [`super::pools`]) | `default`, or the only one |
 //! | `provisioning` | `sparse`: blocks come with the first write; `thick`: all at once | `sparse` |
 //! | `overcommit` | how many times its size the pool may be promised, 0.001 to 1000 | `1.0` |
 //!
@@ -10,6 +11,7 @@
 
 use uuid::Uuid;
 
+use super::pools::{DEFAULT, Pools, check_name};
 use crate::{
     driver::{Code, Create},
     host::FsType,
@@ -19,30 +21,54 @@ use crate::{
 pub(super) const COMPLETE: &str = ".img";
 /// Ending of a file that is being made.
 pub(super) const MAKING: &str = ".making";
+/// What all volumes' names begin with.
+const MADE: &str = "pvc-";
 /// Sizes are multiples of this: the block size of the file systems made here.
 pub(super) const BLOCK: u64 = 4096;
 
-const PARAMETERS: &str = "fsType, csi.storage.k8s.io/fstype, provisioning, overcommit";
+/// Ending of the record of who has a volume of a shared pool attached.
+pub(super) const OWNER: &str = ".owner";
+/// The parameter that chooses a pool.
+pub const POOL: &str = "pool";
 
-/// `pvc-<uid>`, checked: the only text from outside that ever becomes part of a path.
+const PARAMETERS: &str = "fsType, csi.storage.k8s.io/fstype, pool, provisioning, overcommit";
+
+/// `pvc-<uid>` in the pool `default`, `<pool>/pvc-<uid>` in another, checked: of all text from outside only the UID ever
+/// becomes part of a path, and the pool's name is looked up.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Handle {
+    pool: String,
     uid: Uuid,
 }
 
 impl Handle {
     /// Lower-case hexadecimal with hyphens, as the API server makes UIDs, and nothing else.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        text.strip_prefix("pvc-")
-            .and_then(|uid| Uuid::try_parse(uid).ok().filter(|parsed| parsed.hyphenated().to_string() == uid))
-            .filter(|uid| !uid.is_nil())
-            .map(|uid| Self { uid })
-            .ok_or_else(|| {
-                format!(
-                    "volumeHandle {text:?} is not one of {}: it must be pvc- and the UID of a claim",
-                    super::NAME
-                )
-            })
+        let (pool, name) = match text.split_once('/') {
+            None => (DEFAULT, text),
+            // A volume has one handle: that of the default pool is short.
+            Some((pool, name)) if pool != DEFAULT && check_name(pool).is_ok() => (pool, name),
+            Some(_) => ("", ""),
+        };
+        uid_of(name).map(|uid| Self { pool: pool.to_owned(), uid }).ok_or_else(|| {
+            format!(
+                "volumeHandle {text:?} is not one of {}: it must be pvc- and the UID of a claim, in a pool other than \
+                 {DEFAULT} with the pool's name and a slash before it",
+                super::NAME
+            )
+        })
+    }
+
+    /// The volume that is made under this name in a pool.
+    fn made(pool: &str, name: &str) -> Result<Self, String> {
+        uid_of(name)
+            .map(|uid| Self { pool: pool.to_owned(), uid })
+            .ok_or_else(|| format!("the name {name:?} is not pvc- and the UID of a claim"))
+    }
+
+    /// The pool that it lies in.
+    pub(super) fn pool(&self) -> &str {
+        &self.pool
     }
 
     /// The file system's UUID.
@@ -50,28 +76,50 @@ impl Handle {
         self.uid.hyphenated().to_string()
     }
 
+    fn stem(&self) -> String {
+        format!("{MADE}{}", self.uuid())
+    }
+
     pub(super) fn file_name(&self) -> String {
-        format!("{self}{COMPLETE}")
+        self.stem() + COMPLETE
     }
 
     pub(super) fn making_name(&self) -> String {
-        format!("{self}{MAKING}")
+        self.stem() + MAKING
     }
 
-    /// The volume whose complete file has this name.
-    pub(super) fn of_file(name: &str) -> Option<Self> {
-        name.strip_suffix(COMPLETE).and_then(|stem| Self::parse(stem).ok())
+    pub(super) fn owner_name(&self) -> String {
+        self.stem() + OWNER
     }
 
-    /// The volume whose half-made file has this name.
-    pub(super) fn of_making(name: &str) -> Option<Self> {
-        name.strip_suffix(MAKING).and_then(|stem| Self::parse(stem).ok())
+    /// The volume of a pool whose complete file has this name.
+    pub(super) fn of_file(pool: &str, name: &str) -> Option<Self> {
+        Self::made(pool, name.strip_suffix(COMPLETE)?).ok()
     }
+
+    /// The volume of a pool whose half-made file has this name.
+    pub(super) fn of_making(pool: &str, name: &str) -> Option<Self> {
+        Self::made(pool, name.strip_suffix(MAKING)?).ok()
+    }
+
+    /// The volume of a pool whose owner is recorded under this name.
+    pub(super) fn of_owner(pool: &str, name: &str) -> Option<Self> {
+        Self::made(pool, name.strip_suffix(OWNER)?).ok()
+    }
+}
+
+fn uid_of(name: &str) -> Option<Uuid> {
+    let uid = name.strip_prefix(MADE)?;
+    let parsed = Uuid::try_parse(uid).ok()?;
+    (parsed.hyphenated().to_string() == uid && !parsed.is_nil()).then_some(parsed)
 }
 
 impl std::fmt::Display for Handle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "pvc-{}", self.uid.hyphenated())
+        if self.pool != DEFAULT {
+            write!(f, "{}/", self.pool)?;
+        }
+        f.write_str(&self.stem())
     }
 }
 
@@ -123,10 +171,16 @@ impl std::fmt::Display for Overcommit {
     }
 }
 
+/// The handle that the volume will have.
+pub(super) fn handle(request: &Create, pools: &Pools) -> Result<Handle, String> {
+    let pool = pools.choose(request.parameters.get(POOL).map(String::as_str))?;
+    Handle::made(&pool.name, &request.name)
+}
+
 impl Spec {
-    pub(super) fn parse(request: &Create) -> Result<Self, (Code, String)> {
+    pub(super) fn parse(request: &Create, pools: &Pools) -> Result<Self, (Code, String)> {
         let invalid = |why| (Code::InvalidArgument, why);
-        let handle = Handle::parse(&request.name).map_err(invalid)?;
+        let handle = handle(request, pools).map_err(invalid)?;
         let mut types: Vec<(&str, &str)> =
             request.fs_type.iter().map(|value| ("fsType", value.as_str())).collect();
         let mut thick = false;
@@ -140,13 +194,27 @@ impl Spec {
                         invalid(format!("parameter overcommit {value:?} is not a number from 0.001 to 1000"))
                     })?;
                 }
+                POOL => {}
                 _ => {
                     return Err(invalid(format!("parameter {name:?} is not known; known are {PARAMETERS}")));
                 }
             }
         }
+        refuse_several_nodes(request, &handle, pools).map_err(invalid)?;
         let fs_type = one_type(&types).map_err(invalid)?;
         Ok(Self { handle, bytes: real_size(request.bytes, fs_type)?, fs_type, thick, overcommit })
+    }
+}
+
+/// A volume of a shared pool could be asked for on several nodes at once; its file system bears one.
+fn refuse_several_nodes(request: &Create, handle: &Handle, pools: &Pools) -> Result<(), String> {
+    let several = |mode: &&String| matches!(mode.as_str(), "ReadWriteMany" | "ReadOnlyMany");
+    match request.claim.access_modes.iter().find(several) {
+        Some(mode) if pools.of(handle)?.shared => Err(format!(
+            "access mode {mode}: a volume of a shared pool is attached to one node at a time; ask for ReadWriteOnce, or \
+             for {mode} of a class of NFS volumes (class nfs)"
+        )),
+        _ => Ok(()),
     }
 }
 

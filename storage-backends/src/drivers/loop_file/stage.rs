@@ -13,9 +13,10 @@
 use std::path::Path;
 
 use super::{
-    Inner, attach, create,
+    attach, create,
     fault::Context,
     mounted,
+    pools::Pool,
     request::{Handle, parse_type},
 };
 use crate::{
@@ -23,14 +24,14 @@ use crate::{
     host::{FsType, LoopDevice, MountEntry, MountRequest, options},
 };
 
-pub(super) fn stage(inner: &Inner, context: &Context, handle: &Handle, request: &Stage) -> Result<(), Error> {
-    let device = attached(inner, context, handle, request.device.as_deref())?;
-    let fs_type = file_system(inner, context, handle, request, &device)?;
+pub(super) fn stage(pool: &Pool, context: &Context, handle: &Handle, request: &Stage) -> Result<(), Error> {
+    let device = attached(pool, context, handle, request.device.as_deref())?;
+    let fs_type = file_system(pool, context, handle, request, &device)?;
     let parsed = options::parse(fs_type, &request.mount_options)
         .map_err(|why| context.fail(Code::InvalidArgument, why))?;
     let read_only = parsed.flags.contains(&options::Flag::ReadOnly);
-    let target = mounted::existing(inner, context, &request.target)?;
-    let here = || mounted::stack(inner, &target).map_err(|error| context.host(error));
+    let target = mounted::existing(pool, context, &request.target)?;
+    let here = || mounted::stack(pool, &target).map_err(|error| context.host(error));
     if let Some(top) = here()?.last() {
         return same(context, top, &device, fs_type, read_only);
     }
@@ -41,7 +42,7 @@ pub(super) fn stage(inner: &Inner, context: &Context, handle: &Handle, request: 
         read_only,
         options: request.mount_options.clone(),
     };
-    inner.host.mount(&mount).map_err(|error| context.host(error))?;
+    pool.host.mount(&mount).map_err(|error| context.host(error))?;
     match here()?.last() {
         Some(top) => same(context, top, &device, fs_type, read_only)?,
         None => {
@@ -53,12 +54,12 @@ pub(super) fn stage(inner: &Inner, context: &Context, handle: &Handle, request: 
 }
 
 fn attached(
-    inner: &Inner,
+    pool: &Pool,
     context: &Context,
     handle: &Handle,
     said: Option<&Path>,
 ) -> Result<LoopDevice, Error> {
-    let Some(device) = attach::find(inner, context, handle)? else {
+    let Some(device) = attach::find(pool, context, handle)? else {
         return Err(
             context.fail(Code::FailedPrecondition, "it is not attached to this node; attach it first")
         );
@@ -74,13 +75,13 @@ fn attached(
 
 /// The type to mount as: what is there, when it is this volume's own and not another than was asked for.
 fn file_system(
-    inner: &Inner,
+    pool: &Pool,
     context: &Context,
     handle: &Handle,
     request: &Stage,
     device: &LoopDevice,
 ) -> Result<FsType, Error> {
-    let found = inner.host.probe(&device.device).map_err(|error| context.host(error))?;
+    let found = pool.host.probe(&device.device).map_err(|error| context.host(error))?;
     let kind = create::judge(&found, handle).map_err(|why| context.fail(Code::Internal, why))?;
     let wanted = request.fs_type.as_ref().or_else(|| request.volume.attributes.get("fsType"));
     match wanted {
@@ -117,16 +118,16 @@ fn same(
 }
 
 /// Refuses while the volume is mounted anywhere else, that is, published to a pod.
-pub(super) fn unstage(inner: &Inner, context: &Context, handle: &Handle, target: &Path) -> Result<(), Error> {
-    let devices = attach::devices(inner, handle).map_err(|error| context.host(error))?;
-    let Some(place) = mounted::canonical(inner, context, target)? else {
+pub(super) fn unstage(pool: &Pool, context: &Context, handle: &Handle, target: &Path) -> Result<(), Error> {
+    let devices = attach::devices(pool, handle).map_err(|error| context.host(error))?;
+    let Some(place) = mounted::canonical(pool, context, target)? else {
         return Ok(());
     };
-    let places = mounted::places(inner, &devices).map_err(|error| context.host(error))?;
+    let places = mounted::places(pool, &devices).map_err(|error| context.host(error))?;
     let staged = places.iter().any(|mount| mount.target == place);
     if let Some(elsewhere) = places.iter().find(|mount| mount.target != place).filter(|_| staged) {
         let why = format!("it is still mounted at {}; unpublish it first", elsewhere.target.display());
         return Err(context.fail(Code::FailedPrecondition, why));
     }
-    mounted::clear(inner, context, &devices, &place)
+    mounted::clear(pool, context, &devices, &place)
 }

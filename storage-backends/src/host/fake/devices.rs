@@ -32,7 +32,12 @@ impl Devices {
     }
 
     pub(super) fn holds(&self, inode: u64) -> bool {
-        self.loops.values().any(|found| found.backing.inode == inode)
+        self.holding(inode) > 0
+    }
+
+    /// How many devices hold a file.
+    pub(super) fn holding(&self, inode: u64) -> usize {
+        self.loops.values().filter(|found| found.backing.inode == inode).count()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Weak,
 };
 
 use nix::errno::Errno;
@@ -54,6 +55,8 @@ pub(super) struct Files {
     next_inode: u64,
     next_system: u64,
     pub(super) overwritten: u64,
+    /// Locked files, by inode.
+    pub(super) locks: BTreeMap<u64, Weak<()>>,
     pub(super) formatted: BTreeMap<String, u64>,
 }
 
@@ -70,6 +73,7 @@ impl Files {
             next_inode: 2,
             next_system: ROOT,
             overwritten: 0,
+            locks: BTreeMap::new(),
             formatted: BTreeMap::new(),
         };
         files.new_system(bytes);

@@ -4,9 +4,13 @@
 //! Paths are resolved through the mount table as the kernel does it, component by component, so that what is written
 //! below a mount lands in the mounted file system and is hidden when that is unmounted.
 //!
+//! [`Fake::neighbour`] is a machine of its own that sees the same files, as two machines see one network file system: it has
+//! its own devices, mounts and containers.
+//!
 //! Not modelled: links, permissions, what a power cut loses.
 
 use std::{
+    ops::{Deref, DerefMut},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -15,7 +19,7 @@ use std::{
 };
 
 use super::{
-    FileInfo, FsType, Host, LoopDevice, MountEntry, MountRequest, Outcome, Probe, Result, Share, Space, Visit,
+    FileInfo, FileLock, FsType, Host, LoopDevice, MountEntry, MountRequest, Outcome, Probe, Result, Share, Space, Visit,
 };
 
 mod devices;
@@ -30,23 +34,84 @@ pub use files::Content;
 #[derive(Clone, Debug)]
 pub struct Fake {
     shared: Arc<Shared>,
+    /// Which of the machines it is.
+    number: usize,
 }
 
-/// What all clones of a [`Fake`] share.
+/// What all clones of a [`Fake`] share, and its neighbours as well.
 #[derive(Debug)]
 struct Shared {
-    machine: Mutex<Machine>,
+    site: Mutex<Site>,
     looks: AtomicU64,
+    doubled: AtomicU64,
+}
+
+/// All machines that see the same files.
+#[derive(Debug)]
+struct Site {
+    /// One of them, put together with the files.
+    machine: Machine,
+    /// Which.
+    present: usize,
+    /// The others, each at its number; the present one's place is empty.
+    kernels: Vec<Option<Kernel>>,
 }
 
 /// Files, devices, mounts and containers.
 #[derive(Debug)]
 struct Machine {
     files: files::Files,
+    servers: shares::Servers,
+    kernel: Kernel,
+}
+
+/// What a machine does not share.
+#[derive(Debug)]
+struct Kernel {
     devices: devices::Devices,
     mounts: mounts::Mounts,
     containers: runtime::Containers,
-    servers: shares::Servers,
+}
+
+impl Kernel {
+    fn new() -> Self {
+        Self {
+            devices: devices::Devices::default(),
+            mounts: mounts::Mounts::new(),
+            containers: runtime::Containers::new(),
+        }
+    }
+}
+
+impl Deref for Machine {
+    type Target = Kernel;
+
+    fn deref(&self) -> &Kernel {
+        &self.kernel
+    }
+}
+
+impl DerefMut for Machine {
+    fn deref_mut(&mut self) -> &mut Kernel {
+        &mut self.kernel
+    }
+}
+
+/// One machine, for the length of a call.
+struct Present<'a>(MutexGuard<'a, Site>);
+
+impl Deref for Present<'_> {
+    type Target = Machine;
+
+    fn deref(&self) -> &Machine {
+        &self.0.machine
+    }
+}
+
+impl DerefMut for Present<'_> {
+    fn deref_mut(&mut self) -> &mut Machine {
+        &mut self.0.machine
+    }
 }
 
 impl Default for Fake {
@@ -58,18 +123,42 @@ impl Default for Fake {
 impl Fake {
     /// A machine whose root file system has that many bytes.
     pub fn new(bytes: u64) -> Self {
-        let machine = Machine {
-            files: files::Files::new(bytes),
-            devices: devices::Devices::default(),
-            mounts: mounts::Mounts::new(),
-            containers: runtime::Containers::new(),
-            servers: shares::Servers::default(),
-        };
-        Self { shared: Arc::new(Shared { machine: Mutex::new(machine), looks: AtomicU64::new(0) }) }
+        let machine = Machine { files: files::Files::new(bytes), servers: shares::Servers::default(), kernel: Kernel::new() };
+        let site = Site { machine, present: 0, kernels: vec![None] };
+        Self {
+            shared: Arc::new(Shared {
+                site: Mutex::new(site),
+                looks: AtomicU64::new(0),
+                doubled: AtomicU64::new(0),
+            }),
+            number: 0,
+        }
     }
 
-    fn machine(&self) -> MutexGuard<'_, Machine> {
-        self.shared.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Another machine that sees the same files.
+    pub fn neighbour(&self) -> Self {
+        let mut site = self.shared.site.lock().unwrap_or_else(PoisonError::into_inner);
+        site.kernels.push(Some(Kernel::new()));
+        Self { shared: Arc::clone(&self.shared), number: site.kernels.len() - 1 }
+    }
+
+    fn machine(&self) -> Present<'_> {
+        let mut guard = self.shared.site.lock().unwrap_or_else(PoisonError::into_inner);
+        let site = &mut *guard;
+        if let Some(kernel) = site.kernels.get_mut(self.number).and_then(Option::take) {
+            let other = std::mem::replace(&mut site.machine.kernel, kernel);
+            site.kernels[site.present] = Some(other);
+            site.present = self.number;
+        }
+        Present(guard)
+    }
+
+    /// How many loop devices hold a file, on all machines that see it: more than one, and it has two writers.
+    pub fn devices_of(&self, path: &Path) -> usize {
+        let here = self.machine();
+        let Some((inode, _)) = here.lookup(path) else { return 0 };
+        let elsewhere = here.0.kernels.iter().flatten().map(|kernel| kernel.devices.holding(inode));
+        here.devices.holding(inode) + elsewhere.sum::<usize>()
     }
 
     /// Writes a file as a program in a container would; fails where a file system is full or read-only.
@@ -85,6 +174,11 @@ impl Fake {
     /// How often a file system was to be made over something, which is refused: 0, or a volume was in danger.
     pub fn overwritten(&self) -> u64 {
         self.machine().files.overwritten
+    }
+
+    /// How often a file got a second device, on whichever machine: 0, or a volume had two writers.
+    pub fn doubled(&self) -> u64 {
+        self.shared.doubled.load(Ordering::Relaxed)
     }
 
     /// How often the mount table was read: who waits for something must not look all the time.
@@ -110,6 +204,37 @@ impl Fake {
 impl Host for Fake {
     fn create_sparse(&self, path: &Path, bytes: u64) -> Result<()> {
         self.machine().create_sparse(path, bytes)
+    }
+
+    fn create_file(&self, path: &Path, content: &[u8]) -> Result<()> {
+        let mut machine = self.machine();
+        machine.create_sparse(path, 0)?;
+        machine.write(path, content)
+    }
+
+    fn read_file(&self, path: &Path) -> Result<Option<Vec<u8>>> {
+        Ok(self.machine().read(path).map(|content| match content {
+            Content::Data(data) => data,
+            _ => Vec::new(),
+        }))
+    }
+
+    fn lock(&self, path: &Path) -> Result<Option<FileLock>> {
+        let mut machine = self.machine();
+        if machine.info(path).is_none() {
+            machine.create_sparse(path, 0)?;
+        }
+        let inode = machine.find("lock", path)?;
+        if machine.files.locks.get(&inode).is_some_and(|held| held.strong_count() > 0) {
+            return Ok(None);
+        }
+        let held: Arc<()> = Arc::new(());
+        machine.files.locks.insert(inode, Arc::downgrade(&held));
+        Ok(Some(FileLock::new(held)))
+    }
+
+    fn drop_cache(&self, path: &Path) -> Result<()> {
+        self.machine().find("drop the cache of", path).map(drop)
     }
 
     fn allocate(&self, path: &Path, bytes: u64) -> Result<()> {
@@ -165,7 +290,11 @@ impl Host for Fake {
     }
 
     fn attach_loop(&self, file: &Path, read_only: bool) -> Result<LoopDevice> {
-        self.machine().attach_loop(file, read_only)
+        let made = self.machine().attach_loop(file, read_only)?;
+        if self.devices_of(file) > 1 {
+            self.shared.doubled.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(made)
     }
 
     fn loops(&self) -> Result<Vec<LoopDevice>> {

@@ -246,7 +246,8 @@ impl Runtime for Fake {
     }
 
     fn boot_id(&self) -> Result<String> {
-        Ok(format!("boot-{}", self.machine().containers.boot))
+        let boot = self.machine().containers.boot;
+        Ok(if self.number == 0 { format!("boot-{boot}") } else { format!("boot-{boot}-of-{}", self.number) })
     }
 }
 

@@ -2,17 +2,25 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io,
+    io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{CWD, FallocateFlags, RenameFlags};
+use rustix::{
+    fs::{Advice, CWD, FallocateFlags, FlockOperation, OFlags, RenameFlags},
+    io::Errno,
+};
 
 use super::{
-    super::{Cause, Error, FileId, FileInfo, Result, Space},
+    super::{Cause, Error, FileId, FileInfo, FileLock, Result, Space},
     failed,
 };
+
+/// What a file is called while it is written.
+const FRESH: &str = ".new";
+/// The most that is read of a small file.
+const SMALL: u64 = 64 << 10;
 
 pub(super) fn create_sparse(path: &Path, bytes: u64) -> Result<()> {
     let context = failed("create file", path);
@@ -43,9 +51,64 @@ pub(super) fn rename(from: &Path, to: &Path) -> Result<()> {
             source: Cause::Refused(format!("{} is in another directory", to.display())),
         });
     }
-    rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)
-        .map_err(|error| context(error.into()))?;
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Network file systems know no such flag; a second name is as careful of the first one's owner.
+        Err(Errno::INVAL) => {
+            fs::hard_link(from, to).and_then(|()| fs::remove_file(from)).map_err(&context)?;
+        }
+        other => other.map_err(|error| context(error.into()))?,
+    }
     sync_parent(to).map_err(context)
+}
+
+/// Under a name of its own until it is whole. That name is one for all: who makes files in a directory that others see
+/// has its lock.
+pub(super) fn create_file(path: &Path, content: &[u8]) -> Result<()> {
+    let context = failed("create file", path);
+    let fresh = path.with_file_name(FRESH);
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        file.write_all(content)?;
+        file.sync_all()
+    };
+    write().map_err(&context)?;
+    rename(&fresh, path).inspect_err(|_| {
+        // The failed renaming is what tells.
+        let _ = fs::remove_file(&fresh);
+    })
+}
+
+pub(super) fn read_file(path: &Path) -> Result<Option<Vec<u8>>> {
+    let context = failed("read file", path);
+    let file =
+        match OpenOptions::new().read(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(context(error)),
+        };
+    let mut content = Vec::new();
+    file.take(SMALL).read_to_end(&mut content).map_err(context)?;
+    Ok(Some(content))
+}
+
+pub(super) fn lock(path: &Path) -> Result<Option<FileLock>> {
+    let context = failed("lock", path);
+    let flags = OFlags::NOFOLLOW.bits().cast_signed();
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
+    let file = options.open(path).map_err(&context)?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(FileLock::new(file))),
+        Err(Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(context(error.into())),
+    }
+}
+
+pub(super) fn drop_cache(path: &Path) -> Result<()> {
+    let context = failed("drop the cache of", path);
+    let file = File::open(path).map_err(&context)?;
+    file.sync_all().map_err(&context)?;
+    rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).map_err(|error| context(error.into()))
 }
 
 pub(super) fn remove_file(path: &Path) -> Result<()> {

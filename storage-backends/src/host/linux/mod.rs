@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Cause, Error, FileInfo, FsType, Host, LoopDevice, MountEntry, MountRequest, Outcome, Probe, Result,
+    Cause, Error, FileInfo, FileLock, FsType, Host, LoopDevice, MountEntry, MountRequest, Outcome, Probe, Result,
     Share, Space, Visit,
 };
 
@@ -44,6 +44,22 @@ fn failed(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> Error {
 impl Host for Linux {
     fn create_sparse(&self, path: &Path, bytes: u64) -> Result<()> {
         files::create_sparse(path, bytes)
+    }
+
+    fn create_file(&self, path: &Path, content: &[u8]) -> Result<()> {
+        files::create_file(path, content)
+    }
+
+    fn read_file(&self, path: &Path) -> Result<Option<Vec<u8>>> {
+        files::read_file(path)
+    }
+
+    fn lock(&self, path: &Path) -> Result<Option<FileLock>> {
+        files::lock(path)
+    }
+
+    fn drop_cache(&self, path: &Path) -> Result<()> {
+        files::drop_cache(path)
     }
 
     fn allocate(&self, path: &Path, bytes: u64) -> Result<()> {

@@ -3,3 +3,4 @@
 mod crash;
 mod fake;
 mod root;
+mod shared;
