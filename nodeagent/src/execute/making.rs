@@ -159,7 +159,9 @@ impl Core {
             )));
         }
         let driver = self.machine.driver(&known.id.driver)?;
-        driver.delete(volume_ref(&known.id, &now.attributes)).await?;
+        let volume = volume_ref(&known.id, &now.attributes);
+        self.fence(driver.as_ref(), &volume).await?;
+        driver.delete(volume).await?;
         Ok(())
     }
 }
@@ -205,6 +207,7 @@ fn request(id: &VolumeId, claim: &ClaimFacts, class: &Class) -> Result<Create, E
             name: claim.key.name.clone(),
             labels: claim.object.meta.labels.clone(),
             annotations: claim.annotations.clone(),
+            access_modes: claim.modes.clone(),
         },
         deadline: CALL,
     })

@@ -4,6 +4,7 @@
 //! failed is held back until its retry is due, and told in an Event. No policy: that is the plans'.
 
 pub(crate) mod container;
+mod fence;
 mod making;
 pub(crate) mod pod;
 mod pod_run;

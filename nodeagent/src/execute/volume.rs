@@ -186,7 +186,10 @@ impl Core {
         let volume = volume_ref(&known.id, &intent.attributes);
         self.machine.journal.begin(Intent::Volume(intent)).await?;
         memory.device = Some(match driver.capabilities().attach {
-            Attach::Node => driver.attach(volume).await?,
+            Attach::Node => {
+                self.fence(driver.as_ref(), &volume).await?;
+                driver.attach(volume).await?
+            }
             Attach::Controller => {
                 known.attachment.as_ref().and_then(|a| a.device.as_deref()).map(PathBuf::from)
             }

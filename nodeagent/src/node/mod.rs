@@ -52,7 +52,9 @@ pub(crate) async fn keep(core: Arc<Core>, facts: Facts) {
 
 async fn register(core: &Core, facts: &Facts) -> Result<(), ApiError> {
     let node = Key::cluster(&kind::NODE, &core.node);
-    let body = objects::node(&core.node, facts, clock::now());
+    let old = core.client.get(&node).await?.map(|object| object.value()).unwrap_or_default();
+    let topology = core.machine.drivers.values().flat_map(|driver| driver.topology()).collect();
+    let body = objects::node(&core.node, facts, &topology, &old["metadata"]["labels"], clock::now());
     // A scheduler that sees the node ready expects its drivers to be known.
     ensure(core, &Key::cluster(&kind::CSI_NODE, &core.node), &csi_node(core)).await?;
     ensure(core, &node, &body).await?;
@@ -61,7 +63,9 @@ async fn register(core: &Core, facts: &Facts) -> Result<(), ApiError> {
 }
 
 fn csi_node(core: &Core) -> Value {
-    objects::csi_node(&core.node, core.machine.drivers.keys().copied())
+    let drivers: Vec<_> =
+        core.machine.drivers.iter().map(|(name, driver)| (*name, driver.topology())).collect();
+    objects::csi_node(&core.node, &drivers)
 }
 
 async fn report(core: &Core, facts: &Facts) -> Result<(), ApiError> {

@@ -1,5 +1,7 @@
 //! The Node, CSINode and Lease of this machine as JSON. Pure.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -8,10 +10,19 @@ use crate::clock::{micro, text};
 
 const VERSION: &str = concat!("v1.36.0-orlop", env!("CARGO_PKG_VERSION"));
 const LEASE_SECONDS: u32 = 40;
+/// Begins every label by which a driver of ours says where a node's volumes are.
+const PLACES: &str = "topology.orlop.dev/";
 
-/// The Node with its status.
-pub(super) fn node(name: &str, facts: &Facts, now: Timestamp) -> Value {
-    json!({
+/// The Node with its status. `topology` are labels by which volumes are placed; `old` are the labels that it has: what an
+/// earlier life said of places that it has no more is taken back.
+pub(super) fn node(
+    name: &str,
+    facts: &Facts,
+    topology: &BTreeMap<String, String>,
+    old: &Value,
+    now: Timestamp,
+) -> Value {
+    let mut node = json!({
         "apiVersion": "v1", "kind": "Node",
         "metadata": {"name": name, "labels": {
             "kubernetes.io/hostname": name,
@@ -20,7 +31,15 @@ pub(super) fn node(name: &str, facts: &Facts, now: Timestamp) -> Value {
         }},
         "spec": {},
         "status": status(facts, now),
-    })
+    });
+    let labels = &mut node["metadata"]["labels"];
+    for label in old.as_object().into_iter().flat_map(|old| old.keys()).filter(|l| l.starts_with(PLACES)) {
+        labels[label] = Value::Null;
+    }
+    for (label, value) in topology {
+        labels[label] = value.as_str().into();
+    }
+    node
 }
 
 /// The Node's status.
@@ -79,11 +98,14 @@ pub(super) fn keep_transitions(new: &mut Value, old: &Value) {
     }
 }
 
-/// The drivers of this node.
-pub(super) fn csi_node<'a>(name: &str, drivers: impl Iterator<Item = &'a str>) -> Value {
-    let drivers: Vec<Value> = drivers
-        .map(|d| json!({"name": d, "nodeID": name, "topologyKeys": ["kubernetes.io/hostname"]}))
-        .collect();
+/// The drivers of this node, each with the labels by which its volumes are placed.
+pub(super) fn csi_node(name: &str, drivers: &[(&str, BTreeMap<String, String>)]) -> Value {
+    let one = |(driver, topology): &(&str, BTreeMap<String, String>)| {
+        let keys: Vec<&str> =
+            std::iter::once("kubernetes.io/hostname").chain(topology.keys().map(String::as_str)).collect();
+        json!({"name": driver, "nodeID": name, "topologyKeys": keys})
+    };
+    let drivers: Vec<Value> = drivers.iter().map(one).collect();
     json!({
         "apiVersion": "storage.k8s.io/v1", "kind": "CSINode",
         "metadata": {"name": name}, "spec": {"drivers": drivers},
@@ -111,6 +133,32 @@ pub(super) fn without_status(body: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pool_that_a_node_has_no_more_is_taken_back() {
+        let pools = BTreeMap::from([("topology.orlop.dev/pool-fast".to_owned(), "1f".to_owned())]);
+        let old = json!({"topology.orlop.dev/pool-slow": "2e", "rack": "4"});
+        let facts = Facts {
+            address: String::new(),
+            hostname: String::new(),
+            architecture: "amd64",
+            kernel: String::new(),
+            os_image: String::new(),
+            machine_id: String::new(),
+            boot_id: String::new(),
+            cpus: 1,
+            memory_kib: 1,
+            storage: 1,
+            pods: 1,
+        };
+        let node = node("n", &facts, &pools, &old, Timestamp::UNIX_EPOCH);
+        let labels = &node["metadata"]["labels"];
+        assert_eq!(labels["topology.orlop.dev/pool-fast"], "1f");
+        assert!(labels["topology.orlop.dev/pool-slow"].is_null() && labels.get("rack").is_none(), "{labels}");
+        let drivers = csi_node("n", &[("loop.orlop.dev", pools)]);
+        let keys = json!(["kubernetes.io/hostname", "topology.orlop.dev/pool-fast"]);
+        assert_eq!(drivers["spec"]["drivers"][0]["topologyKeys"], keys);
+    }
 
     #[test]
     fn a_condition_keeps_its_time_until_it_changes() {

@@ -9,7 +9,10 @@ use futures::{FutureExt, future::BoxFuture};
 use orlop_apiserver::{AgentSocket, ApiServer, Identity};
 use orlop_backends::{
     driver::Driver,
-    drivers::{loop_file::LoopDriver, nfs::NfsDriver},
+    drivers::{
+        loop_file::{LoopDriver, Node, PoolConfig},
+        nfs::NfsDriver,
+    },
     host::{
         Host, Runtime,
         fake::Fake,
@@ -112,6 +115,44 @@ impl Cluster {
             calls: Calls::Socket,
             parts: self.parts(machine),
         };
+        Agent::start(config).await.unwrap()
+    }
+
+    /// The directory that all members see.
+    pub(crate) fn common(&self) -> PathBuf {
+        self.dir.path().join("common")
+    }
+
+    /// The data directory of a member.
+    pub(crate) fn data_of(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// One of several nodes, with the shared pool `common`.
+    pub(crate) async fn member(&self, name: &str, machine: Fake) -> Agent {
+        let host = Arc::new(machine);
+        host.create_dir(&self.common()).unwrap();
+        let pool = PoolConfig {
+            name: "common".to_owned(),
+            dir: self.common(),
+            shared: true,
+            known_id: None,
+            private: false,
+            retired: false,
+        };
+        let node = Node { name: name.to_owned(), boot: host.boot_id().unwrap() };
+        let driver: Arc<dyn Driver> = Arc::new(LoopDriver::open(host.clone(), &[pool], name, &node).unwrap());
+        let parts = Parts {
+            data_dir: self.data_of(name),
+            run_dir: self.dir.path().join(format!("run-{name}")),
+            instance: name.to_owned(),
+            drivers: vec![driver],
+            ..self.parts(host)
+        };
+        let client =
+            Client::new(Arc::new(Pipe { server: self.server.clone(), identity: Identity::node(name) }));
+        let config =
+            Config { node_name: name.to_owned(), client, address: None, calls: Calls::Socket, parts };
         Agent::start(config).await.unwrap()
     }
 

@@ -20,8 +20,8 @@ use std::{
 use nix::errno::Errno;
 
 use super::{
-    Cause, Container, ContainerRequest, Error, FileInfo, FileLock, FsType, Host, LoopDevice, MountEntry, MountRequest,
-    Namespace, Outcome, Probe, Result, Runtime, Share, Space, Visit,
+    Cause, Container, ContainerRequest, Error, FileInfo, FileLock, FsType, Host, LoopDevice, MountEntry,
+    MountRequest, Namespace, Outcome, Probe, Result, Runtime, Share, Space, Visit,
 };
 
 mod plan;

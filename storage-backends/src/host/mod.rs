@@ -281,6 +281,7 @@ impl MountRequest {
             | Self::Nfs { target, .. }
             | Self::Tmpfs { target, .. } => target,
         }
+    }
 }
 
 /// A locked file: unlocked when this is dropped, and when the process that has it dies.

@@ -19,7 +19,8 @@ use std::{
 };
 
 use super::{
-    FileInfo, FileLock, FsType, Host, LoopDevice, MountEntry, MountRequest, Outcome, Probe, Result, Share, Space, Visit,
+    FileInfo, FileLock, FsType, Host, LoopDevice, MountEntry, MountRequest, Outcome, Probe, Result, Share,
+    Space, Visit,
 };
 
 mod devices;
@@ -123,7 +124,11 @@ impl Default for Fake {
 impl Fake {
     /// A machine whose root file system has that many bytes.
     pub fn new(bytes: u64) -> Self {
-        let machine = Machine { files: files::Files::new(bytes), servers: shares::Servers::default(), kernel: Kernel::new() };
+        let machine = Machine {
+            files: files::Files::new(bytes),
+            servers: shares::Servers::default(),
+            kernel: Kernel::new(),
+        };
         let site = Site { machine, present: 0, kernels: vec![None] };
         Self {
             shared: Arc::new(Shared {

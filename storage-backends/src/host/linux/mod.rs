@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    Cause, Error, FileInfo, FileLock, FsType, Host, LoopDevice, MountEntry, MountRequest, Outcome, Probe, Result,
-    Share, Space, Visit,
+    Cause, Error, FileInfo, FileLock, FsType, Host, LoopDevice, MountEntry, MountRequest, Outcome, Probe,
+    Result, Share, Space, Visit,
 };
 
 mod child;
