@@ -38,6 +38,7 @@ mod facts;
 mod garbage;
 mod namespaces;
 mod nodes;
+mod pools;
 mod protector;
 mod provisioner;
 mod reclaimer;

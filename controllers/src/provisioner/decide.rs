@@ -11,7 +11,7 @@
 //! | searches | binds late | `kubernetes.io/no-provisioner` | yes | Deselect: another claim got the volume there |
 //! | searches | binds at once | makes volumes on nodes | no | Select a Ready node that has it, rather another than last time |
 //! | searches | binds at once | makes volumes on nodes | no, one was taken back just now | Wait a while |
-//! | searches | binds at once | makes volumes on nodes | no, no Ready node has it | Wait: which nodes lack what |
+//! | searches | binds at once | makes volumes on nodes | no, no Ready node has it, or the class's pool | Wait: which nodes lack what |
 //! | searches | | makes volumes on nodes | yes, Ready | Wait (that node's agent is at work, and speaks) |
 //! | searches | | makes volumes on nodes | yes, is silent or gone | Deselect: choose again |
 //! | searches | | installed by somebody else | | Wait: external |
@@ -27,6 +27,7 @@ use crate::{
     binder::{self, view::ClaimFacts},
     events::Said,
     facts::{self, Claim, Class},
+    pools,
     scheduler::filter::topology_allows,
 };
 
@@ -107,6 +108,7 @@ fn choose(
             && !maker.node.is_terminating()
             && maker.drivers.contains(provisioner)
             && topology_allows(class, &maker.node)
+            && pools::refusal(class, &maker.node).is_none()
     };
     let best = view.makers.iter().filter(can).min_by_key(|maker| {
         let name = maker.node.name();
@@ -120,7 +122,7 @@ fn choose(
             provisioner: provisioner.to_owned(),
             node: maker.node.name().to_owned(),
         },
-        None => wait(claim, no_maker(provisioner, &view.makers)),
+        None => wait(claim, no_maker(class, &view.makers)),
     }
 }
 
@@ -163,19 +165,24 @@ fn external(provisioner: &str, installed: &BTreeSet<String>) -> Said {
     Said::warning("ExternalProvisioning", text)
 }
 
-fn no_maker(provisioner: &str, makers: &[Maker]) -> Said {
+fn no_maker(class: &Class, makers: &[Maker]) -> Said {
+    let provisioner = class.provisioner.as_str();
     let state = |maker: &Maker| {
         let name = maker.node.name();
         match (facts::is_ready(&maker.node), maker.drivers.contains(provisioner)) {
             (false, _) => format!("node {name} is not Ready"),
             (true, false) => format!("node {name} does not have the driver"),
+            (true, true) if topology_allows(class, &maker.node) => {
+                let why = pools::refusal(class, &maker.node);
+                format!("node {name} {}", why.unwrap_or_else(|| "is being deleted".to_owned()))
+            }
             (true, true) => format!("node {name} is left out by the class's allowedTopologies"),
         }
     };
     let states: Vec<String> = makers.iter().map(state).collect();
     let states = if states.is_empty() { "there are no nodes".to_owned() } else { states.join("; ") };
-    let text =
-        format!("no node can make a volume with driver {provisioner:?}: {states}. Start that node's agent");
+    let advice = if states.contains("parameter pool") { pools::ADVICE } else { "Start that node's agent" };
+    let text = format!("no node can make a volume with driver {provisioner:?}: {states}. {advice}");
     Said::warning("ProvisioningFailed", text)
 }
 

@@ -151,6 +151,12 @@ fn where_it_is_made() {
     let bare = maker("n2", &[], 0, json!({}));
     let words = "wait ProvisioningFailed: no node can make a volume with driver \"loop.orlop.dev\": node n1 is not Ready; node n2 does not have the driver";
     check("none can", searches(), None, view(vec![silent, bare]), words);
+    let pool = json!({"metadata": {"labels": {"topology.orlop.dev/pool-fast": "1f"}}});
+    let in_pool = || facts(claim(json!({})), Some(class(json!({"parameters": {"pool": "fast"}}))));
+    let with_pool = vec![maker("n1", &[LOOP], 3, pool), maker("n2", &[LOOP], 1, json!({}))];
+    check("the node that has the pool", in_pool(), None, view(with_pool), "select n1");
+    let words = "wait ProvisioningFailed: no node can make a volume with driver \"loop.orlop.dev\": node n1 had no pool \"fast\", which class \"fast\" names in its parameter pool (pools there: none)";
+    check("no node has the pool", in_pool(), None, view(two_nodes()), words);
     let there = ClaimFacts { node: Some(seen(&node("n1", json!({})))), ..facts(chosen(), Some(late())) };
     check("chosen, the agent's turn", there, None, view(one()), "wait");
     let unknown = json!({"status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}});

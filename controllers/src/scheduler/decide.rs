@@ -330,6 +330,7 @@ fn advice(words: &str) -> &'static str {
         ("Too many pods", "Delete pods that are not needed, or add a node"),
         ("affinity conflict", "The volume lives on another node, and the pod must run there"),
         ("ReadWriteOncePod", "Delete the other pod that uses the claim; this one then goes on by itself"),
+        ("parameter pool", crate::pools::ADVICE),
         ("persistent volumes to bind", "kubectl describe pvc says what the claim waits for"),
     ];
     rows.into_iter().find(|(part, _)| words.contains(part)).map_or("", |(_, advice)| advice)

@@ -11,6 +11,7 @@
 //! | a bound volume cannot be reached | node(s) had volume node affinity conflict |
 //! | another pod has the ReadWriteOncePod claim | node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode |
 //! | a late claim's volume was begun elsewhere, or neither a free volume nor its driver is there | node(s) didn't find available persistent volumes to bind |
+//! | the class's pool is not there | node(s) had no pool "fast", which class … names in its parameter pool (pools there: …) |
 //! | the class's allowedTopologies leave it out | node(s) didn't find available persistent volumes to bind |
 
 use std::collections::HashSet;
@@ -27,7 +28,7 @@ use super::{
 use crate::{
     affinity,
     binder::matching::{self, Reach},
-    facts,
+    facts, pools,
     worker::Seen,
 };
 
@@ -43,7 +44,7 @@ pub(crate) fn refusals(pod: &PodFacts, node: &NodeFacts, used: Load) -> Vec<Stri
     if !lacking.is_empty() {
         return lacking.into_iter().map(str::to_owned).collect();
     }
-    refused_by_volumes(pod, node).into_iter().map(str::to_owned).collect()
+    refused_by_volumes(pod, node).into_iter().collect()
 }
 
 fn refused_at_all(pod: &Pod, node: &Seen<Node>) -> Option<String> {
@@ -88,19 +89,18 @@ pub(crate) fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
     key && value && (effect.is_empty() || effect == taint.effect)
 }
 
-fn refused_by_volumes(pod: &PodFacts, node: &NodeFacts) -> Option<&'static str> {
+fn refused_by_volumes(pod: &PodFacts, node: &NodeFacts) -> Option<String> {
     let mut taken = HashSet::new();
     for claim in &pod.claims {
         let refused = match &claim.state {
             ClaimState::Bound(bound) if bound.held_by.is_some() => Some(
-                "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode",
+                "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"
+                    .to_owned(),
             ),
             ClaimState::Bound(bound) if !affinity::reaches(&bound.volume, &node.node) => {
-                Some("node(s) had volume node affinity conflict")
+                Some("node(s) had volume node affinity conflict".to_owned())
             }
-            ClaimState::Late(late) if !can_be_had(late, node, &mut taken) => {
-                Some("node(s) didn't find available persistent volumes to bind")
-            }
+            ClaimState::Late(late) => cannot_be_had(late, node, &mut taken),
             _ => None,
         };
         if refused.is_some() {
@@ -110,18 +110,23 @@ fn refused_by_volumes(pod: &PodFacts, node: &NodeFacts) -> Option<&'static str> 
     None
 }
 
-/// Whether a late claim can get a volume on this node: a free one, or a new one.
-fn can_be_had(late: &Late, node: &NodeFacts, taken: &mut HashSet<String>) -> bool {
+/// Why a late claim cannot get a volume on this node, neither a free one nor a new one.
+fn cannot_be_had(late: &Late, node: &NodeFacts, taken: &mut HashSet<String>) -> Option<String> {
+    let nothing = || "node(s) didn't find available persistent volumes to bind".to_owned();
     if facts::selected_node(&late.claim).is_some_and(|selected| selected != node.node.name()) {
-        return false;
+        return Some(nothing());
     }
     if let Some(volume) = matching::best(&late.claim, &late.candidates, Reach::From(&node.node), taken) {
         taken.insert(volume.name().to_owned());
-        return true;
+        return None;
     }
-    late.class.provisioner != facts::NO_PROVISIONER
+    let can = late.class.provisioner != facts::NO_PROVISIONER
         && (!late.node_local || node.drivers.contains(facts::driver(&late.class)))
-        && topology_allows(&late.class, &node.node)
+        && topology_allows(&late.class, &node.node);
+    if !can {
+        return Some(nothing());
+    }
+    pools::refusal(&late.class, &node.node).map(|why| format!("node(s) {why}"))
 }
 
 /// `allowedTopologies`: terms are alternatives, their expressions must all hold; none allow every node.

@@ -301,6 +301,15 @@ fn volumes_decide_the_place() {
         both(),
         "select n2 for 1",
     );
+    let pool = |name: &str| at(name, json!({"metadata": {"labels": {"topology.orlop.dev/pool-fast": "1f"}}}));
+    let fast = || holding(ClaimState::Late(late(json!({}), json!({"parameters": {"pool": "fast"}}))));
+    check("pool on one", fast(), vec![at("n1", json!({})), pool("n2")], "select n2 for 1");
+    check(
+        "pool on none",
+        fast(),
+        both(),
+        "0/2 nodes are available: 2 node(s) had no pool \"fast\", which class",
+    );
     let tried = |node: &str, ago: u64| Attempt {
         node: node.to_owned(),
         at: Instant::now() - Duration::from_secs(ago),
