@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{Wrap, agent, down, image, reset, server, token, up};
+use crate::{Wrap, agent, down, image, pools::PoolFlag, reset, server, token, up};
 
 /// A container orchestrator small enough for a laptop, whose storage is complete.
 #[derive(Debug, Parser)]
@@ -69,6 +69,10 @@ pub(crate) struct Node {
     /// Address by which the server and other nodes reach this one [default: the one it speaks from]
     #[arg(long, value_name = "IP")]
     pub(crate) address: Option<IpAddr>,
+    /// A directory for volumes, chosen by the parameter `pool` of a class; `,shared` when other nodes see the same
+    /// directory. May be given several times [default: `default`, in the data directory]
+    #[arg(long = "pool", value_name = "NAME=DIR[,shared]")]
+    pub(crate) pools: Vec<PoolFlag>,
 }
 
 /// Flags of `orlop agent`.

@@ -21,7 +21,7 @@ pub(crate) fn run(dir: &Path, wrap: Wrap<'_>) -> Result<()> {
     }
     let home = Home::existing(dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let parts = node::parts(&home, wrap)?;
+    let parts = node::parts(&home, &node::Life::End, wrap)?;
     let report = runtime.block_on(orlop_nodeagent::teardown(parts)).context("take everything down")?;
     println!("{report}");
     anyhow::ensure!(report.is_clean(), "not everything could be taken down");

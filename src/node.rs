@@ -5,17 +5,29 @@ use std::{fs, os::unix::fs::DirBuilderExt, sync::Arc};
 use anyhow::{Context, Result, bail};
 use orlop_backends::{
     driver::Driver,
-    drivers::{loop_file::LoopDriver, nfs::NfsDriver},
+    drivers::nfs::NfsDriver,
     host::linux::{Linux, LinuxRuntime, RuntimeConfig},
 };
 use orlop_client::Client;
 use orlop_nodeagent::{Calls, Config, Parts, images::ImageStore};
 use orlop_objects::names;
 
-use crate::{Machine, Wrap, cli, home::Home};
+use crate::{
+    Machine, Wrap, cli,
+    home::Home,
+    pools::{self, PoolFlag},
+};
 
-/// Everything of a node but its name and its way to the server.
-pub(crate) fn parts(home: &Home, wrap: Wrap<'_>) -> Result<Parts> {
+/// Which life of a node begins.
+pub(crate) enum Life<'a> {
+    /// It runs, under this name and with these pools.
+    Start { name: &'a str, pools: &'a [PoolFlag] },
+    /// It is taken down, as it was when it ran last.
+    End,
+}
+
+/// Everything of a node but its way to the server.
+pub(crate) fn parts(home: &Home, life: &Life<'_>, wrap: Wrap<'_>) -> Result<Parts> {
     let run_dir = home.run_dir();
     fs::DirBuilder::new()
         .recursive(true)
@@ -25,13 +37,18 @@ pub(crate) fn parts(home: &Home, wrap: Wrap<'_>) -> Result<Parts> {
     let runtime = RuntimeConfig { run_dir: run_dir.clone(), instance: home.instance.clone() };
     let runtime = LinuxRuntime::new(runtime).context("prepare the container runtime")?;
     let Machine { host, runtime } = wrap(Machine { host: Arc::new(Linux), runtime: Arc::new(runtime) });
-    let pool: Arc<dyn Driver> = Arc::new(LoopDriver::new(host.clone(), home.dir.join("pool")));
+    let boot = runtime.boot_id().context("read the id of this boot")?;
+    let pools = match life {
+        Life::Start { name, pools } => pools::driver(home, host.clone(), name, boot, pools)?,
+        Life::End => pools::remembered_driver(home, host.clone(), boot)?,
+    };
+    let pools: Arc<dyn Driver> = Arc::new(pools);
     let shared: Arc<dyn Driver> = Arc::new(NfsDriver::new(host.clone()));
     Ok(Parts {
         data_dir: home.dir.clone(),
         run_dir,
         instance: home.instance.clone(),
-        drivers: vec![pool, shared],
+        drivers: vec![pools, shared],
         host,
         runtime,
         images: ImageStore::open(&home.dir.join("images")).context("open the images")?,
@@ -48,7 +65,8 @@ pub(crate) struct Connected {
 /// A node that speaks to a server.
 pub(crate) fn config(home: &Home, flags: &cli::Node, connected: Connected, wrap: Wrap<'_>) -> Result<Config> {
     let Connected { name: node_name, client, calls } = connected;
-    Ok(Config { node_name, client, address: flags.address, calls, parts: parts(home, wrap)? })
+    let parts = parts(home, &Life::Start { name: &node_name, pools: &flags.pools }, wrap)?;
+    Ok(Config { node_name, client, address: flags.address, calls, parts })
 }
 
 /// The node's name: as given, else the host's own, in lower case.

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use orlop_backends::host::{Host, linux::Linux};
 
-use crate::{Wrap, cli::Reset, down, home, machine};
+use crate::{Wrap, cli::Reset, down, home, machine, pools};
 
 /// Takes the Orlop of `dir` down and removes the directory. Only a directory of Orlop's; only after a yes.
 pub(crate) fn run(dir: &Path, flags: &Reset, wrap: Wrap<'_>) -> Result<()> {
@@ -25,6 +25,7 @@ pub(crate) fn run(dir: &Path, flags: &Reset, wrap: Wrap<'_>) -> Result<()> {
     down::run(dir, wrap)?;
     let home = home::Home::existing(dir)?;
     let host = Linux;
+    let outside = pools::outside(&home)?;
     // The remover refuses to begin while anything is mounted below, so a volume can never be emptied by way of its mount.
     for place in [home.run_dir(), home.dir.clone()] {
         if place.exists() {
@@ -34,6 +35,12 @@ pub(crate) fn run(dir: &Path, flags: &Reset, wrap: Wrap<'_>) -> Result<()> {
     std::fs::remove_file(home.owner_file())
         .with_context(|| format!("remove {}", home.owner_file().display()))?;
     println!("removed {}", home.dir.display());
+    for pool in outside {
+        println!(
+            "left {}: a pool outside of the data directory is not removed; its volumes are still there",
+            pool.display()
+        );
+    }
     Ok(())
 }
 
