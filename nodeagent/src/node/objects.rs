@@ -140,6 +140,7 @@ mod tests {
         let old = json!({"topology.orlop.dev/pool-slow": "2e", "rack": "4"});
         let facts = Facts {
             address: String::new(),
+            port: None,
             hostname: String::new(),
             architecture: "amd64",
             kernel: String::new(),

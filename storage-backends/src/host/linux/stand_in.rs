@@ -15,8 +15,8 @@ use nix::errno::Errno;
 
 use super::{
     super::{
-        Cause, Error, FileInfo, FsType, Host, LoopDevice, MountEntry, MountRequest, Outcome, Probe, Result,
-        Share, Space, Visit,
+        Cause, Error, FileInfo, FileLock, FsType, Host, LoopDevice, MountEntry, MountRequest, Outcome, Probe,
+        Result, Share, Space, Visit,
     },
     child::Source,
     shares,
@@ -76,6 +76,22 @@ fn as_of_a_server(mut mount: MountEntry, origin: &Path) -> MountEntry {
 impl Host for StandIn {
     fn create_sparse(&self, path: &Path, bytes: u64) -> Result<()> {
         self.inner.create_sparse(path, bytes)
+    }
+
+    fn create_file(&self, path: &Path, content: &[u8]) -> Result<()> {
+        self.inner.create_file(path, content)
+    }
+
+    fn read_file(&self, path: &Path) -> Result<Option<Vec<u8>>> {
+        self.inner.read_file(path)
+    }
+
+    fn lock(&self, path: &Path) -> Result<Option<FileLock>> {
+        self.inner.lock(path)
+    }
+
+    fn drop_cache(&self, path: &Path) -> Result<()> {
+        self.inner.drop_cache(path)
     }
 
     fn allocate(&self, path: &Path, bytes: u64) -> Result<()> {

@@ -123,6 +123,7 @@ mod tests {
                 ("up".to_owned(), "../../etc".to_owned()),
             ]
             .into(),
+            ..ClaimMeta::default()
         }
     }
 
