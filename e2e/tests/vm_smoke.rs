@@ -2,24 +2,13 @@
 //! A file written in one is read in the other, and a lock held in one excludes the other.
 
 use anyhow::Result;
-use orlop_e2e::guest::{Guest, Lab, Shape};
-
-/// One export, NFSv4.2 on one port, and nothing that must be registered with rpcbind. A lease shorter than this ends while an emulated client is busy.
-const GANESHA: &str = "
-NFS_CORE_PARAM {
-  Protocols = 4; NFS_Port = 2049; Enable_UDP = false; Enable_RQUOTA = false; mount_path_pseudo = true;
-}
-NFSV4 { Grace_Period = 5; Lease_Lifetime = 30; Minor_Versions = 1, 2; RecoveryBackend = fs; Only_Numeric_Owners = true; }
-NFS_KRB5 { Active_krb5 = false; }
-EXPORT_DEFAULTS { Access_Type = RW; Squash = No_Root_Squash; SecType = sys; Transports = TCP; Protocols = 4; }
-EXPORT { Export_Id = 1; Path = /srv/shared; Pseudo = /shared; FSAL { Name = VFS; } }
-";
+use orlop_e2e::guest::{Guest, Lab, Shape, servers};
 
 #[test]
 fn two_guests_share_a_file_and_its_locks() -> Result<()> {
     let Some(lab) = Lab::open("two_guests_share_a_file_and_its_locks") else { return Ok(()) };
     let (server, client) = (lab.start(Shape::new("server", 11))?, lab.start(Shape::new("client", 12))?);
-    serve(&server)?;
+    servers::ganesha(&server)?;
     client.run("mkdir -p /mnt/shared")?;
     let mount = format!("mount -t nfs4 -o vers=4.2,proto=tcp,hard {}:/shared /mnt/shared", server.address());
     client.until("the mount", &mount)?;
@@ -29,17 +18,6 @@ fn two_guests_share_a_file_and_its_locks() -> Result<()> {
     assert_eq!(server.run("cat /srv/shared/file")?, "from the client");
 
     locks_exclude(&server, &client)
-}
-
-fn serve(server: &Guest) -> Result<()> {
-    let script = format!(
-        "mkfs.ext4 -q /dev/vda && mkdir -p /srv/shared /run/ganesha /var/lib/nfs/ganesha && mount /dev/vda /srv/shared
-         cat >/run/ganesha.conf <<'END'\n{GANESHA}END
-         ganesha.nfsd -f /run/ganesha.conf -L /run/ganesha.log -p /run/ganesha.pid -N NIV_EVENT"
-    );
-    server.run(&script)?;
-    server.until("a server that listens", "ss -ltn | grep -q :2049 || { tail /run/ganesha.log; false; }")?;
-    Ok(())
 }
 
 /// The bytes 0 to 9 are locked through the mount in one guest; the other asks for them and for their neighbours.

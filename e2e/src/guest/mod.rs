@@ -22,8 +22,10 @@ mod control;
 mod initramfs;
 mod kernel;
 mod modules;
+mod node;
 mod qemu;
 mod running;
+pub mod servers;
 mod vmlinux;
 
 use std::{net::UdpSocket, path::PathBuf, process::Command};
@@ -34,6 +36,7 @@ use tempfile::TempDir;
 use crate::machine;
 
 pub use control::{Answer, Pending};
+pub use node::{Nodes, condition};
 pub use running::{Guest, PATIENCE};
 
 use kernel::Kernel;
