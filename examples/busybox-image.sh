@@ -1,23 +1,29 @@
 #!/bin/sh
 # Makes an image of the machine's own static busybox, without Docker and without a network:
 #
-#     examples/busybox-image.sh FILE
+#     examples/busybox-image.sh FILE [NAME [COMMAND [ARGUMENT...]]]
 #
-# FILE becomes what `docker save busybox:latest` would write: load it with `orlop image load FILE`.
+# FILE becomes what `docker save busybox:latest` would write: load it with `orlop image load FILE`. With a NAME it stands in
+# for that image: `examples/busybox-image.sh web.tar nginx httpd -f -h /usr/share/nginx/html` serves what nginx would.
 # Needs /bin/busybox (Debian: busybox-static), tar and sha256sum.
 #
 # What is in it, by the names that manifest.json gives:
 #
-#     manifest.json          [{"Config": "<digest>.json", "RepoTags": ["busybox:latest"], "Layers": ["layer.tar"]}]
+#     manifest.json          [{"Config": "<digest>.json", "RepoTags": ["NAME:latest"], "Layers": ["layer.tar"]}]
 #     <digest>.json          the configuration; its sha256 is the image's id
 #     layer.tar              the root file system; its sha256 is the one diff_id of the configuration
 set -eu
 
-[ $# -eq 1 ] || { echo "usage: $0 FILE" >&2; exit 2; }
+[ $# -ge 1 ] || { echo "usage: $0 FILE [NAME [COMMAND [ARGUMENT...]]]" >&2; exit 2; }
 case $1 in
 /*) out=$1 ;;
 *) out=$PWD/$1 ;;
 esac
+name=${2:-busybox}
+shift
+[ $# -eq 0 ] || shift
+[ $# -gt 0 ] || set -- sh
+command=$(printf ',"%s"' "$@") # the words of a command that needs no escapes in JSON
 busybox=${BUSYBOX:-/bin/busybox}
 [ -x "$busybox" ] || { echo "$0: no $busybox; install the package busybox-static" >&2; exit 1; }
 
@@ -58,11 +64,11 @@ x86_64) arch=amd64 ;;
 aarch64) arch=arm64 ;;
 *) arch=$(uname -m) ;;
 esac
-printf '{"architecture":"%s","os":"linux","created":"1970-01-01T00:00:00Z","config":{"Cmd":["sh"],"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
-    "$arch" "$(digest "$work/layer.tar")" >"$work/config"
+printf '{"architecture":"%s","os":"linux","created":"1970-01-01T00:00:00Z","config":{"Cmd":[%s],"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
+    "$arch" "${command#,}" "$(digest "$work/layer.tar")" >"$work/config"
 config=$(digest "$work/config").json
 mv "$work/config" "$work/$config"
-printf '[{"Config":"%s","RepoTags":["busybox:latest"],"Layers":["layer.tar"]}]\n' "$config" >"$work/manifest.json"
+printf '[{"Config":"%s","RepoTags":["%s:latest"],"Layers":["layer.tar"]}]\n' "$config" "$name" >"$work/manifest.json"
 
 # Written beside its place and renamed: a file of that name is always whole.
 pack -C "$work" -cf "$out.part" manifest.json "$config" layer.tar

@@ -11,8 +11,12 @@ use crate::{
 
 /// Writes an archive that holds `busybox:latest`.
 pub fn write_busybox(archive: &Path) -> Result<()> {
+    write(archive, &[])
+}
+
+fn write(archive: &Path, name_and_command: &[&str]) -> Result<()> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("examples/busybox-image.sh");
-    let output = Command::new("sh").arg(script).arg(archive).output()?;
+    let output = Command::new("sh").arg(script).arg(archive).args(name_and_command).output()?;
     ensure!(output.status.success(), "busybox-image.sh: {}", said(&output));
     Ok(())
 }
@@ -54,4 +58,17 @@ pub fn load_busybox_as(cluster: &Cluster, tag: &str) -> Result<()> {
     tar(&["-cf", &tagged.to_string_lossy(), "."])?;
     cluster.run(&["image", "load", &tagged.to_string_lossy()])?;
     Ok(())
+}
+
+/// Loads busybox under another image's name, to stand in for it in a manifest that is to be used word for word.
+pub fn load_stand_in(cluster: &Cluster, name: &str, command: &[&str]) -> Result<()> {
+    let archive = cluster.dir().with_file_name(format!("{name}.tar"));
+    write(&archive, &[&[name], command].concat())?;
+    cluster.run(&["image", "load", &archive.to_string_lossy()])?;
+    Ok(())
+}
+
+/// What serves the pages of nginx in nginx's stead.
+pub fn load_nginx(cluster: &Cluster) -> Result<()> {
+    load_stand_in(cluster, "nginx", &["httpd", "-f", "-h", "/usr/share/nginx/html"])
 }

@@ -36,13 +36,21 @@ fn refused() -> Vec<(&'static Kind, Value, &'static [&'static str])> {
         ),
         (
             &kind::POD,
-            pod_with("spec", &json!({"initContainers": [{"name": "i", "image": "busybox"}]})),
-            &["spec.initContainers", "not built yet"],
+            pod_with(
+                "spec",
+                &json!({"initContainers": [{"name": "i", "image": "busybox", "restartPolicy": "Always"}]}),
+            ),
+            &["spec.initContainers[0].restartPolicy", "not built yet"],
         ),
         (
             &kind::POD,
-            pod_with("spec", &json!({"volumes": [{"name": "h", "hostPath": {"path": "/"}}]})),
-            &["spec.volumes[0].hostPath", "make a PersistentVolumeClaim"],
+            pod_with("spec", &json!({"volumes": [{"name": "m", "configMap": {"name": "c"}}]})),
+            &["spec.volumes[0].configMap", "use emptyDir, hostPath, nfs, or a PersistentVolumeClaim"],
+        ),
+        (
+            &kind::POD,
+            pod_with("spec", &json!({"volumes": [{"name": "h", "hostPath": {"path": "/a/../b"}}]})),
+            &["spec.volumes[0].hostPath.path", "must not contain '..'"],
         ),
         (
             &kind::POD,

@@ -51,6 +51,11 @@ impl Mounts {
         self.0.contains(&Place::Memory { pod: pod.to_owned(), volume: volume.to_owned() })
     }
 
+    /// Whether a path of the machine is shown to a pod as this volume.
+    pub(crate) fn has_host_path(&self, pod: &str, volume: &str) -> bool {
+        self.0.contains(&Place::HostPath { pod: pod.to_owned(), volume: volume.to_owned() })
+    }
+
     /// Whether a container's root file system is mounted.
     pub(crate) fn has_rootfs(&self, id: &ContainerId) -> bool {
         self.0.contains(&Place::Rootfs(id.clone()))
@@ -116,6 +121,9 @@ impl Machine {
         look.seen.published = volumes.into_iter().filter(|v| mounts.is_published(uid, v)).collect();
         look.seen.empty = own("kubernetes.io~empty-dir")?.into_iter().collect();
         look.seen.memory = look.seen.empty.iter().filter(|v| mounts.has_memory(uid, v)).cloned().collect();
+        look.seen.host_places = own("kubernetes.io~host-path")?.into_iter().collect();
+        look.seen.host =
+            look.seen.host_places.iter().filter(|v| mounts.has_host_path(uid, v)).cloned().collect();
         look.seen.pins = mounts.pinned(uid);
         look.seen.pin_dir = self.host.file(&self.layout.namespaces(uid))?.is_some();
         look.seen.place = self.host.file(&self.layout.pod(uid))?.is_some();
@@ -165,7 +173,9 @@ impl Machine {
             pods.extend(directories.into_iter().filter(|uid| crate::ids::is_safe(uid)));
         }
         for place in self.mounts()?.0 {
-            if let Place::Namespace { pod, .. } | Place::Published { pod, .. } = place {
+            if let Place::Namespace { pod, .. } | Place::Published { pod, .. } | Place::HostPath { pod, .. } =
+                place
+            {
                 pods.insert(pod);
             }
         }

@@ -40,6 +40,13 @@ pub enum Place {
         /// The volume's name in the pod.
         volume: String,
     },
+    /// A path of the machine as one pod sees it.
+    HostPath {
+        /// The pod's uid.
+        pod: String,
+        /// The volume's name in the pod.
+        volume: String,
+    },
     /// The root file system of a container.
     Rootfs(ContainerId),
     /// A pinned namespace of a pod.
@@ -112,6 +119,11 @@ impl Layout {
         self.pod(pod).join("volumes/kubernetes.io~empty-dir").join(volume)
     }
 
+    /// A path of the machine as one pod sees it.
+    pub fn host_path(&self, pod: &str, volume: &str) -> PathBuf {
+        self.pod(pod).join("volumes/kubernetes.io~host-path").join(volume)
+    }
+
     /// A volume's staging place.
     pub fn staged(&self, id: &VolumeId) -> PathBuf {
         self.data
@@ -170,6 +182,9 @@ impl Layout {
             }
             ["kubelet", "pods", pod, "volumes", "kubernetes.io~empty-dir", volume] => {
                 Some(Place::Memory { pod: (*pod).to_owned(), volume: (*volume).to_owned() })
+            }
+            ["kubelet", "pods", pod, "volumes", "kubernetes.io~host-path", volume] => {
+                Some(Place::HostPath { pod: (*pod).to_owned(), volume: (*volume).to_owned() })
             }
             ["containers", id, "rootfs"] => id.parse().ok().map(Place::Rootfs),
             _ => None,

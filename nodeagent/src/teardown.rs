@@ -213,9 +213,10 @@ fn sweep(machine: &Machine, stuck: &BTreeSet<String>) -> Result<Vec<String>, Err
         })
         .collect();
     let may_go = |place: &Place| match place {
-        Place::Published { pod, .. } | Place::Memory { pod, .. } | Place::Namespace { pod, .. } => {
-            !stuck.contains(pod)
-        }
+        Place::Published { pod, .. }
+        | Place::Memory { pod, .. }
+        | Place::HostPath { pod, .. }
+        | Place::Namespace { pod, .. } => !stuck.contains(pod),
         Place::Rootfs(id) => !stuck.contains(&id.pod),
         Place::Staged { .. } => !refused.contains(place),
     };
@@ -223,8 +224,14 @@ fn sweep(machine: &Machine, stuck: &BTreeSet<String>) -> Result<Vec<String>, Err
         path.starts_with(machine.layout.data()) || path.starts_with(machine.layout.run())
     };
     let mounts = machine.host.mounts()?;
-    for mount in mounts.iter().rev().filter(|m| machine.layout.place(&m.target).is_some_and(|p| may_go(&p))) {
-        report_failure("unmount", machine.host.unmount(&mount.target));
+    for mount in mounts.iter().rev() {
+        match machine.layout.place(&mount.target).filter(|place| may_go(place)) {
+            Some(Place::HostPath { .. }) => {
+                report_failure("take away host path", machine.host.unbind_path(&mount.target));
+            }
+            Some(_) => report_failure("unmount", machine.host.unmount(&mount.target)),
+            None => {}
+        }
     }
     let pool = machine.layout.data().join("pool");
     for device in machine.host.loops()?.into_iter().filter(|l| l.path.starts_with(&pool)) {

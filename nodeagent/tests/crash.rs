@@ -39,9 +39,19 @@ const NEAR: usize = 8;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_death_at_any_effect_changes_nothing_in_the_end() {
-    let calm = live(Plan::default()).await;
+    sweep(Story::Claim, 30).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_death_at_any_effect_of_a_pods_own_volumes_changes_nothing_in_the_end() {
+    sweep(Story::Own, 20).await;
+}
+
+/// Dies on both sides of each effect of a story, of which there are more than `least`.
+async fn sweep(story: Story, least: usize) {
+    let calm = live(story, Plan::default()).await;
     assert_eq!(calm.wrong, Vec::<String>::new());
-    assert!(calm.effects.len() > 30, "too few effects to be the whole story: {:?}", calm.effects);
+    assert!(calm.effects.len() > least, "too few effects to be the whole story: {:?}", calm.effects);
     let mut missing: BTreeSet<Death> =
         calm.effects.iter().flat_map(|name| [(Side::Before, *name), (Side::After, *name)]).collect();
     let mut wrong = Vec::new();
@@ -55,7 +65,7 @@ async fn a_death_at_any_effect_changes_nothing_in_the_end() {
         };
         let all = (1..=calm.effects.len()).flat_map(|n| [(n, Side::Before), (n, Side::After)]);
         let lives: Vec<(Option<Death>, Vec<String>)> = stream::iter(all.filter(|(n, side)| near(*n, *side)))
-            .map(|(n, side)| die(n, side))
+            .map(|(n, side)| die(story, n, side))
             .buffer_unordered(AT_ONCE)
             .collect()
             .await;
@@ -81,12 +91,12 @@ enum Side {
 type Death = (Side, &'static str);
 
 /// A life with a death at the `n`th effect: where that was, when it came to it, and what was wrong.
-async fn die(n: usize, side: Side) -> (Option<Death>, Vec<String>) {
-    let life = live(match side {
+async fn die(story: Story, n: usize, side: Side) -> (Option<Death>, Vec<String>) {
+    let plan = match side {
         Side::Before => Plan::crash_before(n),
         Side::After => Plan::crash_after(n),
-    });
-    let life = life.await;
+    };
+    let life = live(story, plan).await;
     let death = life.effects.get(n - 1).filter(|_| life.crashed).map(|name| (side, *name));
     (death, life.wrong)
 }
@@ -123,14 +133,28 @@ impl AtDeath {
     }
 }
 
-/// One life: a claim and a pod come and go; the first agent goes wrong as planned, a second one takes over.
-async fn live(plan: Plan) -> Life {
+/// What comes and goes.
+#[derive(Clone, Copy)]
+enum Story {
+    /// A claim, and a pod that uses it.
+    Claim,
+    /// A pod with directories of its own, a path of the machine and an init container.
+    Own,
+}
+
+/// One life of a story; the first agent goes wrong as planned, a second one takes over.
+async fn live(story: Story, plan: Plan) -> Life {
     let cluster = Cluster::start().await;
     let (agent, machine) = cluster.faulty_agent(plan).await;
     let mut wrong = Vec::new();
     let at_death = Mutex::new(AtDeath::default());
     let agent = {
-        let story = tell(&cluster, &at_death, &mut wrong);
+        let story = async {
+            match story {
+                Story::Claim => tell(&cluster, &at_death, &mut wrong).await,
+                Story::Own => tell_of_own(&cluster, &at_death, &mut wrong).await,
+            }
+        };
         tokio::pin!(story);
         tokio::select! {
             () = &mut story => agent,
@@ -170,6 +194,35 @@ async fn tell(cluster: &Cluster, at_death: &Mutex<AtDeath>, wrong: &mut Vec<Stri
     if cluster.machine.overwritten() != 0 || cluster.machine.formatted(volume.trim_start_matches("pvc-")) == 0
     {
         wrong.push(format!("formatted over data {} times", cluster.machine.overwritten()));
+    }
+}
+
+/// The story of a pod that needs no claim, and what was wrong in it.
+async fn tell_of_own(cluster: &Cluster, at_death: &Mutex<AtDeath>, wrong: &mut Vec<String>) {
+    let kept = std::path::Path::new("/srv/shared/kept");
+    cluster.machine.create_dir(kept.parent().unwrap()).unwrap();
+    cluster.machine.write(kept, b"data").unwrap();
+    let more = json!({"initContainers": [{"name": "init", "image": "busybox"}],
+        "volumes": [{"name": "disk", "emptyDir": {}}, {"name": "fast", "emptyDir": {"medium": "Memory"}},
+            {"name": "host", "hostPath": {"path": "/srv/shared"}}]});
+    cluster.create_pod("web", None, more).await;
+    let runs =
+        |p: &serde_json::Value| p["status"]["initContainerStatuses"][0]["state"]["running"].is_object();
+    let starting = cluster.until(&pod("web"), "its init container", runs).await;
+    cluster.machine.exit(&format!("{}_init_0", starting["metadata"]["uid"].as_str().unwrap()), 0);
+    let running = cluster.until_running("web").await;
+    for containers in ["containerStatuses", "initContainerStatuses"] {
+        let restarts = &running["status"][containers][0]["restartCount"];
+        if *restarts != 0 {
+            wrong.push(format!("{restarts} restarts were counted in {containers}"));
+        }
+    }
+    wrong.extend(at_death.lock().unwrap().changes(cluster).into_iter().filter(|c| !c.contains("_init_")));
+    cluster.delete(&pod("web")).await;
+    cluster.until_gone(&pod("web")).await;
+    wrong.extend(cluster.leftovers().into_iter().map(|left| format!("left over: {left}")));
+    if cluster.machine.read(kept).is_none() {
+        wrong.push("the machine's own file is gone".to_owned());
     }
 }
 

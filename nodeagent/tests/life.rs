@@ -4,17 +4,9 @@
 
 mod harness;
 
-use harness::{Cluster, claim, pod};
+use harness::{Cluster, claim, first_container, pod, runs_again, wait_for};
 use orlop_backends::host::{ContainerStatus, Host, Runtime};
 use serde_json::json;
-
-fn first_container(pod: &serde_json::Value) -> &serde_json::Value {
-    &pod["status"]["containerStatuses"][0]
-}
-
-fn runs_again(pod: &serde_json::Value) -> bool {
-    first_container(pod)["restartCount"] == 1 && first_container(pod)["ready"] == true
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_and_a_pod_come_and_go_and_leave_nothing() {
@@ -259,16 +251,6 @@ async fn down_takes_everything_off_the_machine_and_up_brings_it_back() {
 
 fn exited(cluster: &Cluster, id: &str) -> ContainerStatus {
     cluster.machine.containers().unwrap().into_iter().find(|c| c.id == id).unwrap().status
-}
-
-/// Waits for something on the machine, which tells nobody of its changes.
-async fn wait_for(mut so: impl FnMut() -> bool) {
-    let come = async {
-        while !so() {
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-        }
-    };
-    tokio::time::timeout(std::time::Duration::from_secs(30), come).await.expect("it should come about");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,7 @@ use nix::sys::signal::{Signal, raise};
 use orlop::Machine;
 use orlop_backends::host::{
     self, Container, ContainerRequest, FileInfo, FileLock, FsType, Host, LoopDevice, MountEntry,
-    MountRequest, Namespace, Outcome, Probe, Runtime, Share, Space, Visit,
+    MountRequest, Namespace, Outcome, PathBind, Probe, Runtime, Share, Space, Visit,
 };
 
 use super::plan::{Moment, Plan};
@@ -207,6 +207,14 @@ impl Host for Dying {
 
     fn ask(&self, place: &Path) -> host::Result<()> {
         self.inner.host.ask(place)
+    }
+
+    fn bind_path(&self, request: &PathBind) -> host::Result<()> {
+        self.effect("bind_path", &request.target, |m| m.host.bind_path(request))
+    }
+
+    fn unbind_path(&self, target: &Path) -> host::Result<()> {
+        self.effect("unbind_path", target, |m| m.host.unbind_path(target))
     }
 }
 

@@ -151,13 +151,7 @@ impl Core {
                     }
                 }
                 Source::Empty { memory, .. } => Wanted::Empty { memory: *memory },
-                Source::HostPath { path, kind } => {
-                    let (path, kind) = (path.clone(), kind.clone());
-                    match self.machine.blocking(move |m| m.check_host_path(&path, &kind)).await {
-                        Ok(()) => Wanted::Given,
-                        Err(error) => Wanted::Waiting(error.chain()),
-                    }
-                }
+                Source::HostPath { .. } => Wanted::Host,
                 Source::Waiting(why) => Wanted::Unknown(why.clone()),
             };
             all.push(Volume { name: resolved.name.clone(), source });

@@ -147,9 +147,17 @@ impl Core {
                 };
                 machine.blocking(move |m| m.make_empty(&uid, &name, memory, limit)).await?;
             }
+            Step::BindHost(name) => {
+                let source = view.volumes.iter().find(|v| v.name == *name).map(|v| v.source.clone());
+                let (Some(Source::HostPath { path, kind, .. }), name) = (source, name.clone()) else {
+                    return Ok(Done::Quiet);
+                };
+                machine.blocking(move |m| m.bind_host(&uid, &name, path, &kind)).await?;
+            }
             Step::Clean(_)
             | Step::Forget { .. }
             | Step::RemoveEmpty(_)
+            | Step::UnbindHost(_)
             | Step::Unpin
             | Step::RemovePlace
             | Step::RemoveLogs => {
@@ -202,6 +210,7 @@ impl Machine {
                 super::container::forget(self, file.as_deref(), id)
             }
             Step::RemoveEmpty(name) => self.remove_empty(uid, name),
+            Step::UnbindHost(name) => Ok(self.host.unbind_path(&self.layout.host_path(uid, name))?),
             Step::Unpin => self.unpin(uid),
             Step::RemovePlace => self.remove_place(uid),
             Step::RemoveLogs => logs.map_or(Ok(()), |dir| self.remove_logs(dir)),

@@ -2,12 +2,13 @@
 
 use std::{
     collections::BTreeSet,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use orlop_backends::{
     driver::Publish,
-    host::{MountRequest, Namespace},
+    host::{MountRequest, Namespace, PathBind, PathKind},
 };
 
 use super::container::{ensure_no_file, etc_dir, own_dir};
@@ -155,11 +156,12 @@ impl Machine {
     fn own_directories(&self, place: &Path) -> Result<Vec<PathBuf>, Error> {
         let volumes = place.join("volumes");
         let (csi, empty) = (volumes.join("kubernetes.io~csi"), volumes.join("kubernetes.io~empty-dir"));
+        let host = volumes.join("kubernetes.io~host-path");
         let mut all = Vec::new();
         for name in self.host.list_dir(&csi)? {
             all.extend([csi.join(&name).join("mount"), csi.join(&name)]);
         }
-        all.extend([csi, empty, volumes, place.join("etc"), place.to_owned()]);
+        all.extend([csi, empty, host, volumes, place.join("etc"), place.to_owned()]);
         Ok(all)
     }
 
@@ -171,30 +173,35 @@ impl Machine {
         Ok(())
     }
 
-    /// Refuses host paths that would let a container into Orlop's own directories; makes and checks what `type` asks for.
-    pub(super) fn check_host_path(&self, path: &Path, kind: &str) -> Result<(), Error> {
-        let refused = |why: &str| Err(Error::Refused(format!("hostPath {}: {why}", path.display())));
-        if !path.is_absolute() || path.components().any(|c| c == std::path::Component::ParentDir) {
-            return refused("must be absolute and without ..");
-        }
-        // A link could lead into Orlop's own directories, or be turned there later.
-        let real = self.host.canonical(path)?.unwrap_or_else(|| path.to_owned());
-        for own in [self.layout.data(), self.layout.run(), Path::new("/run/orlop")] {
-            let own = self.host.canonical(own)?.unwrap_or_else(|| own.to_owned());
-            if real.starts_with(&own) || own.starts_with(&real) {
-                return refused("holds or lies in Orlop's own directories; choose another path");
+    /// Ensures that a path of the machine is shown to the pod.
+    pub(super) fn bind_host(
+        &self,
+        pod: &str,
+        volume: &str,
+        source: PathBuf,
+        kind: &str,
+    ) -> Result<(), Error> {
+        let target = self.layout.host_path(pod, volume);
+        let kind = PathKind::named(kind)
+            .ok_or_else(|| Error::Refused(format!("hostPath.type {kind} is not known; leave it out")))?;
+        Ok(self.host.bind_path(&PathBind { source, kind, target, own: self.own_places()? })?)
+    }
+
+    /// Directories of all Orlops of this machine, which no pod sees.
+    fn own_places(&self) -> Result<Vec<PathBuf>, Error> {
+        let run = self.layout.run();
+        let mut own = vec![self.layout.data().to_owned(), run.to_owned(), PathBuf::from("/run/orlop")];
+        // Each Orlop has left word there where its directory is.
+        let homes = run.parent().unwrap_or(run);
+        for name in self.host.list_dir(homes)?.into_iter().filter(|name| name.ends_with(".home")) {
+            let path = homes.join(name);
+            match fs::read_to_string(&path) {
+                Ok(text) => own.push(PathBuf::from(text.trim_end_matches('\n'))),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(Error::File { operation: "read", path, source }),
             }
         }
-        let found = self.host.file(path)?;
-        match (kind, found) {
-            ("DirectoryOrCreate", None) => Ok(self.host.create_dir(path)?),
-            ("Directory" | "DirectoryOrCreate", Some(info)) if !info.directory => {
-                refused("is not a directory")
-            }
-            ("File", Some(info)) if info.directory => refused("is a directory, not a file"),
-            ("FileOrCreate", None) => Ok(self.host.create_sparse(path, 0)?),
-            (_, None) => refused("does not exist on this node; create it or set type: DirectoryOrCreate"),
-            (_, Some(_)) => Ok(()),
-        }
+        own.retain(|path| path.is_absolute());
+        Ok(own)
     }
 }

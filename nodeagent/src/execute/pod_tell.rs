@@ -16,7 +16,7 @@ use crate::{
     events::{about, about_container},
     plan::{
         container::{State, Verdict, decide},
-        pod::{Goal, Plan, Step},
+        pod::{Goal, Plan, Step, policy_of},
     },
     pods::status::{self, Input, back_off_message},
     world::PodFacts,
@@ -96,7 +96,8 @@ impl Core {
     fn tell_of_back_off(&self, pod: &PodFacts, view: &View, memory: &mut PodMemory) {
         for container in &view.want.containers {
             let State::Ended { attempt, exit } = &container.state else { continue };
-            let waits = decide(&container.state, view.want.policy, container.streak, clock::now());
+            let policy = policy_of(container, view.want.policy);
+            let waits = decide(&container.state, policy, container.streak, clock::now());
             let new = memory.backing_off.get(&container.name) != Some(attempt);
             if view.want.goal == Goal::Run && new && matches!(waits, Verdict::BackOff(_)) {
                 memory.backing_off.insert(container.name.clone(), *attempt);
@@ -175,12 +176,14 @@ impl Core {
                     format!("Error: {message}"),
                 );
             }
-            Step::Publish(name) | Step::MakeEmpty(name) => {
+            Step::Publish(name) | Step::MakeEmpty(name) | Step::BindHost(name) => {
                 let text = format!("MountVolume.SetUp failed for volume \"{name}\" : {message}");
                 self.events.warning(whole, "FailedMount", text);
             }
             Step::Pin => self.events.warning(whole, "FailedCreatePodSandBox", message),
-            Step::Unpublish(_) | Step::RemoveEmpty(_) => self.events.warning(whole, "FailedUnMount", message),
+            Step::Unpublish(_) | Step::RemoveEmpty(_) | Step::UnbindHost(_) => {
+                self.events.warning(whole, "FailedUnMount", message)
+            }
             _ => self.events.warning(whole, "FailedKillPod", message),
         }
     }

@@ -4,16 +4,16 @@
 //! |---|---|---|
 //! | any | a look failed | wait |
 //! | Run | namespaces not pinned | Pin |
-//! | Run | a volume is to be had and not there | Publish, MakeEmpty |
+//! | Run | a volume is to be had and not there | Publish, MakeEmpty, BindHost |
 //! | Run | a volume is not to be had yet | wait with its reason |
 //! | Run | a volume is not even known yet | wait, and prepare no container: its bundle names the volume's place |
 //! | Run | a container is to start and is not prepared | Clean its earlier attempts, Prepare |
 //! | Run | prepared, everything above is there | Launch |
 //! | Run | an attempt before the last has a record | Forget it |
 //! | Run | all containers are done | as Rest |
-//! | Rest (finished) | anything but records and logs | Clean, Unpublish, RemoveEmpty, Unpin, RemovePlace |
+//! | Rest (finished) | anything but records and logs | Clean, Unpublish, RemoveEmpty, UnbindHost, Unpin, RemovePlace |
 //! | Stop | a container runs | Signal(TERM) once; Signal(KILL) after the deadline; wait |
-//! | Stop | none runs, anything is left | Clean, Unpublish, RemoveEmpty, Unpin, RemovePlace, Forget, RemoveLogs |
+//! | Stop | none runs, anything is left | Clean, Unpublish, RemoveEmpty, UnbindHost, Unpin, RemovePlace, Forget, RemoveLogs |
 //! | Stop | nothing is left | done |
 //!
 //! Steps of a plan that do not rely on each other stand in one group and may run at the same time; groups run in order.
@@ -94,8 +94,8 @@ pub enum Source {
         /// In memory: it has a mount too.
         memory: bool,
     },
-    /// Nothing has to be made for it.
-    Given,
+    /// A path of the machine.
+    Host,
     /// Not to be had yet, and why; where it will be is known.
     Waiting(String),
     /// Not even known yet, and why: a bundle cannot name it.
@@ -117,6 +117,10 @@ pub struct Seen {
     pub empty: BTreeSet<String>,
     /// Those of them that are memory and mounted.
     pub memory: BTreeSet<String>,
+    /// Places for paths of the machine: names of volumes.
+    pub host_places: BTreeSet<String>,
+    /// Those of them at which a path is shown.
+    pub host: BTreeSet<String>,
     /// What is there of its containers.
     pub attempts: BTreeMap<ContainerId, Attempt>,
     /// Its directory exists.
@@ -188,6 +192,8 @@ pub enum Step {
     Unpublish(String),
     /// Remove a directory of the pod's own, with what is in it.
     RemoveEmpty(String),
+    /// Take a path of the machine away from the pod, and its place.
+    UnbindHost(String),
     /// Unpin its namespaces.
     Unpin,
     /// Remove the pod's directory.
@@ -200,6 +206,8 @@ pub enum Step {
     Publish(String),
     /// Make the pod's own directory of this name.
     MakeEmpty(String),
+    /// Show the path of the machine that the volume of this name is.
+    BindHost(String),
     /// Find the image, mount the root file system, write the bundle.
     Prepare(ContainerId),
     /// Create and start.
@@ -264,7 +272,7 @@ pub fn all_done(want: &Want) -> bool {
 }
 
 /// An init container runs until it succeeds, or once when nothing is to be restarted.
-fn policy_of(container: &Container, policy: RestartPolicy) -> RestartPolicy {
+pub fn policy_of(container: &Container, policy: RestartPolicy) -> RestartPolicy {
     match policy {
         RestartPolicy::Always if container.init => RestartPolicy::OnFailure,
         policy => policy,
@@ -283,7 +291,8 @@ fn run(want: &Want, seen: &Seen, now: Timestamp) -> Plan {
             Source::Ready { .. } => build.push(Step::Publish(volume.name.clone())),
             Source::Empty { memory } if seen.has_empty(&volume.name, *memory) => {}
             Source::Empty { .. } => build.push(Step::MakeEmpty(volume.name.clone())),
-            Source::Given => {}
+            Source::Host if seen.host.contains(&volume.name) => {}
+            Source::Host => build.push(Step::BindHost(volume.name.clone())),
             Source::Waiting(why) | Source::Unknown(why) => plan.waits.push(why.clone()),
         }
     }
@@ -361,7 +370,8 @@ fn rest(seen: &Seen, records: bool) -> Plan {
         seen.attempts.iter().filter(|(_, a)| a.needs_cleaning()).map(|(id, _)| Step::Clean(id.clone()));
     plan.push(cleaned.collect());
     let volumes = seen.published.iter().cloned().map(Step::Unpublish);
-    plan.push(volumes.chain(seen.empty.iter().cloned().map(Step::RemoveEmpty)).collect());
+    let places = seen.host_places.iter().cloned().map(Step::UnbindHost);
+    plan.push(volumes.chain(seen.empty.iter().cloned().map(Step::RemoveEmpty)).chain(places).collect());
     let mut last = Vec::new();
     if seen.pin_dir || !seen.pins.is_empty() {
         last.push(Step::Unpin);

@@ -144,7 +144,7 @@ fn source_of(setting: &Setting<'_>, volume: &Resolved) -> Result<(PathBuf, bool)
             Ok((setting.layout.published(uid, &pv.name), *read_only))
         }
         Source::Empty { .. } => Ok((setting.layout.empty_dir(uid, &volume.name), false)),
-        Source::HostPath { path, .. } => Ok((path.clone(), false)),
+        Source::HostPath { read_only, .. } => Ok((setting.layout.host_path(uid, &volume.name), *read_only)),
         // Known by name but not to be had yet: where it will be does not depend on that.
         Source::Waiting(why) => Err(Error::Refused(why.clone())),
     }

@@ -13,7 +13,7 @@ use crate::{
     ids::ContainerId,
     plan::{
         container::{Exit, State, Verdict, back_off, decide},
-        pod::{Attempt, Goal, Seen, Want, all_done},
+        pod::{Attempt, Goal, Seen, Want, all_done, policy_of},
     },
     world::PodFacts,
 };
@@ -113,7 +113,8 @@ fn container(input: &Input<'_>, container: &crate::plan::pod::Container) -> Valu
         "name": container.name,
         "image": old.map(|o| o.image.clone()).filter(|i| !i.is_empty()).or_else(|| spec_image(input, &container.name)),
         "imageID": old.map(|o| o.image_id.clone()).unwrap_or_default(),
-        "ready": ready, "started": running,
+        // Only an init container that goes on beside the others would say that it has started.
+        "ready": ready, "started": running && !container.init,
         "restartCount": state.attempt().max(old.map_or(0, |o| u32::try_from(o.restart_count).unwrap_or(0))),
         "state": current, "lastState": last,
     });
@@ -164,7 +165,7 @@ fn is_final(input: &Input<'_>, container: &crate::plan::pod::Container) -> bool 
 }
 
 fn verdict(input: &Input<'_>, container: &crate::plan::pod::Container) -> Verdict {
-    decide(&container.state, input.want.policy, container.streak, input.now)
+    decide(&container.state, policy_of(container, input.want.policy), container.streak, input.now)
 }
 
 fn terminated(id: &ContainerId, exit: &Exit) -> Value {
@@ -195,8 +196,7 @@ fn waiting(input: &Input<'_>, container: &crate::plan::pod::Container) -> Value 
         let message = back_off_message(input.pod, &container.name, exit, container.streak);
         return json!({"waiting": {"reason": "CrashLoopBackOff", "message": message}});
     }
-    let initializing =
-        !container.init && input.want.containers.iter().any(|c| c.init && !c.state.succeeded());
+    let initializing = input.want.containers.iter().any(|c| c.init && !c.state.succeeded());
     let reason = if initializing { "PodInitializing" } else { "ContainerCreating" };
     if input.waits.is_empty() {
         return json!({"waiting": {"reason": reason}});

@@ -33,6 +33,7 @@ pub(super) fn of_pod(pod: &PodFacts) -> impl Iterator<Item = VolumeFacts> {
         let id = id_of_pod_volume(source);
         VolumeFacts {
             name: id.handle.replace('-', "_"),
+            host_path: None,
             attributes: attributes(&source.server, &source.path),
             fs_type: None,
             read_only: false,

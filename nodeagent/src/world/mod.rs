@@ -355,10 +355,13 @@ impl World {
                 read_only: read_only || volume.read_only,
                 one_pod: facts.modes.iter().any(|mode| mode == "ReadWriteOncePod"),
             },
-            None => wait(format!(
-                "volume \"{}\" has neither a csi nor an nfs source, and this node mounts no other; use a claim of a class (kubectl get storageclass)",
-                volume.name
-            )),
+            None => match &volume.host_path {
+                Some((path, kind)) => Source::HostPath { path: path.clone(), kind: kind.clone(), read_only },
+                None => wait(format!(
+                    "volume \"{}\" has a source that this node cannot mount; it knows csi, nfs, hostPath and local",
+                    volume.name
+                )),
+            },
         }
     }
 }

@@ -82,6 +82,8 @@ pub enum Source {
         path: PathBuf,
         /// `hostPath.type`.
         kind: String,
+        /// Read-only for this pod.
+        read_only: bool,
     },
     /// Not to be had yet, and why.
     Waiting(String),
@@ -141,10 +143,12 @@ fn kind_of(volume: &core::Volume) -> VolumeKind {
     VolumeKind::Local(if let Some(empty) = &volume.empty_dir {
         Source::Empty {
             memory: empty.medium.as_deref() == Some("Memory"),
-            limit: whole(empty.size_limit.as_ref()),
+            // To tmpfs, as to Kubernetes, 0 is no limit.
+            limit: whole(empty.size_limit.as_ref()).filter(|bytes| *bytes > 0),
         }
     } else if let Some(host) = &volume.host_path {
-        Source::HostPath { path: PathBuf::from(&host.path), kind: host.type_.clone().unwrap_or_default() }
+        let kind = host.type_.clone().unwrap_or_default();
+        Source::HostPath { path: PathBuf::from(&host.path), kind, read_only: false }
     } else {
         Source::Waiting(format!(
             "volume \"{}\" is of a kind that this node cannot mount yet; it knows persistentVolumeClaim, emptyDir, hostPath and nfs",

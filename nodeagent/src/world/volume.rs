@@ -1,6 +1,6 @@
 //! What the agent needs to know of a PersistentVolume and of its attachment to this node.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use k8s_openapi::api::{core::v1 as core, storage::v1 as storage};
 use orlop_objects::{DecodeError, Key, Object, keeper};
@@ -29,6 +29,8 @@ pub struct VolumeFacts {
     pub name: String,
     /// What its driver calls it; `None` for a volume without a source that a driver of this node mounts.
     pub id: Option<VolumeId>,
+    /// A path of whichever node its pods are on (`spec.hostPath`, `spec.local`), and its `type`.
+    pub host_path: Option<(PathBuf, String)>,
     /// `spec.csi.fsType`.
     pub fs_type: Option<String>,
     /// `spec.csi.volumeAttributes`, or what stands for them.
@@ -76,6 +78,7 @@ impl VolumeFacts {
         Ok(Self {
             name: object.meta.name.clone(),
             id,
+            host_path: host_path(spec.host_path.as_ref(), spec.local.as_ref()),
             fs_type: csi.and_then(|c| c.fs_type.clone()).filter(|t| !t.is_empty()),
             attributes,
             read_only: read_only.unwrap_or_default(),
@@ -91,6 +94,15 @@ impl VolumeFacts {
             object: object.clone(),
         })
     }
+}
+
+/// A path that the volume is. Local volumes are directories: devices are not formatted here.
+fn host_path(
+    host: Option<&core::HostPathVolumeSource>,
+    local: Option<&core::LocalVolumeSource>,
+) -> Option<(PathBuf, String)> {
+    let host = host.map(|h| (PathBuf::from(&h.path), h.type_.clone().unwrap_or_default()));
+    host.or_else(|| local.map(|l| (PathBuf::from(&l.path), "Directory".to_owned())))
 }
 
 /// A VolumeAttachment to this node.

@@ -292,3 +292,21 @@ fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
     }
     builder.into_inner().unwrap()
 }
+
+pub(crate) fn first_container(pod: &Value) -> &Value {
+    &pod["status"]["containerStatuses"][0]
+}
+
+pub(crate) fn runs_again(pod: &Value) -> bool {
+    first_container(pod)["restartCount"] == 1 && first_container(pod)["ready"] == true
+}
+
+/// Waits for something on the machine, which tells nobody of its changes.
+pub(crate) async fn wait_for(mut so: impl FnMut() -> bool) {
+    let come = async {
+        while !so() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, come).await.expect("it should come about");
+}

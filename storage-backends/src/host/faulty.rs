@@ -21,7 +21,7 @@ use nix::errno::Errno;
 
 use super::{
     Cause, Container, ContainerRequest, Error, FileInfo, FileLock, FsType, Host, LoopDevice, MountEntry,
-    MountRequest, Namespace, Outcome, Probe, Result, Runtime, Share, Space, Visit,
+    MountRequest, Namespace, Outcome, PathBind, Probe, Result, Runtime, Share, Space, Visit,
 };
 
 mod plan;
@@ -232,6 +232,14 @@ impl<H: Host> Host for Faulty<H> {
 
     fn ask(&self, place: &Path) -> Result<()> {
         self.look("ask", place, |inner| inner.ask(place))
+    }
+
+    fn bind_path(&self, request: &PathBind) -> Result<()> {
+        self.effect("bind_path", &request.target, |inner| inner.bind_path(request))
+    }
+
+    fn unbind_path(&self, target: &Path) -> Result<()> {
+        self.effect("unbind_path", target, |inner| inner.unbind_path(target))
     }
 }
 

@@ -13,9 +13,11 @@ pub mod fake;
 pub mod faulty;
 pub mod linux;
 pub mod options;
+mod path;
 mod runtime;
 pub mod share;
 
+pub use path::{PathBind, PathKind};
 pub use runtime::{Container, ContainerRequest, ContainerStatus, Namespace, Process, Runtime};
 pub use share::{Outcome, Share, Visit};
 
@@ -367,4 +369,10 @@ pub trait Host: Send + Sync + 'static {
     fn visit(&self, share: &Share, visit: &Visit) -> Result<Outcome>;
     /// Asks the server of a mounted share whether it is there; fails when it does not answer within moments.
     fn ask(&self, place: &Path) -> Result<()>;
+
+    /// Shows a path of the machine, with all that is mounted in it, at a place that is made for it: opened once, checked as
+    /// opened, and bound as opened. Fine when something is shown there already.
+    fn bind_path(&self, request: &PathBind) -> Result<()>;
+    /// Takes away what [`Self::bind_path`] shows at `target`, and the place; fine when it is gone. The source is untouched.
+    fn unbind_path(&self, target: &Path) -> Result<()>;
 }

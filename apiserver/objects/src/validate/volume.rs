@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::{
     at::{At, Errors},
     claim,
+    pod::volumes::host_path,
 };
 use crate::{Cause, Quantity, names, nfs, schema::table, selector};
 
@@ -80,7 +81,8 @@ fn source(spec: &At<'_>, errors: &mut Errors) {
         "spec.csi" => {
             first.get("driver").check(names::dns_subdomain, errors);
         }
-        "spec.hostPath" | "spec.local" => {
+        "spec.hostPath" => host_path(&first, errors),
+        "spec.local" => {
             let path = first.get("path");
             if path.require(errors) && path.text().split('/').any(|part| part == "..") {
                 errors.push(path.invalid("must not contain '..'"));

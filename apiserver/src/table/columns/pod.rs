@@ -95,10 +95,7 @@ fn ended(terminated: &Value) -> String {
 fn initializing(object: &Value) -> Option<String> {
     let all = list(object, "/spec/initContainers").len();
     let statuses = list(object, "/status/initContainerStatuses").iter().enumerate();
-    let done = |s: &Value| {
-        s.pointer("/state/terminated").is_some_and(|t| t["exitCode"] == 0) || s["started"] == true
-    };
-    let (index, status) = statuses.into_iter().find(|(_, s)| !done(s))?;
+    let (index, status) = statuses.into_iter().find(|(_, s)| !is_done(s))?;
     Some(match status.pointer("/state/terminated") {
         Some(terminated) => format!("Init:{}", ended(terminated)),
         None => match text(status, "/state/waiting/reason") {
@@ -108,13 +105,21 @@ fn initializing(object: &Value) -> Option<String> {
     })
 }
 
+/// Whether an init container lets the next one start.
+fn is_done(status: &Value) -> bool {
+    status.pointer("/state/terminated").is_some_and(|t| t["exitCode"] == 0) || status["started"] == true
+}
+
 fn has_condition(object: &Value, condition: &str) -> bool {
     list(object, "/status/conditions").iter().any(|c| c["type"] == condition && c["status"] == "True")
 }
 
 /// `2`, or `2 (5m ago)` once a restart's moment is known.
 fn restarts(object: &Value, now: Timestamp) -> String {
-    let statuses = list(object, "/status/containerStatuses");
+    // Those of an init container count until it is done.
+    let init = list(object, "/status/initContainerStatuses");
+    let starting = init.iter().any(|s| !is_done(s));
+    let statuses = if starting { init } else { list(object, "/status/containerStatuses") };
     let count: i64 = statuses.iter().map(|s| integer(s, "/restartCount")).sum();
     let last = statuses.iter().map(|s| text(s, "/lastState/terminated/finishedAt")).max().unwrap_or_default();
     if count == 0 || last.is_empty() {

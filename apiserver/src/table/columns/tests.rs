@@ -147,3 +147,31 @@ fn a_restart_says_how_long_ago() {
             "lastState": {"terminated": {"finishedAt": "2026-01-01T23:55:00Z"}}}]}});
     assert!(printed(&kind::POD, &pod).starts_with("p|1/1|Running|2 (5m ago)|"));
 }
+
+#[test]
+fn a_pod_that_starts_says_how_far_its_init_containers_are() {
+    let pod = |statuses: Value| {
+        json!({"metadata": {"name": "p"}, "spec": {"containers": [{}], "initContainers": [{}, {}]},
+            "status": {"phase": "Pending", "initContainerStatuses": statuses}})
+    };
+    let new = json!({"state": {"waiting": {"reason": "PodInitializing"}}});
+    let running = json!({"state": {"running": {}}, "started": false, "restartCount": 2});
+    let done = json!({"state": {"terminated": {"exitCode": 0, "reason": "Completed"}}, "restartCount": 1});
+    let failed = json!({"state": {"terminated": {"exitCode": 1, "reason": "Error"}}});
+    let waits = json!({"state": {"waiting": {"reason": "CrashLoopBackOff"}}});
+    let table = [
+        (json!([new, new]), "Init:0/2|0"),
+        (json!([running, new]), "Init:0/2|2"),
+        (json!([done, new]), "Init:1/2|1"),
+        (json!([done, running]), "Init:1/2|3"),
+        (json!([failed, new]), "Init:Error|0"),
+        (json!([waits, new]), "Init:CrashLoopBackOff|0"),
+        (json!([done, done]), "Pending|0"),
+    ];
+    for (statuses, text) in table {
+        assert!(
+            printed(&kind::POD, &pod(statuses.clone())).starts_with(&format!("p|0/1|{text}|")),
+            "{statuses}"
+        );
+    }
+}

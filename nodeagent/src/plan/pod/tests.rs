@@ -71,11 +71,17 @@ fn any_pod_waits_when_a_look_failed() {
 
 #[test]
 fn a_new_pod_is_built_side_by_side_and_launched() {
-    let volumes = vec![("data", ready()), ("tmp", Source::Empty { memory: false }), ("host", Source::Given)];
+    let volumes = vec![("data", ready()), ("tmp", Source::Empty { memory: false }), ("host", Source::Host)];
     assert_eq!(
         groups(&run_want(State::New, volumes), &Seen::default()),
         [
-            vec![Pin, Publish("data".into()), MakeEmpty("tmp".into()), Prepare(id("c", 0))],
+            vec![
+                Pin,
+                Publish("data".into()),
+                MakeEmpty("tmp".into()),
+                BindHost("host".into()),
+                Prepare(id("c", 0))
+            ],
             vec![Launch(id("c", 0))],
         ]
     );
@@ -112,6 +118,11 @@ fn only_what_is_missing_is_built() {
     assert_eq!(groups(&memory, &here), [vec![MakeEmpty("m".into())]]);
     here.memory.insert("m".into());
     assert!(groups(&memory, &here).is_empty());
+    let host = run_want(State::Running { attempt: 0, since: None }, vec![("h", Source::Host)]);
+    here.host_places.insert("h".into());
+    assert_eq!(groups(&host, &here), [vec![BindHost("h".into())]]);
+    here.host.insert("h".into());
+    assert!(groups(&host, &here).is_empty());
 }
 
 #[test]
@@ -216,11 +227,12 @@ fn a_stopped_pod_is_taken_down_deepest_first_and_then_gone() {
     let mut here = seen(vec![(id("c", 0), with(EXITED)), (id("d", 0), with(ContainerStatus::Created))]);
     here.published.insert("pv".into());
     here.empty.insert("tmp".into());
+    here.host_places.insert("host".into());
     assert_eq!(
         groups(&stop, &here),
         [
             vec![Clean(id("c", 0)), Clean(id("d", 0))],
-            vec![Unpublish("pv".into()), RemoveEmpty("tmp".into())],
+            vec![Unpublish("pv".into()), RemoveEmpty("tmp".into()), UnbindHost("host".into())],
             vec![
                 Unpin,
                 RemovePlace,

@@ -19,12 +19,13 @@ use std::{
 };
 
 use super::{
-    FileInfo, FileLock, FsType, Host, LoopDevice, MountEntry, MountRequest, Outcome, Probe, Result, Share,
-    Space, Visit,
+    FileInfo, FileLock, FsType, Host, LoopDevice, MountEntry, MountRequest, Outcome, PathBind, Probe, Result,
+    Share, Space, Visit,
 };
 
 mod devices;
 mod files;
+mod host_path;
 mod mounts;
 mod runtime;
 mod shares;
@@ -336,6 +337,14 @@ impl Host for Fake {
 
     fn ask(&self, place: &Path) -> Result<()> {
         self.ask_share(place)
+    }
+
+    fn bind_path(&self, request: &PathBind) -> Result<()> {
+        self.machine().bind_path(request)
+    }
+
+    fn unbind_path(&self, target: &Path) -> Result<()> {
+        self.machine().unbind_path(target)
     }
 }
 

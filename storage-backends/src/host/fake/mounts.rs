@@ -183,7 +183,7 @@ impl Machine {
         Ok(())
     }
 
-    fn bind(&mut self, source: &Path, target: &Path, read_only: bool) -> Result<()> {
+    pub(super) fn bind(&mut self, source: &Path, target: &Path, read_only: bool) -> Result<()> {
         let Some((_, inode)) = self.lookup(source) else {
             return Err(refuse("bind mount on", source, Errno::ENOENT));
         };

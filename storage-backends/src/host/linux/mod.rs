@@ -8,13 +8,14 @@ use std::{
 };
 
 use super::{
-    Cause, Error, FileInfo, FileLock, FsType, Host, LoopDevice, MountEntry, MountRequest, Outcome, Probe,
-    Result, Share, Space, Visit,
+    Cause, Error, FileInfo, FileLock, FsType, Host, LoopDevice, MountEntry, MountRequest, Outcome, PathBind,
+    Probe, Result, Share, Space, Visit,
 };
 
 mod child;
 mod files;
 mod format;
+mod host_path;
 mod loop_ioctl;
 mod loops;
 mod mountinfo;
@@ -156,6 +157,14 @@ impl Host for Linux {
 
     fn ask(&self, place: &Path) -> Result<()> {
         shares::ask(place)
+    }
+
+    fn bind_path(&self, request: &PathBind) -> Result<()> {
+        host_path::bind(request)
+    }
+
+    fn unbind_path(&self, target: &Path) -> Result<()> {
+        host_path::unbind(target)
     }
 }
 

@@ -15,8 +15,8 @@ use nix::errno::Errno;
 
 use super::{
     super::{
-        Cause, Error, FileInfo, FileLock, FsType, Host, LoopDevice, MountEntry, MountRequest, Outcome, Probe,
-        Result, Share, Space, Visit,
+        Cause, Error, FileInfo, FileLock, FsType, Host, LoopDevice, MountEntry, MountRequest, Outcome,
+        PathBind, Probe, Result, Share, Space, Visit,
     },
     child::Source,
     shares,
@@ -190,5 +190,13 @@ impl Host for StandIn {
 
     fn ask(&self, place: &Path) -> Result<()> {
         self.inner.ask(place)
+    }
+
+    fn bind_path(&self, request: &PathBind) -> Result<()> {
+        self.inner.bind_path(request)
+    }
+
+    fn unbind_path(&self, target: &Path) -> Result<()> {
+        self.inner.unbind_path(target)
     }
 }

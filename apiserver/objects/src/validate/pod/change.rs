@@ -12,7 +12,7 @@ pub(super) fn check(old: &Value, spec: &At<'_>, errors: &mut Errors) {
     tolerations(&before, spec, errors);
     deadline(&before, spec, errors);
     grace(&before, spec, errors);
-    for container in spec.get("containers").items() {
+    for container in spec.get("containers").items().chain(spec.get("initContainers").items()) {
         // An image may change, but not vanish.
         container.get("image").require(errors);
     }

@@ -22,6 +22,21 @@ pub(super) fn check(spec: &At<'_>, container: &At<'_>, volumes: &BTreeSet<&str>,
     security(&container.get("securityContext"), errors);
 }
 
+/// What holds for init containers beside: they end, so that nothing watches them, and share their names with the others.
+pub(super) fn check_init(spec: &At<'_>, container: &At<'_>, errors: &mut Errors) {
+    let name = container.get("name");
+    if spec.get("containers").items().any(|other| other.get("name").text() == name.text()) {
+        errors.push(name.quoted(Cause::Duplicate, ""));
+    }
+    for field in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {
+        let field = container.get(field);
+        if !field.value.is_null() {
+            let detail = "must not be set for init containers without restartPolicy=Always";
+            errors.push(field.fault(Cause::Forbidden, detail));
+        }
+    }
+}
+
 fn mounts(container: &At<'_>, volumes: &BTreeSet<&str>, errors: &mut Errors) {
     for mount in container.get("volumeMounts").items() {
         let (name, path) = (mount.get("name"), mount.get("mountPath"));

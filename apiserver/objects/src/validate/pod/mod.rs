@@ -5,7 +5,7 @@ mod change;
 mod container;
 mod environment;
 pub mod unbuilt;
-mod volumes;
+pub(super) mod volumes;
 
 use serde_json::Value;
 
@@ -43,6 +43,10 @@ fn form(spec: &At<'_>, errors: &mut Errors) {
     spec.get("containers").require(errors);
     for container in spec.get("containers").items() {
         container::check(spec, &container, &mounted, errors);
+    }
+    for container in spec.get("initContainers").items() {
+        container::check(&spec, &container, &mounted, errors);
+        container::check_init(&spec, &container, errors);
     }
     spec.get("terminationGracePeriodSeconds").not_negative(errors);
     spec.get("activeDeadlineSeconds").range(1, i64::from(i32::MAX), errors);

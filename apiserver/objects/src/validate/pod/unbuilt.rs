@@ -38,6 +38,7 @@ enum When {
 }
 
 /// One row: a field of the pod's spec (`[]` for each item, `{}` for each entry), its values, the answer, and the way out.
+/// What is said of `containers[]` holds for init containers too.
 #[derive(Debug)]
 pub struct Row {
     /// The field below `spec`.
@@ -63,7 +64,9 @@ use When::{False, Is, Not, Test, There, True};
 #[rustfmt::skip]
 pub static ROWS: &[Row] = &[
     // --- volumes
-    refuse("volumes[].{}", Test(other_source), "only persistentVolumeClaim and nfs volumes are built yet; make a PersistentVolumeClaim and name it in persistentVolumeClaim.claimName"),
+    refuse("volumes[].{}", Test(other_source), "volumes of this kind are not built yet; use emptyDir, hostPath, nfs, or a PersistentVolumeClaim that persistentVolumeClaim.claimName names"),
+    refuse("volumes[].emptyDir.medium", Not(&["Memory"]), "only memory and the node's disk are offered; set Memory, or leave it out"),
+    warn("volumes[].emptyDir", Test(limit_on_disk), "sizeLimit is no limit on disk yet, and nothing is evicted for it; set medium: Memory, or use a claim, whose size is a hard limit"),
     refuse("containers[].volumeDevices", There, "raw block volumes are not built yet; use volumeMode Filesystem and volumeMounts"),
     refuse("containers[].volumeMounts[].subPath", There, "subPath is not built yet; mount the whole volume and use a directory of it"),
     refuse("containers[].volumeMounts[].subPathExpr", There, "subPathExpr is not built yet; mount the whole volume and use a directory of it"),
@@ -72,7 +75,6 @@ pub static ROWS: &[Row] = &[
     warn("containers[].volumeMounts[].recursiveReadOnly", Is("IfPossible"), "recursive read-only mounts are not built yet; the mount is read-only, not what is mounted below it"),
 
     // --- containers beside the main ones
-    refuse("initContainers", There, "init containers are not built yet; run their commands at the start of the container's own command"),
     refuse("ephemeralContainers", There, "ephemeral containers are not built yet; make a pod of its own that mounts what is to be inspected"),
 
     // --- where and when the pod may run
@@ -132,7 +134,7 @@ pub static ROWS: &[Row] = &[
     refuse("containers[].resources.claims", There, "device claims are not built yet; leave them out"),
     refuse("resources", There, "resources of a whole pod are not built yet; set them for each container"),
     refuse("resourceClaims", There, "device claims are not built yet; leave them out"),
-    refuse("containers[].restartPolicy", There, "restart policies of single containers are not built yet; use the pod's"),
+    refuse("containers[].restartPolicy", There, "restart policies of single containers are not built yet; use the pod's, and make a sidecar one of the containers"),
     refuse("containers[].restartPolicyRules", There, "restart rules are not built yet; use the pod's restartPolicy"),
     warn("containers[].livenessProbe", There, "probes are not built yet; the container is restarted only when it ends"),
     warn("containers[].readinessProbe", There, "probes are not built yet; the container is ready when it runs"),
@@ -206,6 +208,7 @@ fn expand<'v>(spec: &At<'v>, path: &str) -> Vec<At<'v>> {
         places = match step {
             "{}" => places.iter().flat_map(fields).collect(),
             _ => match step.strip_suffix("[]") {
+                Some("containers") => places.iter().flat_map(all_containers).collect(),
                 Some(list) => places.iter().flat_map(|at| at.get(list).items()).collect(),
                 None => places.iter().map(|at| at.get(step)).collect(),
             },
@@ -213,6 +216,10 @@ fn expand<'v>(spec: &At<'v>, path: &str) -> Vec<At<'v>> {
     }
     places.retain(|at| !at.value.is_null());
     places
+}
+
+fn all_containers<'v>(spec: &At<'v>) -> Vec<At<'v>> {
+    spec.get("containers").items().chain(spec.get("initContainers").items()).collect()
 }
 
 fn fields<'v>(at: &At<'v>) -> Vec<At<'v>> {
@@ -227,7 +234,11 @@ fn last(at: &At<'_>) -> String {
 }
 
 fn other_source(at: &At<'_>, _: &At<'_>) -> bool {
-    !matches!(last(at).as_str(), "name" | "persistentVolumeClaim" | "nfs")
+    !matches!(last(at).as_str(), "name" | "persistentVolumeClaim" | "emptyDir" | "hostPath" | "nfs")
+}
+
+fn limit_on_disk(at: &At<'_>, _: &At<'_>) -> bool {
+    !at.get("sizeLimit").value.is_null() && at.get("medium").text() != "Memory"
 }
 
 fn other_resource(at: &At<'_>, _: &At<'_>) -> bool {

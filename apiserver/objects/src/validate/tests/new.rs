@@ -140,8 +140,44 @@ fn new_objects_are_refused() {
         (
             &kind::POD,
             "/spec/initContainers",
-            json!([{"name": "a", "image": "b"}]),
-            "spec.initContainers: Forbidden: init containers are not built yet",
+            json!([{"name": "main", "image": "b"}]),
+            "spec.initContainers[0].name: Duplicate value: \"main\"",
+        ),
+        (
+            &kind::POD,
+            "/spec/initContainers",
+            json!([{"name": "i", "image": "b", "volumeMounts": [{"name": "lost", "mountPath": "/l"}]}]),
+            "spec.initContainers[0].volumeMounts[0].name: Not found: \"lost\"",
+        ),
+        (
+            &kind::POD,
+            "/spec/initContainers",
+            json!([{"name": "i", "image": "b", "livenessProbe": {"exec": {"command": ["true"]}}}]),
+            "spec.initContainers[0].livenessProbe: Forbidden: must not be set for init containers",
+        ),
+        (
+            &kind::POD,
+            "/spec/volumes/0",
+            json!({"name": "data", "emptyDir": {"sizeLimit": "-1Mi"}}),
+            "spec.volumes[0].emptyDir.sizeLimit: Forbidden: size limit must be",
+        ),
+        (
+            &kind::POD,
+            "/spec/volumes/0",
+            json!({"name": "data", "hostPath": {"path": "/a/../b"}}),
+            "spec.volumes[0].hostPath.path: Invalid value: \"/a/../b\": must not contain '..'",
+        ),
+        (
+            &kind::POD,
+            "/spec/volumes/0",
+            json!({"name": "data", "hostPath": {"path": "a"}}),
+            "spec.volumes[0].hostPath.path: Invalid value: \"a\": must be an absolute path",
+        ),
+        (
+            &kind::POD,
+            "/spec/volumes/0",
+            json!({"name": "data", "hostPath": {"path": "/a", "type": "Pipe"}}),
+            "spec.volumes[0].hostPath.type: Unsupported value: \"Pipe\": supported values: \"BlockDevice\"",
         ),
         (
             &kind::PERSISTENT_VOLUME_CLAIM,

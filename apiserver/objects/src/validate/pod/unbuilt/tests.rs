@@ -21,14 +21,15 @@ fn every_row_answers() {
     let some = json!([{"name": "x"}]);
     // For each row: name for `{}`, a value that it answers, a value that passes.
     let rows = [
-        ("emptyDir", json!({}), Value::Null),
+        ("configMap", json!({"name": "c"}), Value::Null),
+        ("", json!("HugePages"), json!("Memory")),
+        ("", json!({"sizeLimit": "1Mi"}), json!({"sizeLimit": "1Mi", "medium": "Memory"})),
         ("", some.clone(), json!([])),
         ("", json!("a"), json!("")),
         ("", json!("a"), json!("")),
         ("", json!("Bidirectional"), json!("None")),
         ("", json!("Enabled"), json!("Disabled")),
         ("", json!("IfPossible"), json!("Disabled")),
-        ("", some.clone(), json!([])),
         ("", some.clone(), json!([])),
         ("", some.clone(), json!([])),
         ("", json!("gvisor"), json!("")),
@@ -106,12 +107,21 @@ fn every_row_answers() {
 #[test]
 fn answers_name_the_very_field() {
     let pod = json!({"spec": {"volumes": [{"name": "a", "persistentVolumeClaim": {"claimName": "c"}},
-        {"name": "b", "hostPath": {"path": "/"}}], "containers": [{"resources": {"limits": {"cpu": "1",
+        {"name": "b", "configMap": {"name": "m"}}, {"name": "d", "emptyDir": {}}, {"name": "e", "hostPath": {"path": "/"}}],
+        "initContainers": [{"tty": true, "restartPolicy": "Always"}], "containers": [{"resources": {"limits": {"cpu": "1",
         "example.com/gpu": "1"}}, "livenessProbe": {}}]}});
     let fields: Vec<String> = refusals(&pod).into_iter().map(|e| e.field).collect();
-    assert_eq!(fields, ["spec.volumes[1].hostPath", "spec.containers[0].resources.limits.example.com/gpu"]);
-    assert_eq!(warnings(&pod).len(), 1);
+    assert_eq!(
+        fields,
+        [
+            "spec.volumes[1].configMap",
+            "spec.containers[0].resources.limits.example.com/gpu",
+            "spec.initContainers[0].restartPolicy"
+        ]
+    );
+    assert_eq!(warnings(&pod).len(), 2);
     assert!(warnings(&pod)[0].starts_with("spec.containers[0].livenessProbe: "));
+    assert!(warnings(&pod)[1].starts_with("spec.initContainers[0].tty: "));
 }
 
 #[test]
