@@ -277,7 +277,8 @@ impl Follower {
         match change {
             Ok(change) => {
                 change.into_iter().for_each(|change| self.shared.apply(change));
-                self.version = version.or(self.version.take());
+                // An object that only now comes into view may be older than what was seen.
+                self.version = newest(version, self.version.take());
                 Ok(())
             }
             Err(error) => {
@@ -286,6 +287,12 @@ impl Follower {
             }
         }
     }
+}
+
+/// The newer of two versions; the server gives numbers.
+fn newest(a: Option<String>, b: Option<String>) -> Option<String> {
+    let number = |version: &Option<String>| version.as_ref().and_then(|text| text.parse::<u64>().ok());
+    if number(&a) >= number(&b) { a } else { b }
 }
 
 /// A watch that ends without a word counts as a failure, so that a broken server is not asked in a busy loop.

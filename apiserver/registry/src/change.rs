@@ -1,7 +1,7 @@
 //! Which half of an object a write may change, and what no write may change.
 
-use orlop_objects::{Cause, FieldError, Key, Kind, Object, kind};
-use serde_json::Value;
+use orlop_objects::{Cause, FieldError, Key, Kind, Object, join::NODE_KEY, kind};
+use serde_json::{Map, Value};
 
 use crate::{Error, Part, create, json};
 
@@ -98,6 +98,9 @@ fn keep_other_doors(kind: &Kind, key: &Key, before: &Value, next: &mut Value) ->
     if *kind == kind::NAMESPACE {
         json::keep(json::section(next, "spec"), before.get("spec"), "finalizers");
     }
+    if *kind == kind::NODE {
+        keep_node_key(before, next);
+    }
     let node = |v: &Value| json::text(v, "/spec/nodeName").to_owned();
     if *kind == kind::POD && node(before) != node(next) {
         let detail =
@@ -106,4 +109,19 @@ fn keep_other_doors(kind: &Kind, key: &Key, before: &Value, next: &mut Value) ->
         return Err(Error::Invalid { key: key.clone(), causes: vec![cause] });
     }
     Ok(())
+}
+
+/// The key that speaks for a node came with its joining; a manifest that leaves it out must not lock the node out, and
+/// none may put another in.
+fn keep_node_key(before: &Value, next: &mut Value) {
+    let old = before.pointer("/metadata/annotations").and_then(|all| all.get(NODE_KEY));
+    if old.is_none() && next.pointer("/metadata/annotations").is_none() {
+        return;
+    }
+    let annotations = json::meta(next).entry("annotations").or_insert_with(|| Value::Object(Map::new()));
+    let Some(annotations) = annotations.as_object_mut() else { return };
+    match old {
+        Some(key) => annotations.insert(NODE_KEY.to_owned(), key.clone()),
+        None => annotations.remove(NODE_KEY),
+    };
 }

@@ -3,8 +3,11 @@
 
 mod nodes;
 
-use orlop_objects::Kind;
+pub(crate) use nodes::{Scope, related};
+use orlop_objects::{Key, Kind};
+use orlop_registry::Error;
 use orlop_store::Snapshot;
+use serde_json::Value;
 
 use crate::{Identity, MASTERS, failure::Failure};
 
@@ -35,13 +38,39 @@ pub(crate) fn check(snapshot: &Snapshot, who: &Identity, wish: Attributes<'_>) -
     decide(snapshot, who, wish).map_err(|reason| refusal(who, wish, &reason))
 }
 
-/// Checks what can only be known from the body: that a node creates nothing under another's name.
-pub(crate) fn check_created(who: &Identity, wish: Attributes<'_>, name: &str) -> Result<(), Failure> {
+/// Checks what can only be known from the body: that what a node creates is the node's.
+pub(crate) fn check_created(
+    snapshot: &Snapshot,
+    who: &Identity,
+    wish: Attributes<'_>,
+    value: &Value,
+) -> Result<(), Failure> {
+    let name = value["metadata"]["name"].as_str().unwrap_or_default();
     match who.node_name() {
-        Some(node) if !who.is_in(MASTERS) => nodes::decide_created(node, wish, name)
+        Some(node) if !who.is_in(MASTERS) => nodes::decide_created(snapshot, node, wish, value)
             .map_err(|reason| refusal(who, Attributes { name, ..wish }, &reason)),
         _ => Ok(()),
     }
+}
+
+/// Checks what can only be known from the object as it is and as it is to be; `change` is run within a transaction.
+pub(crate) fn checked_change(
+    who: &Identity,
+    key: &Key,
+    old: Value,
+    change: impl FnOnce(Value) -> Result<Value, Error>,
+) -> Result<Value, Error> {
+    let Some(node) = who.node_name().filter(|_| !who.is_in(MASTERS)) else { return change(old) };
+    let new = change(old.clone())?;
+    nodes::decide_changed(node, key.kind, &old, &new)
+        .map_err(|reason| Error::Forbidden { key: key.clone(), reason })?;
+    Ok(new)
+}
+
+/// What somebody sees of a collection; `None` is all of it.
+pub(crate) fn scope(who: &Identity, kind: &'static Kind) -> Option<Scope> {
+    let node = who.node_name().filter(|_| !who.is_in(MASTERS))?;
+    Scope::of(node, kind)
 }
 
 fn refusal(who: &Identity, wish: Attributes<'_>, reason: &str) -> Failure {

@@ -12,9 +12,8 @@ pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<
     let bytes = body::read(incoming).await?;
     let decoded = body::object(call.target, call.headers, call.query, &bytes)?;
     let namespace = namespace(call, &decoded.value)?;
-    let name = decoded.value["metadata"]["name"].as_str().unwrap_or_default();
-    authorize::check_created(call.who, call.attributes("create"), name)?;
     let registry = &call.server.registry;
+    authorize::check_created(&registry.snapshot(), call.who, call.attributes("create"), &decoded.value)?;
     let outcome =
         registry.create(call.target.kind, &namespace, decoded.value, &call.writer(), dry_run).await?;
     Ok(super::written(&presenter, StatusCode::CREATED, &outcome, decoded.warnings))

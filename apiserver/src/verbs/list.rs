@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
 use crate::{
+    authorize,
     failure::Failure,
     filter::Filter,
     present::Presenter,
@@ -81,11 +82,15 @@ impl Page {
         token: Option<&Token>,
     ) -> Self {
         let after = token.map(|t| (t.after.0.as_str(), t.after.1.as_str()));
+        let view = authorize::scope(call.who, call.target.kind);
+        let shown = |object: &Object| {
+            filter.matches(object) && view.as_ref().is_none_or(|view| view.shows(snapshot, object))
+        };
         if let (Some(namespace), Some(name), None) = (scope(call, filter), filter.only_name(), after) {
-            return Self::of_one(snapshot, &Key::new(call.target.kind, namespace, name), filter);
+            return Self::of_one(snapshot, &Key::new(call.target.kind, namespace, name), shown);
         }
         let all = snapshot.list(call.target.kind, filter.namespace.as_deref(), after);
-        let mut matching = all.filter(|object| filter.matches(object));
+        let mut matching = all.filter(|object| shown(object));
         let mut items: Vec<_> = matching.by_ref().take(limit.unwrap_or(usize::MAX)).cloned().collect();
         let mut metadata = Map::new();
         metadata.insert("resourceVersion".to_owned(), snapshot.revision().to_string().into());
@@ -93,9 +98,13 @@ impl Page {
             let after = (last.key.namespace.clone(), last.key.name.clone());
             call.server.registry.store().keep(snapshot);
             metadata.insert("continue".to_owned(), Token { rv: snapshot.revision(), after }.encode().into());
-            if !filter.is_selective() {
+            if !filter.is_selective() && view.is_none() {
                 metadata.insert("remainingItemCount".to_owned(), (1 + matching.count()).into());
             }
+        }
+        if view.is_some() {
+            // Whose an object was can only be told from all of that time: a watch from here on needs it.
+            call.server.registry.store().keep(snapshot);
         }
         if *call.target.kind == kind::EVENT {
             items.sort_by_key(|event| event.revision);
@@ -104,8 +113,8 @@ impl Page {
     }
 
     /// The list that kubectl waits with: one name.
-    fn of_one(snapshot: &Snapshot, key: &Key, filter: &Filter) -> Self {
-        let items = snapshot.get(key).filter(|object| filter.matches(object)).into_iter().collect();
+    fn of_one(snapshot: &Snapshot, key: &Key, shown: impl Fn(&Object) -> bool) -> Self {
+        let items = snapshot.get(key).filter(|object| shown(object)).into_iter().collect();
         let version = [("resourceVersion".to_owned(), snapshot.revision().to_string().into())];
         Self { items, metadata: version.into_iter().collect() }
     }

@@ -17,9 +17,11 @@ use http::{Response, StatusCode};
 use orlop_objects::Key;
 use orlop_registry::{Error, Outcome, Part};
 use orlop_store as store;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
+    authorize,
     failure::Failure,
     present::Presenter,
     reply::{self, Body},
@@ -34,6 +36,19 @@ fn key(call: &Call<'_>) -> Result<Key, Failure> {
 /// Which half a PUT or PATCH may change.
 fn part(call: &Call<'_>) -> Part {
     if call.target.sub() == "status" { Part::Status } else { Part::Main }
+}
+
+/// Carries out a change of the main part under what its author may change; a status has no such bounds.
+fn checked(
+    call: &Call<'_>,
+    key: &Key,
+    old: Value,
+    change: impl FnOnce(Value) -> Result<Value, Error>,
+) -> Result<Value, Error> {
+    match part(call) {
+        Part::Status => change(old),
+        _ => authorize::checked_change(call.who, key, old, change),
+    }
 }
 
 /// How long a write that others keep overtaking is tried again.

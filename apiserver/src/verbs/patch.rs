@@ -49,6 +49,7 @@ pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<
         *warnings.lock().unwrap_or_else(PoisonError::into_inner) = decoded.warnings;
         Ok(decoded.value)
     };
+    let apply = |old: Value| super::checked(call, &key, old, apply);
     let (part, writer) = (super::part(call), call.writer());
     let outcome = super::persistent(|| registry.change(&key, part, &writer, dry_run, &apply)).await?;
     Ok(super::written(&presenter, StatusCode::OK, &outcome, warnings.into_inner().unwrap_or_default()))

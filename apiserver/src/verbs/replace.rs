@@ -16,7 +16,7 @@ pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<
     check_name(&mut decoded.value, &key)?;
     let registry = &call.server.registry;
     let value = decoded.value;
-    let replace = |_old: Value| Ok(value.clone());
+    let replace = |old: Value| super::checked(call, &key, old, |_| Ok(value.clone()));
     let (part, writer) = (super::part(call), call.writer());
     let outcome = super::persistent(|| registry.change(&key, part, &writer, dry_run, replace)).await?;
     Ok(super::written(&presenter, StatusCode::OK, &outcome, decoded.warnings))

@@ -120,7 +120,15 @@ impl Core {
 
     /// Removes a volume that nobody wants any more and that has no PersistentVolume; asks the server once more before.
     pub(super) async fn unmake(&self, id: &VolumeId) -> Result<(), Error> {
-        match self.client.get(&volume_key(&id.handle)).await? {
+        let found = self.client.get(&volume_key(&id.handle)).await;
+        if found.as_ref().is_err_and(|error| error.code() == Some(403)) {
+            // Whether it lies on that node's disk or in a directory that both see cannot be known from here.
+            return Err(Error::Refused(format!(
+                "PersistentVolume {} is another node's by now; what was made here is kept until that volume is gone",
+                id.handle
+            )));
+        }
+        match found? {
             None => {
                 let driver = self.machine.driver(&id.driver)?;
                 driver.delete(self.being_made(id)).await?;
