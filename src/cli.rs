@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{Wrap, agent, down, image, pools::PoolFlag, reset, server, token, up};
+use crate::{Wrap, agent, down, image, nodes, pools::PoolFlag, reset, server, token, up};
 
 /// A container orchestrator small enough for a laptop, whose storage is complete.
 #[derive(Debug, Parser)]
@@ -28,6 +28,9 @@ enum Command {
     Server(Server),
     /// Run a node in the foreground that belongs to a server elsewhere
     Agent(Agent),
+    /// The nodes of this cluster
+    #[command(subcommand)]
+    Node(NodeCommand),
     /// Tokens by which machines join
     #[command(subcommand)]
     Token(Token),
@@ -102,6 +105,43 @@ pub(crate) enum Token {
     },
 }
 
+/// What can be done with nodes.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeCommand {
+    /// List the nodes
+    #[command(visible_alias = "list")]
+    Ls,
+    /// Have a node take no new pods, and evict those that it has
+    Drain(Drain),
+    /// Take a node out of the cluster; its agent is not let in any more until it joins anew
+    #[command(visible_alias = "remove")]
+    Rm {
+        /// The node
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// The machine is off for good: give up its pods, and declare its volumes detached
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// Flags of `orlop node drain`.
+#[derive(Args, Debug)]
+pub(crate) struct Drain {
+    /// The node
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Evict pods that have no controller as well; they are gone for good
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Evict pods with emptyDir volumes as well; that data is gone
+    #[arg(long)]
+    pub(crate) delete_emptydir_data: bool,
+    /// Seconds until it gives up and says which pods are left
+    #[arg(long, default_value_t = 300, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
+}
+
 /// Flags of `orlop reset`.
 #[derive(Args, Debug)]
 pub(crate) struct Reset {
@@ -137,6 +177,7 @@ impl Cli {
             Command::Up(flags) => up::run(&self.data_dir, &flags, wrap),
             Command::Server(flags) => server::run(&self.data_dir, &flags),
             Command::Agent(flags) => agent::run(&self.data_dir, &flags, wrap),
+            Command::Node(command) => nodes::run(&self.data_dir, &command),
             Command::Token(command) => token::run(&self.data_dir, &command),
             Command::Down => down::run(&self.data_dir, wrap),
             Command::Reset(flags) => reset::run(&self.data_dir, &flags, wrap),

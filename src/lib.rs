@@ -13,6 +13,7 @@ mod image;
 mod local;
 mod machine;
 mod node;
+mod nodes;
 mod pools;
 mod process;
 mod random;

@@ -165,8 +165,7 @@ async fn root_a_nodes_certificate_opens_nothing_of_another_node() -> Result<()> 
             json!({"metadata": {"name": format!("of-{}", member.name)}, "stringData": {"word": "sesame"}});
         cluster.create(&kind::SECRET, secret).await?;
         let mut pod = manifests::pod_on(&member.name, &format!("on-{}", member.name), "sleep 3600", None);
-        pod["spec"]["containers"][0]["env"] = json!([{"name": "WORD", "valueFrom": {"secretKeyRef":
-            {"name": format!("of-{}", member.name), "key": "word"}}}]);
+        pod["spec"]["imagePullSecrets"] = json!([{"name": format!("of-{}", member.name)}]);
         cluster.create(&kind::POD, pod).await?;
         cluster.phase(&kind::POD, &format!("on-{}", member.name), "Running").await?;
     }

@@ -1,0 +1,93 @@
+//! `orlop node rm`: the node is no part of the cluster any more, and its certificate worth nothing.
+//!
+//! | the node | without `--force` | with it |
+//! |---|---|---|
+//! | is the server's own (`orlop up`) | refused: it would come back at once | refused |
+//! | has pods that have not finished, or attached volumes | refused: `drain` first | they go with it: see [`FORCE`] |
+//! | has neither | removed | removed |
+//! | is gone, but things of it are left | they are removed | they are removed |
+//!
+//! The Node goes first: from then on its agent can say nothing, so that nothing comes back that is removed after it.
+
+use anyhow::{Context, Result, bail};
+use orlop_client::Client;
+use orlop_objects::{Key, Object, join::NODE_KEY, kind};
+use serde_json::json;
+
+/// What a forced removal claims; whoever types it must know.
+const FORCE: &str = "--force says that this machine is switched off for good: its pods are given up and its volumes declared \
+                     detached, so that other nodes may attach them. If it still runs, it goes on writing, and two writers \
+                     destroy a file system";
+
+pub(super) async fn remove(client: &Client, name: &str, force: bool) -> Result<()> {
+    let key = Key::cluster(&kind::NODE, name);
+    let node = client.get(&key).await.context("ask for the node")?;
+    if node.as_ref().is_some_and(|node| node.value()["metadata"]["annotations"][NODE_KEY].is_null()) {
+        bail!(
+            "node \"{name}\" is the server's own, and would come back at once: stop `orlop up` and run `orlop server` instead \
+             to have a server without a node"
+        );
+    }
+    let running =
+        |pod: &Object| !matches!(pod.value()["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+    let pods = super::pods(client, name).await?;
+    let attached = super::attachments(client, name).await?;
+    let leases = Key::new(&kind::LEASE, "kube-node-lease", name);
+    if node.is_none() && pods.is_empty() && attached.is_empty() && client.get(&leases).await?.is_none() {
+        bail!("there is no node \"{name}\"; `orlop node ls` lists them");
+    }
+    if node.is_some() && !force {
+        refuse_while_in_use(name, pods.iter().filter(|pod| running(pod)), &attached)?;
+    }
+    client.delete(&key, &json!({})).await.with_context(|| format!("remove node {name}"))?;
+    for pod in &pods {
+        let options = json!({"gracePeriodSeconds": 0, "preconditions": {"uid": pod.meta.uid}});
+        client.delete(&pod.key, &options).await.with_context(|| format!("remove pod {}", pod.key))?;
+    }
+    for (attachment, volume) in &attached {
+        let declare = async {
+            client.delete(attachment, &json!({})).await?;
+            client.patch(attachment, None, &json!({"metadata": {"finalizers": null}})).await.map(drop)
+        };
+        match declare.await {
+            Err(error) if error.code() != Some(404) => {
+                return Err(error).with_context(|| format!("declare volume {volume} detached"));
+            }
+            _ => println!("volume {volume} counts as detached"),
+        }
+    }
+    for key in [Key::cluster(&kind::CSI_NODE, name), leases] {
+        client.delete(&key, &json!({})).await.with_context(|| format!("remove {key}"))?;
+    }
+    println!("removed node {name}; its agent is not let in any more until it joins with a new token");
+    Ok(())
+}
+
+fn refuse_while_in_use<'a>(
+    name: &str,
+    pods: impl Iterator<Item = &'a Object>,
+    attached: &[(Key, String)],
+) -> Result<()> {
+    let pods = super::names(pods);
+    if pods.is_empty() && attached.is_empty() {
+        return Ok(());
+    }
+    let volumes: Vec<&str> = attached.iter().map(|(_, volume)| volume.as_str()).collect();
+    let mut has = Vec::new();
+    has.extend((!pods.is_empty()).then(|| format!("pods ({pods})")));
+    has.extend((!volumes.is_empty()).then(|| format!("attached volumes ({})", volumes.join(", "))));
+    bail!("node \"{name}\" still has {}: run `orlop node drain {name}` first. {FORCE}", has.join(" and "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_in_use_is_not_removed_by_chance() {
+        assert!(refuse_while_in_use("n", std::iter::empty(), &[]).is_ok());
+        let attached = [(Key::cluster(&kind::VOLUME_ATTACHMENT, "a"), "pvc-1".to_owned())];
+        let words = refuse_while_in_use("n", std::iter::empty(), &attached).expect_err("refuses").to_string();
+        assert!(words.contains("attached volumes (pvc-1)") && words.contains("two writers"), "{words}");
+    }
+}
