@@ -8,7 +8,7 @@ use orlop_e2e::{
     images, machine, manifests,
     member::Member,
 };
-use orlop_objects::kind;
+use orlop_objects::{Key, kind};
 use serde_json::{Value, json};
 
 /// Runs an agent that must refuse to start, and answers its words.
@@ -176,4 +176,72 @@ async fn root_a_nodes_certificate_opens_nothing_of_another_node() -> Result<()> 
     assert!(body.contains("no relationship found between node 'one' and this object"), "{body}");
     assert_eq!(curl(&cluster, &one, "/api/v1/secrets")?.0, "403");
     Ok(())
+}
+
+/// Asks an agent as somebody else than its server; whether it answered at all.
+fn answers(port: u64, certificate: Option<&Member>) -> Result<bool> {
+    let mut curl = std::process::Command::new("curl");
+    curl.args(["--insecure", "--silent", "--max-time", "10"]);
+    if let Some(member) = certificate {
+        let file = |name: &str| member.dir().join("pki").join(name);
+        curl.arg("--cert").arg(file("node.crt")).arg("--key").arg(file("node.key"));
+    }
+    let output = curl.arg(format!("https://127.0.0.1:{port}/containerLogs/default/p/main")).output()?;
+    Ok(output.status.success() || !output.stdout.is_empty())
+}
+
+#[tokio::test]
+async fn root_an_agent_answers_its_server_and_nobody_else() -> Result<()> {
+    if !machine::can_run("root_an_agent_answers_its_server_and_nobody_else") {
+        return Ok(());
+    }
+    let cluster = Cluster::start_server()?;
+    let one = cluster.join("one", &[]).await?;
+    let two = cluster.join("two", &[]).await?;
+    images::load_busybox_on(&one)?;
+    cluster.create(&kind::POD, manifests::pod_on("one", "p", "echo spoken; sleep 3600", None)).await?;
+    logged(&cluster, "p", "spoken").await?;
+    let node = cluster.client.get(&Key::cluster(&kind::NODE, "one")).await?.context("is there")?.value();
+    let port = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"].as_u64().context("is told")?;
+    assert!(!answers(port, None)?, "nobody without a certificate");
+    assert!(!answers(port, Some(&two))?, "no other node");
+    assert!(!answers(port, Some(&one))?, "not even itself");
+    logged(&cluster, "p", "spoken").await
+}
+
+#[tokio::test]
+async fn root_a_node_leaves_when_nothing_of_it_is_in_use() -> Result<()> {
+    if !machine::can_run("root_a_node_leaves_when_nothing_of_it_is_in_use") {
+        return Ok(());
+    }
+    let cluster = Cluster::start_server()?;
+    let mut one = cluster.join("one", &[]).await?;
+    images::load_busybox_on(&one)?;
+    run_on(&cluster, &one, "p").await?;
+    let refusal = |arguments: &[&str]| -> Result<String> {
+        let output = cluster.command(arguments).output()?;
+        ensure!(!output.status.success(), "{arguments:?}: {}", said(&output));
+        Ok(said(&output))
+    };
+    let in_use = refusal(&["node", "rm", "one"])?;
+    assert!(in_use.contains("pods (default/p)") && in_use.contains("attached volumes (pvc-"), "{in_use}");
+    assert!(in_use.contains("orlop node drain one") && in_use.contains("two writers"), "{in_use}");
+    let bare = refusal(&["node", "drain", "one"])?;
+    assert!(bare.contains("no controller") && bare.contains("default/p"), "{bare}");
+    assert!(cluster.run(&["node", "ls"])?.contains("SchedulingDisabled"));
+    assert!(refusal(&["node", "rm", "nobody"])?.contains("there is no node \"nobody\""));
+
+    cluster.delete(&kind::POD, "p").await?;
+    cluster.none(&kind::VOLUME_ATTACHMENT).await?;
+    cluster.run(&["node", "rm", "one"])?;
+    let (code, body) = curl(&cluster, &one, "/api/v1/nodes/one")?;
+    assert!(code == "401" && body.contains("is no node of this cluster"), "{code} {body}");
+    for kind in [&kind::NODE, &kind::CSI_NODE, &kind::LEASE] {
+        cluster.none(kind).await?;
+    }
+    one.stop()?;
+    let revoked = refused(&one, &[])?;
+    assert!(revoked.contains("start its agent with the file of a new token"), "{revoked}");
+    one.join(&cluster.run(&["token", "create", "--quiet"])?)?;
+    cluster.node_ready("one").await
 }
