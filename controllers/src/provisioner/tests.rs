@@ -56,7 +56,7 @@ fn view(makers: Vec<Maker>) -> View {
         claims: Vec::new(),
         makers,
         node_local: BTreeSet::from([LOOP.to_owned()]),
-        installed: BTreeSet::from([LOOP.to_owned(), "nfs.csi.k8s.io".to_owned()]),
+        installed: BTreeSet::from([LOOP.to_owned(), "ebs.csi.aws.com".to_owned()]),
     }
 }
 
@@ -121,15 +121,15 @@ fn who_makes_the_volume() {
     };
     let words = "deselect the volume that this claim would have got on node \"n1\"";
     check("by hand, another got it", facts(chosen(), Some(by_hand())), None, nodes(), words);
-    let external = class(json!({"provisioner": "nfs.csi.k8s.io"}));
-    let words = "wait ExternalProvisioning: Waiting for a volume to be created either by the external provisioner 'nfs.csi.k8s.io'";
+    let external = class(json!({"provisioner": "ebs.csi.aws.com"}));
+    let words = "wait ExternalProvisioning: Waiting for a volume to be created either by the external provisioner 'ebs.csi.aws.com'";
     check("external", facts(searches(), Some(external)), None, nodes(), words);
     let nobody = facts(searches(), Some(class(json!({"provisioner": "example.com/none"}))));
     let mut all = nodes();
     all.claims.push((nobody, None));
     let said = text(&decide(&all)[0].1);
     assert!(
-        said.contains("No driver of that name is installed here. Installed: loop.orlop.dev, nfs.csi.k8s.io"),
+        said.contains("No driver of that name is installed here. Installed: ebs.csi.aws.com, loop.orlop.dev"),
         "{said}"
     );
 }
