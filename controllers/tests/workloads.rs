@@ -151,8 +151,8 @@ async fn a_stuck_update_keeps_what_works_and_says_so() {
     set_image(&cluster, BROKEN).await;
     let late = ("False".to_owned(), "ProgressDeadlineExceeded".to_owned());
     cluster.until("the deadline passes", |_| condition(&cluster, "Progressing") == late).await;
+    cluster.until_is(&web(), "/status/availableReplicas", json!(3)).await;
     assert_eq!(condition(&cluster, "Available").0, "True");
-    assert_eq!(cluster.get(&web())["status"]["availableReplicas"], 3);
     set_image(&cluster, "one").await;
     until_rolled_out(&cluster, 4).await;
     cluster.until("it is whole", |_| condition(&cluster, "Progressing").1 == "NewReplicaSetAvailable").await;
@@ -233,6 +233,10 @@ async fn pods_that_cannot_be_made_are_a_condition_and_an_event() {
         .await;
     let set = cluster.names(&kind::REPLICA_SET).remove(0);
     cluster.until_said(&set, "FailedCreate", "serviceaccount \"builder\" not found").await;
+    // The same words each time, whatever name was drawn: else saying so would wake the next try.
+    cluster
+        .until_said(&set, "FailedCreate", &format!("Error creating: pods default/{set}-: forbidden"))
+        .await;
     cluster.create(&kind::SERVICE_ACCOUNT, json!({"metadata": {"name": "builder"}})).await;
     until_rolled_out(&cluster, 2).await;
     cluster.until("nothing fails any more", |_| condition(&cluster, "ReplicaFailure").0.is_empty()).await;

@@ -33,7 +33,7 @@ pub(crate) struct Facts {
     pub(crate) pods: Vec<Arc<Pod>>,
     /// What changes its controller first.
     pub(crate) moves: Moves,
-    /// How many active pods of its deployment are on each node.
+    /// How many active pods of its deployment are on each node, where some of its own are to be given up.
     pub(crate) crowd: HashMap<String, usize>,
     /// Whether its namespace is going.
     pub(crate) namespace_going: bool,
@@ -59,10 +59,15 @@ fn facts(key: &Key, reader: &Reader, pods: &Pods) -> Result<Option<Facts>, Decod
     let Some(set) = reader.get::<ReplicaSet>(key)? else { return Ok(None) };
     let Some(selector) = set.spec.as_ref().and_then(|spec| selector(&spec.selector)) else { return Ok(None) };
     let family = family::of(&reader.snapshot, &set.object, &selector, &kind::POD);
+    let own: Vec<Arc<Pod>> = family.own.iter().map(|pod| pods.read(pod)).collect();
+    let wanted = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let active = own.iter().filter(|pod| pod.is_active()).count();
+    // It matters only when pods are given up.
+    let too_many = usize::try_from(wanted).is_ok_and(|wanted| active > wanted);
     Ok(Some(Facts {
-        pods: family.own.iter().map(|pod| pods.read(pod)).collect(),
+        pods: own,
         moves: family.moves,
-        crowd: crowd(&set, reader, pods),
+        crowd: if too_many { crowd(&set, reader, pods) } else { HashMap::new() },
         namespace_going: make::is_going(&reader.snapshot, &key.namespace),
         set: Arc::new(set),
     }))

@@ -33,7 +33,18 @@ pub(crate) async fn create(
         family::stays(door, owner)?;
         door.create(kind, &owner.key.namespace, body.clone()).map(|made| made.object)
     });
-    made.await
+    made.await.map_err(|refused| unnamed(refused, body))
+}
+
+/// A refusal without the name that was drawn for it: else each try would be refused in other words, and what says so in
+/// a condition would wake the next try at once.
+fn unnamed(mut refused: Refused, body: &Value) -> Refused {
+    if let (Some(prefix), Refused::Invalid { key, .. } | Refused::Forbidden { key, .. }) =
+        (body["metadata"]["generateName"].as_str(), &mut refused)
+    {
+        prefix.clone_into(&mut key.name);
+    }
+    refused
 }
 
 /// Does something `count` times: first once, then twice as often each time, until one fails. Where nothing can be made,
