@@ -22,7 +22,7 @@ use crate::{
 
 /// Carries out one verdict.
 pub(super) async fn apply(deployments: &Deployments, key: &Key, verdict: Verdict) -> Result<Next, Error> {
-    let Verdict { deployment, act, status, revision, until } = verdict;
+    let Verdict { deployment, act, status, revision, said, until } = verdict;
     let (registry, who) = (&deployments.registry, &deployments.who);
     match act {
         Act::Move(moves) => family::carry_out(registry, who, &deployment.object, &moves).await?,
@@ -47,7 +47,11 @@ pub(super) async fn apply(deployments: &Deployments, key: &Key, verdict: Verdict
         })
         .await?;
     }
-    Ok(until.map_or(Next::Settled, |at| Next::Waiting(Some(at))))
+    let waits = said.is_some() || until.is_some();
+    if let Some(said) = said {
+        deployments.teller.tell(&deployment.object, said);
+    }
+    Ok(if waits { Next::Waiting(until) } else { Next::Settled })
 }
 
 async fn create(

@@ -9,7 +9,7 @@
 //! | RollingUpdate | the new one may grow, or is too large | Change it |
 //! | RollingUpdate | the old ones may shrink | Change them: `rolling` |
 //! | Recreate | old ones want pods | Change them to want none |
-//! | Recreate | old ones have pods, or some that are on their way out | wait for these |
+//! | Recreate | old ones have pods, or some that are on their way out | wait for these; after [`PATIENCE`] say so |
 //! | Recreate | no old pods; none of the template, or not whole | Make, Change |
 //! | any | one is to be made, and its name is taken | none: the next look has another name |
 //! | done, or paused | more old ones than the history has room for | Drop the oldest of those that are empty |
@@ -17,7 +17,11 @@
 //! Each verdict also has the status that the sets make as they were seen. A set is changed only in the version that was
 //! seen; what one pass changes, the next sees.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
 use orlop_objects::Key;
@@ -29,7 +33,10 @@ use super::{
     share::{self, Part},
     view::{Facts, Set, View},
 };
-use crate::{worker::Seen, workloads::family::Moves};
+use crate::{events::Said, worker::Seen, workloads::family::Moves};
+
+/// How long old pods may take to be gone before a deployment that recreates says that it waits for them.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What to do about one deployment.
 pub(crate) struct Verdict {
@@ -41,7 +48,9 @@ pub(crate) struct Verdict {
     pub(crate) status: Option<Status>,
     /// The number of its template, where its annotation says another.
     pub(crate) revision: Option<String>,
-    /// When its deadline will have passed.
+    /// What it waits for, where that takes long.
+    pub(crate) said: Option<Said>,
+    /// When its deadline, or its patience, will have passed.
     pub(crate) until: Option<Instant>,
 }
 
@@ -126,7 +135,7 @@ fn decide_one(facts: &Facts, view: &View) -> Verdict {
     let deployment = facts.deployment.clone();
     if !facts.moves.is_empty() {
         let act = Act::Move(facts.moves.clone());
-        return Verdict { deployment, act, status: None, revision: None, until: None };
+        return Verdict { deployment, act, status: None, revision: None, said: None, until: None };
     }
     let spec = deployment.spec.as_ref();
     let (bounds, sets) = (Bounds::of(spec), Sets::of(facts));
@@ -153,9 +162,11 @@ fn decide_one(facts: &Facts, view: &View) -> Verdict {
         // The next look has another name.
         act = Act::Nothing;
     }
+    let (said, patience) = waiting(facts, &sets, &act, view.now);
+    until = until.into_iter().chain(patience).min();
     let revision = revision(facts, &sets, &act);
     let status = (status != Status::told(&deployment)).then_some(status);
-    Verdict { deployment, act, status, revision, until }
+    Verdict { deployment, act, status, revision, said, until }
 }
 
 fn step(facts: &Facts, sets: &Sets<'_>, bounds: Bounds) -> Act {
@@ -250,6 +261,25 @@ fn recreate(facts: &Facts, sets: &Sets<'_>, bounds: Bounds) -> Act {
             changed(change(facts, sets, new, true, (bounds.wanted, false), bounds).into_iter().collect())
         }
     }
+}
+
+/// What is said about old pods that are not gone yet, or when it will be.
+fn waiting(facts: &Facts, sets: &Sets<'_>, act: &Act, now: Instant) -> (Option<Said>, Option<Instant>) {
+    let pods: i32 = sets.old.iter().map(|set| set.told().replicas + set.told().terminating).sum();
+    let spec = facts.deployment.spec.as_ref();
+    let waits = recreates(spec) && !is_paused(spec) && !facts.deployment.is_terminating();
+    if !waits || !matches!(act, Act::Nothing) || pods == 0 {
+        return (None, None);
+    }
+    let patience = facts.waiting_since.unwrap_or(now) + PATIENCE;
+    if patience > now {
+        return (None, Some(patience));
+    }
+    let text = format!(
+        "strategy Recreate waits for {pods} older pods to be gone; one on a node that does not answer is gone when the node \
+         is back, or taken for lost (kubectl get pods -o wide shows where they are)"
+    );
+    (Some(Said::normal("WaitingForOldPods", text)), None)
 }
 
 fn changed(changes: Vec<Change>) -> Act {

@@ -70,6 +70,7 @@ fn facts(deployment: Arc<Seen<Deployment>>, sets: Vec<Arc<Set>>) -> Facts {
         hash: "h".to_owned(),
         taken: false,
         namespace_going: false,
+        waiting_since: None,
     }
 }
 
@@ -139,6 +140,24 @@ fn what_moves_comes_first_and_a_taken_name_is_passed_over() {
     assert_eq!(taken.status.map(|status| status.collisions), Some(1));
     let going = Facts { namespace_going: true, ..facts(deployment(json!({})), vec![]) };
     assert_eq!(format!("{:?}", verdict(going)), "nothing");
+}
+
+#[test]
+fn a_deployment_that_recreates_says_what_it_waits_for_when_that_takes_long() {
+    let old = || vec![set("old", "old", 0, 0, 1)];
+    let lingering = || {
+        let mut value = old()[0].set.object.value();
+        value["status"]["terminatingReplicas"] = 2.into();
+        let object = Object::from_value(&kind::REPLICA_SET, &value).expect("valid");
+        vec![Arc::new(Set::new(Arc::new(object)).expect("readable"))]
+    };
+    let soon = verdict(facts(deployment(recreate()), lingering()));
+    assert!(soon.said.is_none() && soon.until.is_some());
+    let long = Instant::now().checked_sub(Duration::from_secs(11));
+    let late = verdict(Facts { waiting_since: long, ..facts(deployment(recreate()), lingering()) });
+    assert!(late.said.is_some_and(|said| said.message.contains("waits for 2 older pods")));
+    let gone = verdict(Facts { waiting_since: long, ..facts(deployment(recreate()), old()) });
+    assert!(gone.said.is_none());
 }
 
 #[test]

@@ -47,6 +47,8 @@ pub(crate) struct Facts {
     pub(crate) taken: bool,
     /// Whether its namespace is going.
     pub(crate) namespace_going: bool,
+    /// Since when it waits.
+    pub(crate) waiting_since: Option<Instant>,
 }
 
 /// One replica set.
@@ -97,14 +99,15 @@ fn template(object: &Object) -> Value {
 /// Gathers the facts.
 pub(crate) fn view(keys: &[Due], reader: &mut Reader, clock: Timestamp) -> View {
     let mut view = View { now: reader.now, clock, deployments: Vec::new() };
-    for Due { key, .. } in keys {
-        let facts = reader.about(key, |reader| facts(key, reader)).flatten();
-        view.deployments.extend(facts.map(|facts| (key.clone(), facts)));
+    for due in keys {
+        let facts = reader.about(&due.key, |reader| facts(due, reader)).flatten();
+        view.deployments.extend(facts.map(|facts| (due.key.clone(), facts)));
     }
     view
 }
 
-fn facts(key: &Key, reader: &Reader) -> Result<Option<Facts>, DecodeError> {
+fn facts(due: &Due, reader: &Reader) -> Result<Option<Facts>, DecodeError> {
+    let key = &due.key;
     let Some(deployment) = reader.get::<Deployment>(key)? else { return Ok(None) };
     let Some(selector) = deployment.spec.as_ref().and_then(|spec| selector(&spec.selector)) else {
         return Ok(None);
@@ -126,6 +129,7 @@ fn facts(key: &Key, reader: &Reader) -> Result<Option<Facts>, DecodeError> {
         name,
         hash,
         namespace_going: make::is_going(&reader.snapshot, &key.namespace),
+        waiting_since: due.waiting_since,
         deployment: Arc::new(deployment),
     }))
 }
