@@ -1,65 +1,19 @@
 //! Deployments and stateful sets by stock kubectl, on the built binary: rolled out, undone, resized; data found again.
 
-use std::fs;
-
 use anyhow::{Result, ensure};
 use orlop_e2e::{cluster::Cluster, images, kubectl::Kubectl, machine};
 use orlop_objects::kind;
-
-const DEPLOYMENT: &str = "
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web, labels: {app: web}}
-spec:
-  replicas: 3
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - {name: main, image: 'busybox:one', command: [sh, -c, 'trap exit TERM; while :; do sleep 0.1; done']}
-";
-
-const STATEFUL_SET: &str = "
-apiVersion: apps/v1
-kind: StatefulSet
-metadata: {name: web}
-spec:
-  replicas: 3
-  serviceName: web
-  selector: {matchLabels: {app: db}}
-  template:
-    metadata: {labels: {app: db}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - name: main
-        image: busybox:one
-        command: [sh, -c, 'trap exit TERM; hostname >> /data/who; cat /data/who; while :; do sleep 0.1; done']
-        volumeMounts: [{name: data, mountPath: /data}]
-  volumeClaimTemplates:
-  - metadata: {name: data}
-    spec:
-      accessModes: [ReadWriteOnce]
-      storageClassName: loop
-      resources: {requests: {storage: 32Mi}}
-";
 
 fn usable(test: &str) -> bool {
     machine::can_run(test) && machine::has_kubectl(test)
 }
 
-/// A cluster with two tags of one image, and a manifest.
-fn prepared(manifest: &str) -> Result<(Cluster, String)> {
+/// A cluster with two tags of one image.
+fn prepared() -> Result<Cluster> {
     let cluster = Cluster::start()?;
-    for tag in ["one", "two"] {
-        images::load_busybox_as(&cluster, tag)?;
-    }
-    let file = cluster.dir().with_file_name("workload.yaml");
-    fs::write(&file, manifest)?;
-    let file = file.display().to_string();
-    Ok((cluster, file))
+    images::load_busybox(&cluster)?;
+    images::load_busybox_as(&cluster, "two")?;
+    Ok(cluster)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,15 +21,15 @@ async fn root_a_deployment_is_rolled_out_undone_and_taken_apart() -> Result<()> 
     if !usable("root_a_deployment_is_rolled_out_undone_and_taken_apart") {
         return Ok(());
     }
-    let (cluster, file) = prepared(DEPLOYMENT)?;
+    let cluster = prepared()?;
     let kubectl = Kubectl(&cluster);
     let image = "get deploy web -o jsonpath={.spec.template.spec.containers[0].image}";
     let rolled_out = || kubectl.run("rollout status deploy/web --timeout=60s");
 
-    kubectl.run(&format!("apply -f {file}"))?;
+    kubectl.run("apply -f ../workloads/deployment.yaml")?;
     ensure!(rolled_out()?.contains("deployment \"web\" successfully rolled out"));
     kubectl.run("wait deploy/web --for=condition=Available --timeout=10s")?;
-    kubectl.until("get deploy,rs -o wide", &["3/3", "busybox:one", "app=web,pod-template-hash="])?;
+    kubectl.until("get deploy,rs -o wide", &["3/3", "busybox", "app=web,pod-template-hash="])?;
     kubectl.until("describe deploy web", &["NewReplicaSetAvailable", "Scaled up replica set web-"])?;
     kubectl.until("get pods -l app=web --no-headers", &["Running"])?;
 
@@ -85,8 +39,8 @@ async fn root_a_deployment_is_rolled_out_undone_and_taken_apart() -> Result<()> 
     ensure!(kubectl.run(image)? == "busybox:two");
     kubectl.run("rollout undo deploy/web")?;
     rolled_out()?;
-    ensure!(kubectl.run(image)? == "busybox:one");
-    kubectl.until("rollout history deploy/web --revision=3", &["busybox:one"])?;
+    ensure!(kubectl.run(image)? == "busybox");
+    kubectl.until("rollout history deploy/web --revision=3", &["busybox"])?;
 
     kubectl.run("scale deploy/web --replicas=1")?;
     kubectl.until("get deploy web", &["1/1"])?;
@@ -113,13 +67,13 @@ async fn root_a_stateful_set_finds_its_data_again() -> Result<()> {
     if !usable("root_a_stateful_set_finds_its_data_again") {
         return Ok(());
     }
-    let (cluster, file) = prepared(STATEFUL_SET)?;
+    let cluster = prepared()?;
     let kubectl = Kubectl(&cluster);
     let rolled_out = || kubectl.run("rollout status sts/web --timeout=60s");
 
-    kubectl.run(&format!("apply -f {file}"))?;
+    kubectl.run("apply -f ../workloads/statefulset.yaml")?;
     rolled_out()?;
-    kubectl.until("get sts web -o wide", &["3/3", "busybox:one"])?;
+    kubectl.until("get sts web -o wide", &["3/3", "busybox"])?;
     kubectl.until("get pvc -l app=db", &["data-web-0", "data-web-1", "data-web-2", "Bound"])?;
     kubectl.until("describe sts web", &["create Pod web-0 in StatefulSet web success", "Volume Claims"])?;
     kubectl.until("logs web-2", &["web-2"])?;
@@ -132,7 +86,7 @@ async fn root_a_stateful_set_finds_its_data_again() -> Result<()> {
     kubectl.until("logs web-2", &["web-2\nweb-2\n"])?;
 
     kubectl.run("set image sts/web main=busybox:two")?;
-    kubectl.until("rollout status sts/web --timeout=60s", &["rolling update complete"])?;
+    kubectl.until("rollout status sts/web --timeout=60s", &["partitioned roll out complete: 3 new pods"])?;
     kubectl.until("rollout history sts/web", &["1", "2"])?;
     kubectl.run("rollout undo sts/web")?;
     rolled_out()?;
