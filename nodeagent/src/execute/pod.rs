@@ -146,7 +146,7 @@ impl Core {
                         self.queue.wake(Work::Volume(id.clone()));
                         Wanted::Waiting(format!(
                             "volume \"{}\" is being attached and mounted on this node",
-                            volume.name
+                            volume.shown()
                         ))
                     }
                 }

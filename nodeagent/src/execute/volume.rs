@@ -277,7 +277,7 @@ impl Core {
             Step::Attach => self.report_failure(known, &message),
             Step::Stage => {
                 let text =
-                    format!("MountVolume.MountDevice failed for volume \"{}\" : {message}", volume.name);
+                    format!("MountVolume.MountDevice failed for volume \"{}\" : {message}", volume.shown());
                 let users = self.world().users(volume);
                 users
                     .iter()

@@ -52,6 +52,14 @@ pub struct VolumeFacts {
 }
 
 impl VolumeFacts {
+    /// Its name for people: a volume that pods name by server and path has none of its own.
+    pub fn shown(&self) -> String {
+        match (self.attributes.get("server"), self.attributes.get("share")) {
+            (Some(server), Some(share)) if self.name.contains('_') => format!("{server}:{share}"),
+            _ => self.name.clone(),
+        }
+    }
+
     /// Reads a PersistentVolume as seen from `node`.
     pub fn of(object: &Arc<Object>, node: &str) -> Result<Self, DecodeError> {
         let volume: core::PersistentVolume = object.typed()?;

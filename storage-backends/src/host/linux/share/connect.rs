@@ -7,7 +7,7 @@
 //! |---|---|
 //! | that version is not spoken (EPROTONOSUPPORT, EINVAL, EOPNOTSUPP) | the next older version |
 //! | no such path (ENOENT), version 4 | the next older; at the end this error: old servers show version 4 no paths |
-//! | anything else | the error |
+//! | anything else | the error, or that of a newer version where it says more |
 //!
 //! Version 3 keeps locks by two more programs, rpc.statd here and on the server. Without it the kernel would mount, and
 //! every lock fail or hang; so it is asked for before, or `nolock`.
@@ -59,24 +59,33 @@ pub(super) fn connect(share: &Share) -> Result<OwnedFd, Failure> {
     let options = options(&share.options).map_err(Failure::Refused)?;
     require_client()?;
     let addresses = resolve(&share.server, options.port.unwrap_or(PORT))?;
-    let mut first = None;
+    let mut told = None;
     for version in &options.versions {
         match try_addresses(share, &options, *version, &addresses) {
             Ok(mount) => return Ok(mount),
-            Err(failure) if is_older_worth_a_try(&failure) => {
-                first.get_or_insert(failure);
-            }
-            // What kept the newer versions from working says more than that the oldest does not work either.
-            Err(failure) => return Err(first.unwrap_or(failure)),
+            Err(failure) if is_older_worth_a_try(&failure) => told = Some(more_telling(told, failure)),
+            Err(failure) => return Err(more_telling(told, failure)),
         }
     }
-    Err(first.unwrap_or_else(|| Failure::Refused("no version of NFS was asked for".to_owned())))
+    Err(told.unwrap_or_else(|| Failure::Refused("no version of NFS was asked for".to_owned())))
+}
+
+/// Which of two versions' failures says more: that there is no such path says more than that a version is not spoken,
+/// or that an older one finds nobody who listens; anything else is news.
+fn more_telling(before: Option<Failure>, now: Failure) -> Failure {
+    match before {
+        Some(before) if is(&before, &[Errno::NOENT]) || is_unreachable(&now) => before,
+        Some(before) if is_older_worth_a_try(&now) && !is(&now, &[Errno::NOENT]) => before,
+        _ => now,
+    }
+}
+
+fn is(failure: &Failure, errnos: &[Errno]) -> bool {
+    matches!(failure, Failure::Os(errno, _) if errnos.iter().any(|known| known.raw_os_error() == *errno))
 }
 
 fn is_older_worth_a_try(failure: &Failure) -> bool {
-    let Failure::Os(errno, _) = failure else { return false };
-    let worth = [Errno::PROTONOSUPPORT, Errno::INVAL, Errno::OPNOTSUPP, Errno::PROTOTYPE, Errno::NOENT];
-    worth.iter().any(|known| known.raw_os_error() == *errno)
+    is(failure, &[Errno::PROTONOSUPPORT, Errno::INVAL, Errno::OPNOTSUPP, Errno::PROTOTYPE, Errno::NOENT])
 }
 
 /// The deadline is the child's: what a resolver does not answer in time is killed with it.
@@ -129,9 +138,10 @@ fn is_listening(options: &Options, version: Version, address: &SocketAddr) -> Re
 }
 
 fn is_unreachable(failure: &Failure) -> bool {
-    let Failure::Os(errno, _) = failure else { return false };
-    let away = [Errno::CONNREFUSED, Errno::TIMEDOUT, Errno::HOSTUNREACH, Errno::NETUNREACH, Errno::HOSTDOWN];
-    away.iter().any(|known| known.raw_os_error() == *errno)
+    is(
+        failure,
+        &[Errno::CONNREFUSED, Errno::TIMEDOUT, Errno::HOSTUNREACH, Errno::NETUNREACH, Errno::HOSTDOWN],
+    )
 }
 
 fn mount(share: &Share, options: &Options, version: Version, address: IpAddr) -> Result<OwnedFd, Failure> {
@@ -202,6 +212,34 @@ mod tests {
         let visit = for_a_visit(&share);
         assert_eq!(visit.options, ["port=22049", "nfsvers=4.2", "soft", "timeo=50", "retrans=2"]);
         assert!(options(&visit.options).is_ok());
+    }
+
+    #[test]
+    fn of_several_versions_failures_the_one_that_says_most_is_told() {
+        let os = |errno: Errno| Failure::from(errno);
+        let locks = || Failure::Unsupported(words::no_statd().to_owned());
+        let rows = [
+            // A server of 4.1 alone, and a path that it has not.
+            (
+                vec![
+                    os(Errno::PROTONOSUPPORT),
+                    os(Errno::NOENT),
+                    os(Errno::PROTONOSUPPORT),
+                    os(Errno::CONNREFUSED),
+                ],
+                Errno::NOENT,
+            ),
+            (vec![os(Errno::NOENT), locks()], Errno::NOENT),
+            (vec![os(Errno::PROTONOSUPPORT), os(Errno::CONNREFUSED)], Errno::PROTONOSUPPORT),
+            (vec![os(Errno::PROTONOSUPPORT), os(Errno::ACCESS)], Errno::ACCESS),
+            (vec![os(Errno::CONNREFUSED)], Errno::CONNREFUSED),
+        ];
+        for (failures, wanted) in rows {
+            let told = failures.into_iter().fold(None, |told, now| Some(more_telling(told, now)));
+            assert!(told.as_ref().is_some_and(|told| is(told, &[wanted])), "{wanted}: {told:?}");
+        }
+        let old_server = more_telling(Some(os(Errno::PROTONOSUPPORT)), locks());
+        assert!(matches!(old_server, Failure::Unsupported(_)), "{old_server:?}");
     }
 
     #[test]
