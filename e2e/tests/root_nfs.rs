@@ -123,6 +123,37 @@ async fn root_the_tutorial_of_the_subdir_provisioner() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Three replicas with a claim each, by the manifests of the tutorial; scaled away and deleted, the data is kept.
+#[tokio::test]
+async fn root_a_stateful_set_has_a_directory_for_every_replica() -> anyhow::Result<()> {
+    if !machine::can_run("root_a_stateful_set_has_a_directory_for_every_replica") {
+        return Ok(());
+    }
+    let stand = Stand::start()?;
+    stand.apply("class.yaml").await?;
+    stand.apply("statefulset.yaml").await?;
+    let mut directories = Vec::new();
+    for replica in ["web-0", "web-1", "web-2"] {
+        stand.cluster.phase(&kind::POD, replica, "Running").await?;
+        let name = format!("data-{replica}");
+        let claim = stand.cluster.phase(&kind::PERSISTENT_VOLUME_CLAIM, &name, "Bound").await?;
+        let directory = format!("default-{name}-{}", claim["spec"]["volumeName"].as_str().expect("bound"));
+        let host = stand.share().join(&directory).join("hostname");
+        assert_eq!(std::fs::read_to_string(host)?.trim(), replica);
+        directories.push(directory);
+    }
+    assert_eq!(stand.names(), directories);
+    stand.cluster.delete(&kind::STATEFUL_SET, "web").await?;
+    stand.cluster.none(&kind::POD).await?;
+    for replica in ["web-0", "web-1", "web-2"] {
+        stand.cluster.delete(&kind::PERSISTENT_VOLUME_CLAIM, &format!("data-{replica}")).await?;
+    }
+    stand.cluster.none(&kind::PERSISTENT_VOLUME).await?;
+    let archived: Vec<String> = directories.iter().map(|name| format!("archived-{name}")).collect();
+    assert_eq!(stand.names(), archived);
+    Ok(())
+}
+
 /// Two pods that write to one claim, one that names the path itself, read-only, and a volume that people made by hand;
 /// a crash of Orlop in between changes nothing.
 #[tokio::test]
