@@ -4,7 +4,7 @@ PACKAGES := runc conmon busybox-static e2fsprogs xfsprogs util-linux mount libcl
 # For guests with a kernel of their own, beside the kernel itself, which the harness fetches and does not install.
 GUEST_PACKAGES := qemu-system-x86 kmod xz-utils iproute2 nfs-common nfs-ganesha nfs-ganesha-vfs
 CARGO ?= cargo
-# One profile for tests and demo in CI: optimised enough for real timings, without the price of link-time optimisation.
+# The profile of tests, and of the demo in CI: see Cargo.toml.
 PROFILE ?= ci
 # What `make install` installs.
 BINARY ?= target/release/orlop
@@ -42,7 +42,7 @@ test: setup
 test-vm: ## what only guests with a kernel of Debian's can show: NFS over the kernel's client, dead servers, dead nodes
 test-vm: setup guest-setup
 	$(CARGO) build --profile $(PROFILE) --bin orlop
-	$(CARGO) test --profile $(PROFILE) --package orlop-e2e --test 'vm_*' --no-fail-fast -- --include-ignored --test-threads 1
+	$(CARGO) test --profile $(PROFILE) --workspace --test 'vm_*' --no-fail-fast -- --include-ignored --test-threads 1
 
 guest-setup:
 	@sh .ci/setup.sh $(GUEST_PACKAGES)

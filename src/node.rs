@@ -39,8 +39,8 @@ pub(crate) fn parts(home: &Home, life: &Life<'_>, wrap: Wrap<'_>) -> Result<Part
     let Machine { host, runtime } = wrap(Machine { host: Arc::new(Linux), runtime: Arc::new(runtime) });
     let boot = runtime.boot_id().context("read the id of this boot")?;
     let pools = match life {
-        Life::Start { name, pools } => pools::driver(home, host.clone(), name, boot, pools)?,
-        Life::End => pools::remembered_driver(home, host.clone(), boot)?,
+        Life::Start { name, pools } => pools::driver(home, &host, name, boot, pools)?,
+        Life::End => pools::remembered_driver(home, &host, boot)?,
     };
     let pools: Arc<dyn Driver> = Arc::new(pools);
     let shared: Arc<dyn Driver> = Arc::new(NfsDriver::new(host.clone()));

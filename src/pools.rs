@@ -66,7 +66,7 @@ struct Remembered {
 /// The loop driver of a node that is being started.
 pub(crate) fn driver(
     home: &Home,
-    host: Arc<dyn Host>,
+    host: &Arc<dyn Host>,
     node: &str,
     boot: String,
     flags: &[PoolFlag],
@@ -90,7 +90,7 @@ pub(crate) fn driver(
 }
 
 /// The loop driver of a node that is taken down: of all pools that it had, those that are still there.
-pub(crate) fn remembered_driver(home: &Home, host: Arc<dyn Host>, boot: String) -> Result<LoopDriver> {
+pub(crate) fn remembered_driver(home: &Home, host: &Arc<dyn Host>, boot: String) -> Result<LoopDriver> {
     let mut remembered = read(home)?;
     if remembered.pools.is_empty() {
         remembered.pools.push(default_pool(&home.dir));
@@ -107,7 +107,7 @@ pub(crate) fn outside(home: &Home) -> Result<Vec<PathBuf>> {
 
 fn open(
     home: &Home,
-    host: Arc<dyn Host>,
+    host: &Arc<dyn Host>,
     node: &str,
     boot: String,
     pools: &[PoolConfig],
@@ -309,11 +309,13 @@ mod tests {
         let none = wanted(data.path(), &[], &at(&[])).unwrap();
         assert_eq!(none, [default_pool(data.path())]);
         let other = flag("fast=/elsewhere").unwrap();
-        let kept = wanted(data.path(), &[other.clone()], &at(&[old("slow", &full, None)])).unwrap();
+        let kept =
+            wanted(data.path(), std::slice::from_ref(&other), &at(&[old("slow", &full, None)])).unwrap();
         assert_eq!(names(kept), [("fast".to_owned(), false), ("slow".to_owned(), true)]);
-        let why = wanted(data.path(), &[other.clone()], &at(&[old("fast", &full, None)])).unwrap_err();
+        let why =
+            wanted(data.path(), std::slice::from_ref(&other), &at(&[old("fast", &full, None)])).unwrap_err();
         assert!(why.to_string().contains("its volumes are in"), "{why}");
-        assert!(wanted(data.path(), &[other.clone()], &at(&[old("fast", &empty, None)])).is_ok());
+        assert!(wanted(data.path(), std::slice::from_ref(&other), &at(&[old("fast", &empty, None)])).is_ok());
         let shared = flag("fast=/elsewhere,shared").unwrap();
         let moved = wanted(data.path(), &[shared], &at(&[old("fast", &full, Some("1f"))])).unwrap();
         assert_eq!(moved[0].known_id.as_deref(), Some("1f"), "the driver compares it with what it finds");

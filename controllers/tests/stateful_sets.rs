@@ -16,8 +16,8 @@ fn set(replicas: i32, more: Value) -> Value {
             "volumeMounts": [{"name": "data", "mountPath": "/data"}]}]}},
         "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"],
             "resources": {"requests": {"storage": "1Gi"}}}}]});
-    for (field, value) in more.as_object().into_iter().flatten() {
-        spec[field] = value.clone();
+    if let Value::Object(fields) = more {
+        fields.into_iter().for_each(|(field, value)| spec[field] = value);
     }
     json!({"metadata": {"name": "web"}, "spec": spec})
 }
@@ -34,7 +34,7 @@ async fn set_image(cluster: &Cluster, image: &str) {
     let container = "/spec/template/spec/containers/0/image";
     cluster
         .change(&web(), Part::Main, |value| {
-            *value.pointer_mut(container).expect("it is there") = image.into()
+            *value.pointer_mut(container).expect("it is there") = image.into();
         })
         .await;
 }
@@ -163,7 +163,7 @@ async fn an_update_goes_downwards_to_the_partition_and_back() {
     cluster.until("as it was", are(["one", "two", "two"])).await;
     cluster
         .change(&web(), Part::Main, |set| {
-            set["spec"]["updateStrategy"]["rollingUpdate"]["partition"] = 0.into()
+            set["spec"]["updateStrategy"]["rollingUpdate"]["partition"] = 0.into();
         })
         .await;
     until_whole(&cluster, 3).await;

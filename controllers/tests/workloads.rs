@@ -16,8 +16,8 @@ fn template(image: &str) -> Value {
 
 fn deployment(replicas: i32, more: Value) -> Value {
     let mut spec = json!({"replicas": replicas, "selector": {"matchLabels": {"app": "web"}}, "template": template("one")});
-    for (field, value) in more.as_object().into_iter().flatten() {
-        spec[field] = value.clone();
+    if let Value::Object(fields) = more {
+        fields.into_iter().for_each(|(field, value)| spec[field] = value);
     }
     json!({"metadata": {"name": "web"}, "spec": spec})
 }
@@ -30,7 +30,7 @@ async fn set_image(cluster: &Cluster, image: &str) {
     let container = "/spec/template/spec/containers/0/image";
     cluster
         .change(&web(), Part::Main, |value| {
-            *value.pointer_mut(container).expect("it is there") = image.into()
+            *value.pointer_mut(container).expect("it is there") = image.into();
         })
         .await;
 }

@@ -1,5 +1,7 @@
 //! Several nodes: machines join by token, run pods, are called by their server, and are nothing but themselves.
 
+#![allow(clippy::disallowed_methods, reason = "these tests run curl; that is what they are for")]
+
 use std::{process::Output, time::Duration};
 
 use anyhow::{Context, Result, ensure};

@@ -108,7 +108,7 @@ async fn root_the_tutorial_of_the_subdir_provisioner() -> anyhow::Result<()> {
     let claim = stand.cluster.phase(&kind::PERSISTENT_VOLUME_CLAIM, "test-claim", "Bound").await?;
     let volume = claim["spec"]["volumeName"].as_str().expect("bound").to_owned();
     let directory = format!("default-test-claim-{volume}");
-    assert_eq!(stand.names(), [directory.clone()]);
+    assert_eq!(stand.names(), std::slice::from_ref(&directory));
     assert!(stand.share().join(&directory).join("SUCCESS").exists());
     let key = Key::cluster(&kind::PERSISTENT_VOLUME, volume);
     let object = stand.cluster.client.get(&key).await?.expect("the volume").value();

@@ -1,5 +1,7 @@
 //! A file server that hangs holds nobody up but those who want it, and everything goes on when it is back.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod harness;
 
 use harness::{Cluster, claim, pod};

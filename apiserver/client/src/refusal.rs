@@ -7,7 +7,7 @@ use orlop_objects::time;
 use rustls::{AlertDescription, CertificateError, Error, pki_types::UnixTime};
 
 /// The same error, said so that somebody can act on it.
-pub(crate) fn explained(error: io::Error, address: &str) -> io::Error {
+pub(crate) fn explained(error: &io::Error, address: &str) -> io::Error {
     let words = match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(tls) => words(tls),
         None => error.to_string(),
@@ -81,7 +81,7 @@ mod tests {
             (Error::AlertReceived(AlertDescription::CertificateExpired), "compare the clocks"),
         ];
         for (error, expected) in rows {
-            let said = explained(io::Error::new(io::ErrorKind::InvalidData, error), "a:1").to_string();
+            let said = explained(&io::Error::new(io::ErrorKind::InvalidData, error), "a:1").to_string();
             assert!(said.starts_with("a:1: ") && said.contains(expected), "{said}");
         }
     }

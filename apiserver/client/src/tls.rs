@@ -70,7 +70,7 @@ impl Place {
         let late =
             |_| io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} s", CONNECT.as_secs()));
         let outcome = tokio::time::timeout(CONNECT, open).await.map_err(late).and_then(|opened| opened);
-        outcome.map_err(|error| refusal::explained(error, &self.address))
+        outcome.map_err(|error| refusal::explained(&error, &self.address))
     }
 }
 

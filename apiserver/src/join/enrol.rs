@@ -50,7 +50,7 @@ pub(super) async fn enrol(registry: &Registry, token: &Value, request: &NodeRequ
 }
 
 fn token_key(id: &str) -> Key {
-    Key::new(&kind::SECRET, TOKEN_NAMESPACE, &Token::object_name(id))
+    Key::new(&kind::SECRET, TOKEN_NAMESPACE, Token::object_name(id))
 }
 
 /// What a Secret says, if it is a token's.

@@ -131,6 +131,7 @@ impl Cluster {
     /// One of several nodes, with the shared pool `common`.
     pub(crate) async fn member(&self, name: &str, machine: Fake) -> Agent {
         let host = Arc::new(machine);
+        let seam: Arc<dyn Host> = host.clone();
         host.create_dir(&self.common()).unwrap();
         let pool = PoolConfig {
             name: "common".to_owned(),
@@ -141,7 +142,7 @@ impl Cluster {
             retired: false,
         };
         let node = Node { name: name.to_owned(), boot: host.boot_id().unwrap() };
-        let driver: Arc<dyn Driver> = Arc::new(LoopDriver::open(host.clone(), &[pool], name, &node).unwrap());
+        let driver: Arc<dyn Driver> = Arc::new(LoopDriver::open(&seam, &[pool], name, &node).unwrap());
         let parts = Parts {
             data_dir: self.data_of(name),
             run_dir: self.dir.path().join(format!("run-{name}")),

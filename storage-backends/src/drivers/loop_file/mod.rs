@@ -95,14 +95,14 @@ impl LoopDriver {
     /// A driver of these pools, for the node that is called so; `instance` is the id of its local pools. Records that an
     /// earlier life of the node left in a shared pool are removed.
     pub fn open(
-        host: Arc<dyn Host>,
+        host: &Arc<dyn Host>,
         pools: &[PoolConfig],
         instance: &str,
         node: &Node,
     ) -> Result<Self, PoolError> {
         let mut opened = Vec::new();
         for config in pools {
-            let pool = Pool::open(Arc::clone(&host), config, instance, node)?;
+            let pool = Pool::open(Arc::clone(host), config, instance, node)?;
             if pool.shared {
                 owner::tidy(&pool).map_err(|source| PoolError::Host { name: config.name.clone(), source })?;
             }

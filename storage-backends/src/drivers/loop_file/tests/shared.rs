@@ -34,7 +34,8 @@ fn open(host: impl Host, node: &str, boot: &str) -> LoopDriver {
         retired: false,
     };
     let node = Node { name: node.into(), boot: boot.into() };
-    LoopDriver::open(Arc::new(host), &[pool], "0123abcd", &node).unwrap()
+    let host: Arc<dyn Host> = Arc::new(host);
+    LoopDriver::open(&host, &[pool], "0123abcd", &node).unwrap()
 }
 
 fn request(number: u32, bytes: u64) -> Create {
@@ -312,7 +313,8 @@ fn open_dying(host: &Arc<Faulty<Fake>>, node: &str) -> Option<LoopDriver> {
         retired: false,
     };
     let node = Node { name: node.into(), boot: format!("{node}1") };
-    LoopDriver::open(host.clone(), &[pool], "0123abcd", &node).ok()
+    let host: Arc<dyn Host> = host.clone();
+    LoopDriver::open(&host, &[pool], "0123abcd", &node).ok()
 }
 
 /// A volume that a has up, with a first count in it.

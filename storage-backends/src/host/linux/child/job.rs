@@ -83,7 +83,7 @@ impl Job {
             },
             #[cfg(test)]
             Self::Die => {
-                nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL).map_err(std::io::Error::from)?
+                nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL).map_err(std::io::Error::from)?;
             }
         }
         Ok(Answer::Done)

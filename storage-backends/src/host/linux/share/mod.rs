@@ -44,7 +44,7 @@ pub(super) fn open(source: &Source) -> Result<Opened, Failure> {
         Source::Server(share) => Source::Server(connect::for_a_visit(share)),
         Source::Directory(_) => source.clone(),
     };
-    Ok(Opened::new(connect(&source)?)?)
+    Ok(Opened::new(&connect(&source)?)?)
 }
 
 /// Mounts a share, or the directory `beneath` its root, on `target`.

@@ -25,10 +25,10 @@ pub(in super::super) struct Opened {
 
 impl Opened {
     /// The root of a mount.
-    pub(super) fn new(mount: OwnedFd) -> io::Result<Self> {
+    pub(super) fn new(mount: &OwnedFd) -> io::Result<Self> {
         // Of a mount that is nowhere yet, only the descriptor is a way in.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self { root: rustix::fs::openat(&mount, ".", flags, Mode::empty())? })
+        Ok(Self { root: rustix::fs::openat(mount, ".", flags, Mode::empty())? })
     }
 
     /// The directory that holds the last part of `path`, and that part.

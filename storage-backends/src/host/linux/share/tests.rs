@@ -30,7 +30,7 @@ impl Server {
     }
 
     fn root(&self) -> Opened {
-        Opened::new(fs::File::open(self.share()).unwrap().into()).unwrap()
+        Opened::new(&fs::File::open(self.share()).unwrap().into()).unwrap()
     }
 
     fn visit(&self, visit: &Visit) -> Outcome {
