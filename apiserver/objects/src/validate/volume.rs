@@ -10,7 +10,8 @@ use super::{
 use crate::{Cause, Quantity, names, nfs, schema::table, selector};
 
 /// Drivers whose volumes Orlop makes, and only under the name of the claim's uid.
-const OUR_DRIVERS: [&str; 2] = ["loop.orlop.dev", nfs::DRIVER];
+const LOOP: &str = "loop.orlop.dev";
+const OUR_DRIVERS: [&str; 2] = [LOOP, nfs::DRIVER];
 /// Everything in a PersistentVolumeSpec that is no source.
 const NO_SOURCE: [&str; 9] = [
     "accessModes",
@@ -137,7 +138,8 @@ fn node_affinity(spec: &At<'_>, errors: &mut Errors) {
 
 /// A volume of ours is made for one claim and named by its uid. Any other handle would let whoever writes a volume
 /// reach the data of another claim. Only a new volume must be for that claim: one that is retained and released may be
-/// given to another by whoever may edit volumes, as Kubernetes documents it.
+/// given to another by whoever may edit volumes, as Kubernetes documents it. A loop file that does not lie in the pool
+/// `default` has its pool's name before that, and a slash.
 fn ours(is_new: bool, volume: &At<'_>, spec: &At<'_>, errors: &mut Errors) {
     let csi = spec.get("csi");
     let driver = csi.get("driver").text();
@@ -149,19 +151,23 @@ fn ours(is_new: bool, volume: &At<'_>, spec: &At<'_>, errors: &mut Errors) {
     let uid = spec.at(&["claimRef", "uid"]);
     let is_uuid =
         |text: &str| uuid::Uuid::try_parse(text).is_ok_and(|id| id.hyphenated().to_string() == text);
-    if !handle.text().strip_prefix("pvc-").is_some_and(is_uuid) {
+    let made = match handle.text().split_once('/') {
+        Some((pool, made)) if driver == LOOP && pool != "default" && names::dns_label(pool).is_none() => made,
+        _ => handle.text(),
+    };
+    if !made.strip_prefix("pvc-").is_some_and(is_uuid) {
         let detail = format!(
             "volumes of {driver} have the handle pvc-<uid of the claim>; let a claim of its class make one"
         );
         errors.push(handle.invalid(detail));
-    } else if handle.text() != name {
+    } else if made != name {
         let detail =
             format!("must be the volume's own name, {name}: a volume of {driver} is known by one name only");
         errors.push(handle.invalid(detail));
-    } else if is_new && !uid.is_empty() && handle.text() != format!("pvc-{}", uid.text()) {
+    } else if is_new && !uid.is_empty() && made != format!("pvc-{}", uid.text()) {
         let detail = format!(
             "volume {name} was made for the claim with uid {} and holds its data",
-            &handle.text()["pvc-".len()..]
+            &made["pvc-".len()..]
         );
         errors.push(uid.invalid(detail));
     }

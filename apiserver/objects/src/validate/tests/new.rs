@@ -265,6 +265,18 @@ fn new_objects_are_refused() {
             json!("../../etc"),
             "spec.csi.volumeHandle: Invalid value",
         ),
+        (
+            &kind::PERSISTENT_VOLUME,
+            "/spec/csi/volumeHandle",
+            json!(format!("default/pvc-{}", super::UID)),
+            "spec.csi.volumeHandle: Invalid value",
+        ),
+        (
+            &kind::PERSISTENT_VOLUME,
+            "/spec/csi/volumeHandle",
+            json!(format!("../pvc-{}", super::UID)),
+            "spec.csi.volumeHandle: Invalid value",
+        ),
         (&kind::PERSISTENT_VOLUME, "/metadata/name", json!("mine"), "must be the volume's own name, mine"),
         (
             &kind::PERSISTENT_VOLUME,
@@ -394,4 +406,13 @@ fn servers_paths_and_options_of_nfs_are_checked_wherever_they_stand() {
             refused(None, &with(class, "/mountOptions", json!(["addr=10.0.0.1"])), &kind::STORAGE_CLASS);
         assert!(found.iter().any(|said| said.starts_with("mountOptions[0]: Invalid value")), "{found:?}");
     }
+}
+
+#[test]
+fn a_loop_file_may_lie_in_a_pool() {
+    let mut volume = good(&kind::PERSISTENT_VOLUME);
+    volume["spec"]["csi"]["volumeHandle"] = json!(format!("fast/pvc-{}", super::UID));
+    assert!(refused(None, &volume, &kind::PERSISTENT_VOLUME).is_empty());
+    volume["spec"]["csi"]["driver"] = json!("nfs.orlop.dev");
+    assert!(!refused(None, &volume, &kind::PERSISTENT_VOLUME).is_empty());
 }
