@@ -6,6 +6,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
+use orlop_objects::cidr::Cidr;
 
 use crate::{Wrap, agent, down, image, nodes, pools::PoolFlag, reset, server, token, up};
 
@@ -76,6 +77,9 @@ pub(crate) struct Node {
     /// directory. May be given several times [default: `default`, in the data directory]
     #[arg(long = "pool", value_name = "NAME=DIR[,shared]")]
     pub(crate) pools: Vec<PoolFlag>,
+    /// Where this node takes a range for its pods' addresses from [default: 10.0.0.0/8]
+    #[arg(long, value_name = "RANGE")]
+    pub(crate) pod_cidr: Option<Cidr>,
 }
 
 /// Flags of `orlop agent`.

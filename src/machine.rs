@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use orlop_backends::host::{Host, Runtime};
+use orlop_backends::host::{Host, Runtime, network::Network};
 
-/// The two halves of the seam to Linux.
+/// The three parts of the seam to Linux.
 pub struct Machine {
     /// Files, file systems, loop devices, mounts.
     pub host: Arc<dyn Host>,
     /// Namespaces and containers.
     pub runtime: Arc<dyn Runtime>,
+    /// Interfaces, addresses, routes.
+    pub network: Arc<dyn Network>,
 }
 
 /// Puts something between Orlop and the machine, or hands it on as it is.

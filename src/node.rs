@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use orlop_backends::{
     driver::Driver,
     drivers::nfs::NfsDriver,
-    host::linux::{Linux, LinuxRuntime, RuntimeConfig},
+    host::linux::{Linux, LinuxNetwork, LinuxRuntime, RuntimeConfig},
 };
 use orlop_client::Client;
 use orlop_nodeagent::{Calls, Config, Parts, images::ImageStore};
@@ -36,7 +36,9 @@ pub(crate) fn parts(home: &Home, life: &Life<'_>, wrap: Wrap<'_>) -> Result<Part
         .with_context(|| format!("create {}", run_dir.display()))?;
     let runtime = RuntimeConfig { run_dir: run_dir.clone(), instance: home.instance.clone() };
     let runtime = LinuxRuntime::new(runtime).context("prepare the container runtime")?;
-    let Machine { host, runtime } = wrap(Machine { host: Arc::new(Linux), runtime: Arc::new(runtime) });
+    let machine =
+        Machine { host: Arc::new(Linux), runtime: Arc::new(runtime), network: Arc::new(LinuxNetwork) };
+    let Machine { host, runtime, network } = wrap(machine);
     let boot = runtime.boot_id().context("read the id of this boot")?;
     let pools = match life {
         Life::Start { name, pools } => pools::driver(home, &host, name, boot, pools)?,
@@ -51,6 +53,8 @@ pub(crate) fn parts(home: &Home, life: &Life<'_>, wrap: Wrap<'_>) -> Result<Part
         drivers: vec![pools, shared],
         host,
         runtime,
+        network,
+        pod_range: None,
         images: ImageStore::open(&home.dir.join("images")).context("open the images")?,
     })
 }
@@ -66,6 +70,7 @@ pub(crate) struct Connected {
 pub(crate) fn config(home: &Home, flags: &cli::Node, connected: Connected, wrap: Wrap<'_>) -> Result<Config> {
     let Connected { name: node_name, client, calls } = connected;
     let parts = parts(home, &Life::Start { name: &node_name, pools: &flags.pools }, wrap)?;
+    let parts = Parts { pod_range: flags.pod_cidr, ..parts };
     Ok(Config { node_name, client, address: flags.address, calls, parts })
 }
 

@@ -41,6 +41,7 @@ mod nodes;
 mod pools;
 mod protector;
 mod provisioner;
+mod ranges;
 mod reclaimer;
 mod replicasets;
 mod scheduler;

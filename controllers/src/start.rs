@@ -20,6 +20,7 @@ use crate::{
     nodes::Nodes,
     protector::Protector,
     provisioner::Provisioner,
+    ranges::Ranges,
     reclaimer::Reclaimer,
     replicasets::ReplicaSets,
     scheduler::Scheduler,
@@ -69,6 +70,7 @@ pub fn start(registry: Registry, drivers: Vec<DriverInfo>, settings: Settings) -
     run.controller(move |registry| Reclaimer::new(registry, drivers.clone()));
     run.controller(Protector::new);
     run.controller(move |registry| Nodes::new(registry, settings.node_grace));
+    run.controller(Ranges::new);
     run.controller(Namespaces::new);
     run.controller(ServiceAccounts::new);
     run.controller(Garbage::new);

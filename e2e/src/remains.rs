@@ -34,7 +34,25 @@ pub fn at_work(data: &Path) -> Vec<String> {
     ["runc", "monitors", "ns"].iter().for_each(|place| files(&run.join(place), &mut left));
     left.extend(cgroups(&run));
     left.extend(monitors(&run));
+    left.extend(
+        interfaces(data)
+            .into_iter()
+            .filter(|name| !name.starts_with("orlop-"))
+            .map(|name| format!("interface {name}")),
+    );
     left
+}
+
+/// The network interfaces of this instance: the bridge, as long as its agent has not been taken down, and pods' cables.
+pub fn interfaces(data: &Path) -> Vec<String> {
+    let instance = fs::read_to_string(data.join("instance")).unwrap_or_default();
+    let instance = instance.trim();
+    let ours = |name: &String| {
+        !instance.is_empty()
+            && (*name == format!("orlop-{instance}") || name.starts_with(&format!("o{instance}")))
+    };
+    let all = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+    all.map(|entry| entry.file_name().to_string_lossy().into_owned()).filter(ours).collect()
 }
 
 /// `/run/orlop/<instance>`.

@@ -27,6 +27,7 @@ use crate::{
     execute::{pod::PodMemory, volume::VolumeMemory},
     journal::Subject,
     machine::Machine,
+    network::Leases,
     queue::Queue,
     world::{Work, World},
 };
@@ -44,6 +45,7 @@ pub(crate) struct Core {
     pub(crate) node: String,
     pub(crate) address: String,
     pub(crate) queue: Queue<Work>,
+    pub(crate) leases: Leases,
     tasks: Arc<Semaphore>,
     world: Mutex<World>,
     pods: Memories<String, PodMemory>,
@@ -70,6 +72,7 @@ impl Core {
             node: node.to_owned(),
             address,
             queue: Queue::new(),
+            leases: Leases::default(),
             tasks: Arc::new(Semaphore::new(TASKS)),
             world: Mutex::new(World::new(node)),
             pods: Mutex::default(),
@@ -129,6 +132,7 @@ impl Core {
             .into_iter()
             .chain(journal)
             .chain(here.into_iter().map(Work::Pod))
+            .chain([Work::Network])
             .for_each(|w| self.queue.wake(w));
         Ok(())
     }
@@ -181,6 +185,7 @@ impl Core {
 
     async fn work(self: &Arc<Self>, work: &Work) -> Option<Instant> {
         match work {
+            Work::Network => self.network_pass().await,
             Work::Pod(uid) => {
                 let mut memory = recall(&self.pods, uid).await;
                 let again = self.pod_pass(uid, &mut memory).await;
@@ -202,12 +207,13 @@ impl Core {
 }
 
 /// The kinds that an agent follows, and which of their objects.
-pub(crate) const KINDS: [(&Kind, Option<&str>); 5] = [
+pub(crate) const KINDS: [(&Kind, Option<&str>); 6] = [
     (&kind::POD, Some("spec.nodeName=")),
     (&kind::PERSISTENT_VOLUME_CLAIM, None),
     (&kind::PERSISTENT_VOLUME, None),
     (&kind::VOLUME_ATTACHMENT, None),
     (&kind::STORAGE_CLASS, None),
+    (&kind::NODE, None),
 ];
 
 /// A mirror for each of [`KINDS`].

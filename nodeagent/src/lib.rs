@@ -29,6 +29,7 @@ pub mod images;
 pub mod journal;
 mod logs;
 mod machine;
+pub mod network;
 mod node;
 mod observe;
 pub mod oci;
@@ -44,9 +45,10 @@ use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 use orlop_backends::{
     driver::Driver,
-    host::{Host, Runtime},
+    host::{Host, Runtime, network::Network},
 };
 use orlop_client::Client;
+use orlop_objects::cidr::Cidr;
 use tokio::{sync::watch, task::JoinSet};
 
 pub use error::Error;
@@ -94,6 +96,10 @@ pub struct Parts {
     pub host: Arc<dyn Host>,
     /// Namespaces and containers.
     pub runtime: Arc<dyn Runtime>,
+    /// Interfaces, addresses, routes.
+    pub network: Arc<dyn Network>,
+    /// Where the node's range of pod addresses is taken from; `None`: from 10.0.0.0/8.
+    pub pod_range: Option<Cidr>,
     /// The images of this node.
     pub images: ImageStore,
 }

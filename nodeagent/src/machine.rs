@@ -10,8 +10,9 @@ use std::{
 
 use orlop_backends::{
     driver::{Driver, VolumeRef},
-    host::{Host, Runtime},
+    host::{Host, Runtime, network::Network},
 };
+use orlop_objects::cidr::Cidr;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::{error::Error, ids::VolumeId, images::ImageStore, journal::Journal, paths::Layout};
@@ -28,6 +29,9 @@ pub(crate) struct Machine {
     pub(crate) drivers: Arc<BTreeMap<&'static str, Arc<dyn Driver>>>,
     pub(crate) host: Arc<dyn Host>,
     pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) network: Arc<dyn Network>,
+    /// Where the node's range of pod addresses is taken from.
+    pub(crate) pod_range: Option<Cidr>,
     pub(crate) images: ImageStore,
     pub(crate) journal: Journal,
     locks: Arc<Locks>,
@@ -43,6 +47,8 @@ impl Machine {
             drivers: Arc::new(parts.drivers.iter().map(|d| (d.name(), d.clone())).collect()),
             host: parts.host.clone(),
             runtime: parts.runtime.clone(),
+            network: parts.network.clone(),
+            pod_range: parts.pod_range,
             images: parts.images.clone(),
             journal,
             locks: Arc::default(),

@@ -11,6 +11,7 @@ use crate::{
     ids::{ContainerId, VolumeId},
     journal::Subject,
     machine::Machine,
+    network::names,
     paths::{Place, handle_hash},
     plan,
 };
@@ -125,6 +126,12 @@ impl Machine {
         look.seen.host =
             look.seen.host_places.iter().filter(|v| mounts.has_host_path(uid, v)).cloned().collect();
         look.seen.pins = mounts.pinned(uid);
+        let cable = self.network.link(&names::cable(&self.instance, uid))?;
+        let address = self.journal.pod(uid).and_then(|intent| intent.address);
+        look.seen.cable = cable.is_some();
+        look.seen.connected = cable.is_some_and(|link| {
+            address.is_some_and(|a| link.up && link.alias == names::description(&self.instance, uid, a))
+        });
         look.seen.pin_dir = self.host.file(&self.layout.namespaces(uid))?.is_some();
         look.seen.place = self.host.file(&self.layout.pod(uid))?.is_some();
         look.seen.logs = match logs {
@@ -179,6 +186,7 @@ impl Machine {
                 pods.insert(pod);
             }
         }
+        pods.extend(self.cables()?.into_iter().map(|(pod, _)| pod).filter(|uid| crate::ids::is_safe(uid)));
         pods.extend(self.journal.subjects().into_iter().filter_map(|subject| match subject {
             Subject::Pod(uid) => Some(uid),
             _ => None,

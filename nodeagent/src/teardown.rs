@@ -22,7 +22,7 @@ use crate::{
     plan::{
         Look,
         container::RestartPolicy,
-        pod::{Goal, Step, Want, plan},
+        pod::{Goal, Step, Want, Wire, plan},
     },
 };
 
@@ -85,6 +85,7 @@ pub async fn teardown(parts: Parts) -> Result<Report, Error> {
     }
     let found = machine.blocking(move |m| sweep(m, &stuck)).await?;
     report.left.extend(found);
+    report.left.extend(machine.blocking(Machine::take_down_network).await?);
     machine.blocking(remove_run_dir).await?;
     machine.journal.settle().await?;
     Ok(report)
@@ -175,6 +176,7 @@ fn want(uid: &str, goal: Goal) -> Want {
         policy: RestartPolicy::Never,
         containers: Vec::new(),
         volumes: Vec::new(),
+        wire: Wire::None,
     }
 }
 

@@ -1,11 +1,11 @@
-//! What pods have beside their claims: directories of their own, paths of the machine, init containers.
+//! What pods have beside their claims: directories of their own, paths of the machine, init containers, addresses.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod harness;
 
-use harness::{Cluster, claim, first_container, pod};
-use orlop_backends::host::Host;
+use harness::{Cluster, claim, first_container, pod, runs_again, wait_for};
+use orlop_backends::host::{Host, network::Network};
 use serde_json::json;
 
 /// Where the container's config mounts something from.
@@ -184,6 +184,118 @@ async fn init_containers_run_in_order_are_restarted_and_end_before_the_others_st
         cluster.until_gone(&pod(name)).await;
     }
     assert_eq!(cluster.leftovers(), Vec::<String>::new());
+    agent.stop().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_have_addresses_of_the_nodes_range_and_keep_them() {
+    let cluster = Cluster::start().await;
+    let agent = cluster.agent().await;
+    let addresses = |pod: &serde_json::Value| pod["status"]["podIP"].as_str().unwrap_or_default().to_owned();
+    let mut all = std::collections::BTreeSet::new();
+    for name in ["a", "b", "c"] {
+        cluster.create_pod(name, None, json!({})).await;
+        all.insert(addresses(&cluster.until_running(name).await));
+    }
+    assert_eq!(all.len(), 3, "{all:?}");
+    let node = cluster.get(&orlop_objects::Key::cluster(&orlop_objects::kind::NODE, harness::NODE)).await;
+    let range: orlop_objects::cidr::Cidr = node["spec"]["podCIDR"].as_str().unwrap().parse().unwrap();
+    assert_eq!(node["spec"]["podCIDRs"], json!([range.to_string()]));
+    assert!(all.iter().all(|a| range.contains(a.parse().unwrap())), "{all:?} in {range}");
+    let links = cluster.machine.links().unwrap();
+    let cables: std::collections::BTreeSet<String> = links
+        .iter()
+        .filter_map(|link| cluster.machine.address_of(&link.name))
+        .map(|a| a.to_string())
+        .collect();
+    assert_eq!(cables, all, "what is told is so");
+    cluster.create_pod("host", None, json!({"hostNetwork": true})).await;
+    let host = cluster.until_running("host").await;
+    assert_eq!(host["status"]["podIP"], host["status"]["hostIP"]);
+
+    // Down and up again: the same pod has the same address, and a new one none that is used.
+    agent.stop().await;
+    let machine = std::sync::Arc::new(cluster.machine.clone());
+    assert!(orlop_nodeagent::teardown(cluster.parts(machine)).await.unwrap().is_clean());
+    assert!(
+        cluster.machine.links().unwrap().iter().all(|link| link.kind.is_empty()),
+        "neither bridge nor cable"
+    );
+    assert_eq!(cluster.machine.passage("0123abcd"), None);
+    let agent = cluster.agent().await;
+    let again = cluster.until(&pod("a"), "a restart", runs_again).await;
+    assert!(all.contains(&addresses(&again)));
+    cluster.create_pod("d", None, json!({})).await;
+    assert!(!all.contains(&addresses(&cluster.until_running("d").await)));
+    for name in ["a", "b", "c", "d", "host"] {
+        cluster.delete(&pod(name)).await;
+        cluster.until_gone(&pod(name)).await;
+    }
+    assert_eq!(cluster.leftovers(), Vec::<String>::new());
+    agent.stop().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_right_to_make_a_network_pods_run_and_the_node_says_why() {
+    let cluster = Cluster::start().await;
+    cluster.machine.forbid_network(true);
+    let agent = cluster.agent().await;
+    cluster.create_pod("web", None, json!({})).await;
+    let running = cluster.until_running("web").await;
+    assert!(running["status"]["podIP"].is_null());
+    let condition = |node: &serde_json::Value| {
+        let all = node["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        all.into_iter().find(|c| c["type"] == "NetworkUnavailable").unwrap_or_default()
+    };
+    let key = orlop_objects::Key::cluster(&orlop_objects::kind::NODE, harness::NODE);
+    let node = cluster.until(&key, "a word about the network", |n| condition(n)["status"] == "True").await;
+    let message = condition(&node)["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("only their loopback") && message.contains("NET_ADMIN"), "{message}");
+    // Given the right, the pod that runs gets its address.
+    cluster.machine.forbid_network(false);
+    cluster.until(&pod("web"), "an address", |p| p["status"]["podIP"].is_string()).await;
+    agent.stop().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn routes_to_other_nodes_come_and_go_with_them() {
+    let cluster = Cluster::start().await;
+    let agent = cluster.agent().await;
+    let other = |name: &str, range: &str, address: &str| {
+        (
+            json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": {"podCIDR": range, "podCIDRs": [range]}}),
+            json!({"status": {"addresses": [{"type": "InternalIP", "address": address}]}}),
+        )
+    };
+    for (body, status) in
+        [other("near", "172.30.1.0/24", "192.0.2.3"), other("far", "172.30.2.0/24", "198.51.100.1")]
+    {
+        let node = cluster.create(&orlop_objects::kind::NODE, body).await;
+        cluster.client.patch(&node.key, Some("status"), &status).await.unwrap();
+    }
+    let ways = || -> Vec<String> {
+        let routes =
+            cluster.machine.routes().unwrap().into_iter().filter(|r| r.instance == Some(0x0123_abcd));
+        routes.map(|r| format!("{} via {}", r.to, r.via.unwrap())).collect()
+    };
+    wait_for(|| ways() == ["172.30.1.0/24 via 192.0.2.3"]).await;
+    // The other is on no segment of this machine, and the node says so.
+    let key = orlop_objects::Key::cluster(&orlop_objects::kind::NODE, harness::NODE);
+    let limited = |n: &serde_json::Value| {
+        let all = n["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        all.iter().any(|c| {
+            c["reason"] == "PodNetworkLimited" && c["message"].as_str().unwrap().contains("172.30.2.0/24")
+        })
+    };
+    cluster.until(&key, "a word about the route", limited).await;
+    wait_for(|| cluster.machine.passage("0123abcd").is_some_and(|p| p.peers.len() == 2)).await;
+    for name in ["near", "far"] {
+        cluster.delete(&orlop_objects::Key::cluster(&orlop_objects::kind::NODE, name)).await;
+    }
+    wait_for(|| ways().is_empty()).await;
     agent.stop().await;
     cluster.stop().await;
 }

@@ -7,6 +7,7 @@
 //! Must not know: I/O, tokio, clocks, HTTP status codes.
 
 pub mod canonical;
+pub mod cidr;
 pub mod decode;
 pub mod error;
 pub mod gist;

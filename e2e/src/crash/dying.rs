@@ -15,6 +15,7 @@ use orlop::Machine;
 use orlop_backends::host::{
     self, Container, ContainerRequest, FileInfo, FileLock, FsType, Host, LoopDevice, MountEntry,
     MountRequest, Namespace, Outcome, PathBind, Probe, Runtime, Share, Space, Visit,
+    network::{Bridge, Cable, Link, LinkAddress, Network, Passage, Route},
 };
 
 use super::plan::{Moment, Plan};
@@ -41,10 +42,10 @@ impl Dying {
         Ok(Self { inner, plan, ledger: Mutex::new(Ledger { begun: BTreeMap::new(), all: 0, file }) })
     }
 
-    /// Both halves of the machine behind one count.
+    /// All parts of the machine behind one count.
     pub fn into_machine(self) -> Machine {
         let shared = Arc::new(self);
-        Machine { host: shared.clone(), runtime: shared }
+        Machine { host: shared.clone(), runtime: shared.clone(), network: shared }
     }
 
     fn effect<T>(&self, kind: &str, object: &Path, effect: impl FnOnce(&Machine) -> T) -> T {
@@ -215,6 +216,52 @@ impl Host for Dying {
 
     fn unbind_path(&self, target: &Path) -> host::Result<()> {
         self.effect("unbind_path", target, |m| m.host.unbind_path(target))
+    }
+}
+
+impl Network for Dying {
+    fn links(&self) -> host::Result<Vec<Link>> {
+        self.inner.network.links()
+    }
+
+    fn link(&self, name: &str) -> host::Result<Option<Link>> {
+        self.inner.network.link(name)
+    }
+
+    fn addresses(&self) -> host::Result<Vec<LinkAddress>> {
+        self.inner.network.addresses()
+    }
+
+    fn routes(&self) -> host::Result<Vec<Route>> {
+        self.inner.network.routes()
+    }
+
+    fn set_bridge(&self, bridge: &Bridge) -> host::Result<()> {
+        self.effect("set_bridge", Path::new(&bridge.name), |m| m.network.set_bridge(bridge))
+    }
+
+    fn connect(&self, cable: &Cable) -> host::Result<()> {
+        self.effect("connect", Path::new(&cable.name), |m| m.network.connect(cable))
+    }
+
+    fn remove_link(&self, name: &str) -> host::Result<()> {
+        self.effect("remove_link", Path::new(name), |m| m.network.remove_link(name))
+    }
+
+    fn add_route(&self, route: &Route) -> host::Result<()> {
+        self.effect("add_route", Path::new(&route.to.to_string()), |m| m.network.add_route(route))
+    }
+
+    fn remove_route(&self, route: &Route) -> host::Result<()> {
+        self.effect("remove_route", Path::new(&route.to.to_string()), |m| m.network.remove_route(route))
+    }
+
+    fn open_passage(&self, passage: &Passage) -> host::Result<Vec<String>> {
+        self.effect("open_passage", Path::new(&passage.mark), |m| m.network.open_passage(passage))
+    }
+
+    fn close_passage(&self, mark: &str) -> host::Result<()> {
+        self.effect("close_passage", Path::new(mark), |m| m.network.close_passage(mark))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     ids::ContainerId,
     images::Image,
     machine::Machine,
-    oci::{self, EtcFiles},
+    oci::{self, EtcFiles, EtcNetwork},
     pods::{
         env::Place,
         spec::{self, Setting},
@@ -66,7 +66,7 @@ pub(super) fn prepare(
             target: bundle.join("rootfs"),
         })?;
     }
-    let etc = etc_files(machine, pod)?;
+    let etc = etc_files(machine, pod, place.own)?;
     let setting = Setting {
         pod,
         id,
@@ -91,14 +91,18 @@ pub(super) fn etc_dir(machine: &Machine, pod: &str) -> std::path::PathBuf {
     machine.layout.pod(pod).join("etc")
 }
 
-fn etc_files(machine: &Machine, pod: &PodFacts) -> Result<Vec<oci::Mount>, Error> {
+fn etc_files(machine: &Machine, pod: &PodFacts, address: Option<&str>) -> Result<Vec<oci::Mount>, Error> {
     let dir = etc_dir(machine, &pod.uid);
     machine.host.create_dir(&dir)?;
     own_dir(&dir, 0o755)?;
     let aliases = pod.spec().and_then(|s| s.host_aliases.clone()).unwrap_or_default();
     let files = EtcFiles {
         hostname: spec::hostname(pod),
-        host_network: spec::host_network(pod),
+        network: match address {
+            _ if spec::host_network(pod) => EtcNetwork::Node,
+            Some(address) => EtcNetwork::Own(address.to_owned()),
+            None => EtcNetwork::Loopback,
+        },
         aliases: aliases.into_iter().map(|a| (a.ip, a.hostnames.unwrap_or_default())).collect(),
     };
     oci::write_etc_files(&dir, &files).map_err(|error| config_error(&error))

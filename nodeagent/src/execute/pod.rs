@@ -14,11 +14,12 @@ use crate::{
     error::Error,
     ids::ContainerId,
     journal::{PodIntent, Subject},
+    network,
     observe::{Mounts, PodLook},
     plan::{
         Look,
         container::{RestartPolicy, State},
-        pod::{Attempt, Container, Goal, Plan, Source as Wanted, Step, Volume, Want, plan},
+        pod::{Attempt, Container, Goal, Plan, Source as Wanted, Step, Volume, Want, Wire, plan},
     },
     pods::states::{state_of, status_of},
     world::{PodFacts, Resolved, Source, Work},
@@ -123,8 +124,20 @@ impl Core {
             policy: RestartPolicy::of(policy),
             containers,
             volumes: wanted,
+            wire: pod.as_ref().map(|pod| self.wire(pod)).unwrap_or_default(),
         };
         Ok(View { uid: uid.to_owned(), pod, intent, volumes, logs, want, look })
+    }
+
+    fn wire(&self, pod: &PodFacts) -> Wire {
+        if crate::pods::spec::host_network(pod) {
+            return Wire::None;
+        }
+        match self.leases.state() {
+            network::State::Unknown(why) => Wire::Unknown(why),
+            network::State::Off(_) => Wire::None,
+            network::State::On(_) => Wire::Cable,
+        }
     }
 
     /// Turns a pod's volumes into what its plan knows of them: is each ready to be shown?

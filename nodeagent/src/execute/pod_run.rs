@@ -1,6 +1,6 @@
 //! Carrying out a pod's plan: group by group, the steps of a group at the same time.
 
-use std::sync::Arc;
+use std::{net::Ipv4Addr, sync::Arc};
 
 use tokio::time::Instant;
 
@@ -13,8 +13,9 @@ use crate::{
     error::Error,
     journal::{Intent, PodIntent, VolumeIntent},
     machine::Machine,
-    plan::pod::{Goal, Plan, Step},
-    world::Source,
+    network::State,
+    plan::pod::{Goal, Plan, Step, Wire},
+    world::{Source, Work},
 };
 
 impl Core {
@@ -91,8 +92,16 @@ impl Core {
             name: pod.key.name.clone(),
             grace: pod.grace,
             volumes,
+            address: view.intent.as_ref().and_then(|intent| intent.address),
         };
-        self.machine.journal.begin(Intent::Pod(intent)).await
+        match self.leases.state() {
+            State::On(on)
+                if view.want.wire == Wire::Cable && !intent.address.is_some_and(|a| on.range.contains(a)) =>
+            {
+                self.lease(intent, on.range).await
+            }
+            _ => self.machine.journal.begin(Intent::Pod(intent)).await,
+        }
     }
 }
 
@@ -139,7 +148,9 @@ impl Core {
             Step::Pin => {
                 let Some(pod) = view.pod.clone() else { return Ok(Done::Quiet) };
                 machine.blocking(move |m| m.pin(&pod)).await?;
+                self.connect(view).await?;
             }
+            Step::Connect => self.connect(view).await?,
             Step::MakeEmpty(name) => {
                 let source = view.volumes.iter().find(|v| v.name == *name).map(|v| v.source.clone());
                 let (Some(Source::Empty { memory, limit }), name) = (source, name.clone()) else {
@@ -168,12 +179,35 @@ impl Core {
         Ok(Done::Quiet)
     }
 
+    /// Ensures that the pod has its cable, where it is to have one.
+    async fn connect(&self, view: &View) -> Result<(), Error> {
+        let (uid, address) = (view.uid.clone(), self.pod_address(&view.uid));
+        let (State::On(on), Wire::Cable, Some(address)) = (self.leases.state(), &view.want.wire, address)
+        else {
+            return Ok(());
+        };
+        let connected = self.machine.blocking(move |m| m.connect(&uid, address, &on)).await;
+        if connected.is_err() {
+            // Perhaps somebody has removed the bridge.
+            self.leases.doubt();
+            self.queue.wake(Work::Network);
+        }
+        connected
+    }
+
+    /// The address that is a pod's alone.
+    pub(super) fn pod_address(&self, uid: &str) -> Option<Ipv4Addr> {
+        self.machine.journal.pod(uid)?.address
+    }
+
     async fn container_step(&self, view: &View, step: &Step) -> Result<Done, Error> {
         let (pod, step, volumes) = (view.pod.clone(), step.clone(), view.volumes.clone());
         let (node, address) = (self.node.clone(), self.address.clone());
+        let own =
+            self.pod_address(&view.uid).filter(|_| view.want.wire == Wire::Cable).map(|a| a.to_string());
         self.machine
             .blocking(move |m| {
-                let place = crate::pods::env::Place { node: &node, address: &address };
+                let place = crate::pods::env::Place { node: &node, address: &address, own: own.as_deref() };
                 match (&step, &pod) {
                     (Step::Signal { id, kill }, pod) => {
                         super::container::signal(m, pod.as_deref(), id, *kill)?;

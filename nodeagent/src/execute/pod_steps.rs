@@ -42,8 +42,9 @@ impl Machine {
         Ok(self.runtime.pin_namespaces(&dir, shared, &spec::hostname(pod))?)
     }
 
-    /// Ensures that no namespaces of the pod are pinned.
+    /// Ensures that no namespaces of the pod are pinned, and that it has no cable.
     pub(crate) fn unpin(&self, pod: &str) -> Result<(), Error> {
+        self.disconnect(pod)?;
         Ok(self.runtime.unpin_namespaces(&self.layout.namespaces(pod))?)
     }
 

@@ -66,6 +66,7 @@ impl Core {
             started: &memory.started,
             first_seen,
             address: &self.address,
+            own: self.pod_address(&view.uid).filter(|_| view.look.seen.connected).map(|a| a.to_string()),
             now: clock::now(),
         };
         let new = status::status(&input);
@@ -180,7 +181,7 @@ impl Core {
                 let text = format!("MountVolume.SetUp failed for volume \"{name}\" : {message}");
                 self.events.warning(whole, "FailedMount", text);
             }
-            Step::Pin => self.events.warning(whole, "FailedCreatePodSandBox", message),
+            Step::Pin | Step::Connect => self.events.warning(whole, "FailedCreatePodSandBox", message),
             Step::Unpublish(_) | Step::RemoveEmpty(_) | Step::UnbindHost(_) => {
                 self.events.warning(whole, "FailedUnMount", message)
             }

@@ -9,6 +9,7 @@ mod writer;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -74,6 +75,9 @@ pub struct PodIntent {
     pub grace: i64,
     /// Volumes that may be published to it.
     pub volumes: Vec<VolumeIntent>,
+    /// The address that is its alone as long as this record stands.
+    #[serde(default)]
+    pub address: Option<Ipv4Addr>,
 }
 
 impl Intent {
@@ -147,6 +151,16 @@ impl Journal {
             Intent::Pod(pod) => Some(pod),
             _ => None,
         }
+    }
+
+    /// The records of all pods.
+    pub fn pods(&self) -> Vec<PodIntent> {
+        let standing = self.lock();
+        let pods = standing.values().filter_map(|intent| match intent {
+            Intent::Pod(pod) => Some(pod.clone()),
+            _ => None,
+        });
+        pods.collect()
     }
 
     /// The volume's record, where one stands.

@@ -9,7 +9,7 @@ mod objects;
 use std::{sync::Arc, time::Duration};
 
 use orlop_client::Error as ApiError;
-use orlop_objects::{Key, kind};
+use orlop_objects::{Key, Object, cidr::Cidr, kind};
 use serde_json::Value;
 use tokio::time::{Instant, interval, sleep};
 
@@ -35,11 +35,14 @@ pub(crate) async fn keep(core: Arc<Core>, facts: Facts) {
     let mut pulse = interval(RENEW);
     let mut reported = Instant::now();
     loop {
-        pulse.tick().await;
-        if let Err(error) = renew(&core).await {
+        let changed = tokio::select! {
+            _ = pulse.tick() => false,
+            () = core.leases.changed.notified() => true,
+        };
+        if !changed && let Err(error) = renew(&core).await {
             tracing::warn!(error = crate::error::chain(&error), "renew the node's lease");
         }
-        if reported.elapsed() >= REPORT {
+        if changed || reported.elapsed() >= REPORT {
             match report(&core, &facts).await {
                 Ok(()) => reported = Instant::now(),
                 Err(error) => {
@@ -54,12 +57,33 @@ async fn register(core: &Core, facts: &Facts) -> Result<(), ApiError> {
     let node = Key::cluster(&kind::NODE, &core.node);
     let old = core.client.get(&node).await?.map(|object| object.value()).unwrap_or_default();
     let topology = core.machine.drivers.values().flat_map(|driver| driver.topology()).collect();
-    let body = objects::node(&core.node, facts, &topology, &old["metadata"]["labels"], clock::now());
+    let mut body = objects::node(&core.node, facts, &topology, &old["metadata"]["labels"], clock::now());
+    propose_ranges(core, &mut body).await?;
     // A scheduler that sees the node ready expects its drivers to be known.
     ensure(core, &Key::cluster(&kind::CSI_NODE, &core.node), &csi_node(core)).await?;
     ensure(core, &node, &body).await?;
     core.client.patch(&node, Some("status"), &serde_json::json!({"status": body["status"]})).await?;
     renew(core).await
+}
+
+/// Says which ranges of pod addresses are free on this machine, as long as the server has given none.
+async fn propose_ranges(core: &Core, body: &mut Value) -> Result<(), ApiError> {
+    let nodes = core.client.list(&kind::NODE, None, &[]).await?;
+    let range = |node: &Object| -> Option<Cidr> { node.value()["spec"]["podCIDR"].as_str()?.parse().ok() };
+    if nodes.iter().any(|node| node.meta.name == core.node && range(node).is_some()) {
+        return Ok(());
+    }
+    let (name, others) = (core.node.clone(), nodes.iter().filter_map(range).collect::<Vec<_>>());
+    match core.machine.blocking(move |m| m.propose_ranges(&name, &others)).await {
+        Ok(ranges) => {
+            let text: Vec<String> = ranges.iter().map(ToString::to_string).collect();
+            body["metadata"]["annotations"]["network.orlop.dev/pod-cidrs"] = text.join(",").into();
+        }
+        Err(error) => {
+            tracing::warn!(error = error.chain(), "look for ranges of pod addresses that are free here")
+        }
+    }
+    Ok(())
 }
 
 fn csi_node(core: &Core) -> Value {
@@ -72,6 +96,8 @@ async fn report(core: &Core, facts: &Facts) -> Result<(), ApiError> {
     let node = Key::cluster(&kind::NODE, &core.node);
     let old = core.client.get(&node).await?.map(|o| o.value()).unwrap_or_default();
     let mut status = objects::status(facts, clock::now());
+    let network = core.leases.state().condition();
+    objects::add_network(&mut status, network, clock::now());
     objects::keep_transitions(&mut status, &old["status"]);
     core.client.patch(&node, Some("status"), &serde_json::json!({"status": status})).await.map(drop)
 }

@@ -87,6 +87,15 @@ fn conditions(now: Timestamp) -> Value {
     ])
 }
 
+/// Adds what is known of the pods' network: status, reason, message.
+pub(super) fn add_network(status: &mut Value, is: Option<(&str, &str, String)>, now: Timestamp) {
+    if let (Some((is, reason, message)), Some(conditions)) = (is, status["conditions"].as_array_mut()) {
+        conditions
+            .push(json!({"type": "NetworkUnavailable", "status": is, "reason": reason, "message": message,
+            "lastHeartbeatTime": text(now), "lastTransitionTime": text(now)}));
+    }
+}
+
 /// A condition that has not changed keeps the time of its last change.
 pub(super) fn keep_transitions(new: &mut Value, old: &Value) {
     let Some(conditions) = new["conditions"].as_array_mut() else { return };

@@ -24,6 +24,6 @@ mod user;
 
 pub use bundle::{is_complete, write_bundle};
 pub use error::Error;
-pub use etc::{EtcFiles, write_etc_files};
+pub use etc::{EtcFiles, EtcNetwork, write_etc_files};
 pub use process::{command, environment};
 pub use spec::{ContainerSpec, Mount, Propagation, Resources, Seccomp, Security, UserRequest};

@@ -5,6 +5,8 @@
 //! | any | a look failed | wait |
 //! | Run | namespaces not pinned | Pin |
 //! | Run | a volume is to be had and not there | Publish, MakeEmpty, BindHost |
+//! | Run | the network is not known yet | wait, and prepare no container: it may ask for the pod's address |
+//! | Run | pinned, without the cable that it is to have | Connect (Pin does it too) |
 //! | Run | a volume is not to be had yet | wait with its reason |
 //! | Run | a volume is not even known yet | wait, and prepare no container: its bundle names the volume's place |
 //! | Run | a container is to start and is not prepared | Clean its earlier attempts, Prepare |
@@ -57,6 +59,20 @@ pub struct Want {
     pub containers: Vec<Container>,
     /// Its volumes.
     pub volumes: Vec<Volume>,
+    /// Its network.
+    pub wire: Wire,
+}
+
+/// What network a pod is to have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Wire {
+    /// The node's, or its loopback alone.
+    #[default]
+    None,
+    /// An address of its own.
+    Cable,
+    /// Not known yet, and why.
+    Unknown(String),
 }
 
 /// A container of a pod.
@@ -111,6 +127,10 @@ pub struct Seen {
     pub pins: BTreeSet<String>,
     /// The directory that its namespaces are pinned in exists; a death in the middle of unpinning leaves it, without pins.
     pub pin_dir: bool,
+    /// It has a cable, complete or not.
+    pub cable: bool,
+    /// It has a complete cable with the address that it is to have.
+    pub connected: bool,
     /// PersistentVolumes published to it.
     pub published: BTreeSet<String>,
     /// Its own directories: names of volumes.
@@ -194,14 +214,16 @@ pub enum Step {
     RemoveEmpty(String),
     /// Take a path of the machine away from the pod, and its place.
     UnbindHost(String),
-    /// Unpin its namespaces.
+    /// Remove its cable and unpin its namespaces.
     Unpin,
     /// Remove the pod's directory.
     RemovePlace,
     /// Remove its logs.
     RemoveLogs,
-    /// Pin its namespaces.
+    /// Pin its namespaces, and connect them where they are to be.
     Pin,
+    /// Connect its namespaces to the node's pods.
+    Connect,
     /// Show the volume of this name to the pod.
     Publish(String),
     /// Make the pod's own directory of this name.
@@ -284,6 +306,11 @@ fn run(want: &Want, seen: &Seen, now: Timestamp) -> Plan {
     let mut build = Vec::new();
     if !seen.pinned {
         build.push(Step::Pin);
+    } else if want.wire == Wire::Cable && !seen.connected {
+        build.push(Step::Connect);
+    }
+    if let Wire::Unknown(why) = &want.wire {
+        plan.waits.push(why.clone());
     }
     for volume in &want.volumes {
         match &volume.source {
@@ -298,7 +325,9 @@ fn run(want: &Want, seen: &Seen, now: Timestamp) -> Plan {
     }
     let (start, clean) = containers(want, seen, now, &mut plan);
     let unprepared = |id: &&ContainerId| !seen.attempts.get(*id).is_some_and(Attempt::is_prepared);
-    if !want.volumes.iter().any(|v| matches!(v.source, Source::Unknown(_))) {
+    let unknown = matches!(want.wire, Wire::Unknown(_))
+        || want.volumes.iter().any(|v| matches!(v.source, Source::Unknown(_)));
+    if !unknown {
         build.extend(start.iter().filter(unprepared).cloned().map(Step::Prepare));
     }
     plan.push(clean);
@@ -373,7 +402,7 @@ fn rest(seen: &Seen, records: bool) -> Plan {
     let places = seen.host_places.iter().cloned().map(Step::UnbindHost);
     plan.push(volumes.chain(seen.empty.iter().cloned().map(Step::RemoveEmpty)).chain(places).collect());
     let mut last = Vec::new();
-    if seen.pin_dir || !seen.pins.is_empty() {
+    if seen.cable || seen.pin_dir || !seen.pins.is_empty() {
         last.push(Step::Unpin);
     }
     if seen.place {

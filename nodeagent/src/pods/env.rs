@@ -11,7 +11,10 @@ use crate::{error::Error, world::PodFacts};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place<'a> {
     pub(crate) node: &'a str,
+    /// The node's address.
     pub(crate) address: &'a str,
+    /// The pod's own, where it has one.
+    pub(crate) own: Option<&'a str>,
 }
 
 /// The variables that the container's spec defines, in order.
@@ -90,8 +93,8 @@ fn field_value(pod: &PodFacts, path: &str, place: Place<'_>) -> Option<String> {
         }
         "status.hostIP" | "status.hostIPs" => place.address.to_owned(),
         "status.podIP" | "status.podIPs" if host_network => place.address.to_owned(),
-        // A pod with a network of its own has a loopback only.
-        "status.podIP" | "status.podIPs" => "127.0.0.1".to_owned(),
+        // Where the node has no network for pods, they have their loopback.
+        "status.podIP" | "status.podIPs" => place.own.unwrap_or("127.0.0.1").to_owned(),
         _ => return None,
     })
 }
@@ -156,7 +159,7 @@ mod tests {
         let object = Arc::new(Object::from_value(&kind::POD, &value).unwrap());
         let pod = PodFacts::of(&object).unwrap();
         let container = pod.spec().unwrap().containers[0].clone();
-        variables(&pod, &container, Place { node: "n1", address: "10.0.0.1" })
+        variables(&pod, &container, Place { node: "n1", address: "10.0.0.1", own: Some("10.1.2.3") })
     }
 
     #[test]
@@ -171,6 +174,7 @@ mod tests {
             ("spec.nodeName", "n1"),
             ("spec.serviceAccountName", "default"),
             ("status.hostIP", "10.0.0.1"),
+            ("status.podIP", "10.1.2.3"),
         ];
         for (path, value) in rows {
             assert_eq!(resolve(&field(path)).unwrap(), [("X".to_owned(), value.to_owned())], "{path}");

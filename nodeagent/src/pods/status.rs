@@ -37,6 +37,8 @@ pub(crate) struct Input<'a> {
     pub(crate) first_seen: Timestamp,
     /// This node's address.
     pub(crate) address: &'a str,
+    /// The pod's own, once it is reached there.
+    pub(crate) own: Option<String>,
     pub(crate) now: Timestamp,
 }
 
@@ -55,9 +57,12 @@ pub(crate) fn status(input: &Input<'_>) -> Value {
     new.insert("phase".into(), phase.into());
     new.insert("hostIP".into(), input.address.into());
     new.insert("hostIPs".into(), json!([{"ip": input.address}]));
-    if input.pod.spec().and_then(|s| s.host_network).unwrap_or_default() {
-        new.insert("podIP".into(), input.address.into());
-        new.insert("podIPs".into(), json!([{"ip": input.address}]));
+    let host_network = input.pod.spec().and_then(|s| s.host_network).unwrap_or_default();
+    let reached = if host_network { Some(input.address) } else { input.own.as_deref() };
+    // One that was told stays told: it says where a pod that is gone has been.
+    if let Some(address) = reached {
+        new.insert("podIP".into(), address.into());
+        new.insert("podIPs".into(), json!([{"ip": address}]));
     }
     new.entry("startTime").or_insert_with(|| text(input.first_seen).into());
     let mut new = Value::Object(new);

@@ -11,6 +11,7 @@
 
 mod by_hand;
 mod claim;
+mod node;
 mod pod;
 mod volume;
 
@@ -23,10 +24,11 @@ use k8s_openapi::api::{core::v1 as core, storage::v1 as storage};
 use orlop_objects::{DecodeError, Key, Object, Revision, kind};
 
 pub use claim::ClaimFacts;
+pub use node::NodeFacts;
 pub use pod::{PodFacts, PodVolume, Resolved, Source};
 pub use volume::{AttachmentFacts, PROVISIONER_FINALIZER, VolumeFacts};
 
-use crate::ids::VolumeId;
+use crate::{ids::VolumeId, network};
 
 /// Whose state may have to change: one key, one task at a time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,6 +37,8 @@ pub enum Work {
     Volume(VolumeId),
     /// A pod, by uid.
     Pod(String),
+    /// This node's bridge and routes.
+    Network,
 }
 
 /// The API's objects that concern this node.
@@ -46,6 +50,7 @@ pub struct World {
     volumes: BTreeMap<String, Arc<VolumeFacts>>,
     attachments: BTreeMap<String, Arc<AttachmentFacts>>,
     classes: BTreeMap<String, Arc<storage::StorageClass>>,
+    nodes: BTreeMap<String, Arc<NodeFacts>>,
     /// Names of PersistentVolumes by what their driver calls them, the one that was created first in front: it has the
     /// volume, and nothing is done for others that name the same handle.
     handles: HashMap<VolumeId, Vec<String>>,
@@ -139,6 +144,10 @@ impl World {
             self.classes.remove(&key.name);
             self.classes.extend(class.map(|class| (key.name.clone(), Arc::new(class))));
             self.find_making();
+        } else if *key.kind == kind::NODE {
+            let facts = object.map(NodeFacts::of).transpose()?;
+            self.nodes.remove(&key.name);
+            self.nodes.extend(facts.map(|node| (key.name.clone(), Arc::new(node))));
         }
         Ok(())
     }
@@ -189,6 +198,9 @@ impl World {
         }
         if *key.kind == kind::PERSISTENT_VOLUME_CLAIM {
             return self.work_of_claim(&(key.namespace.clone(), key.name.clone()));
+        }
+        if *key.kind == kind::NODE {
+            return BTreeSet::from([Work::Network]);
         }
         if *key.kind == kind::STORAGE_CLASS {
             return self.making.keys().cloned().map(Work::Volume).collect();
@@ -298,6 +310,27 @@ impl World {
                 self.pods.values().filter(names_it).cloned().collect()
             }
             _ => Vec::new(),
+        }
+    }
+
+    /// The node of this name.
+    pub fn node(&self, name: &str) -> Option<Arc<NodeFacts>> {
+        self.nodes.get(name).cloned()
+    }
+
+    /// What is wanted of this node's network.
+    pub fn network(&self, instance: &str) -> network::plan::Want {
+        let own = self.nodes.get(&self.node);
+        let others = self.nodes.values().filter(|node| node.name != self.node);
+        let mut peers: Vec<_> = others
+            .filter_map(|node| Some(network::plan::Peer { range: node.range?, address: node.address }))
+            .collect();
+        peers.sort();
+        network::plan::Want {
+            instance: instance.to_owned(),
+            range: own.and_then(|node| node.range),
+            address: own.and_then(|node| node.address),
+            peers,
         }
     }
 

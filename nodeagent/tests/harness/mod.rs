@@ -17,6 +17,7 @@ use orlop_backends::{
         Host, Runtime,
         fake::Fake,
         faulty::{Faulty, Plan},
+        network::Network,
     },
 };
 use orlop_client::{Client, Stream, Transport};
@@ -75,7 +76,7 @@ impl Cluster {
         self.dir.path().join("data")
     }
 
-    pub(crate) fn parts<M: Host + Runtime>(&self, machine: Arc<M>) -> Parts {
+    pub(crate) fn parts<M: Host + Runtime + Network>(&self, machine: Arc<M>) -> Parts {
         let pool: Arc<dyn Driver> = Arc::new(LoopDriver::new(machine.clone(), self.data().join("pool")));
         let shared: Arc<dyn Driver> = Arc::new(NfsDriver::new(machine.clone()));
         Parts {
@@ -84,7 +85,9 @@ impl Cluster {
             instance: "0123abcd".to_owned(),
             drivers: vec![pool, shared],
             host: machine.clone(),
-            runtime: machine,
+            runtime: machine.clone(),
+            network: machine,
+            pod_range: None,
             images: self.images.clone(),
         }
     }
@@ -105,7 +108,7 @@ impl Cluster {
         agent
     }
 
-    async fn agent_on<M: Host + Runtime>(&self, machine: Arc<M>) -> Agent {
+    async fn agent_on<M: Host + Runtime + Network>(&self, machine: Arc<M>) -> Agent {
         let identity = Identity::node(NODE);
         let client = Client::new(Arc::new(Pipe { server: self.server.clone(), identity }));
         let config = Config {
@@ -234,6 +237,9 @@ impl Cluster {
         left.extend(
             self.machine.containers().unwrap().iter().map(|c| format!("container {} {:?}", c.id, c.status)),
         );
+        // The bridge is the node's, as long as it runs.
+        let cables = self.machine.links().unwrap().into_iter().filter(|link| link.kind == "veth");
+        left.extend(cables.map(|link| format!("cable {} {:?}", link.name, link.alias)));
         for dir in ["data/pool", "data/kubelet/pods", "data/containers", "data/logs/pods", "run/ns"] {
             let names = self.machine.list_dir(&root.join(dir)).unwrap();
             left.extend(names.into_iter().map(|name| format!("{dir}/{name}")));

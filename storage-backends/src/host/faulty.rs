@@ -24,6 +24,8 @@ use super::{
     MountRequest, Namespace, Outcome, PathBind, Probe, Result, Runtime, Share, Space, Visit,
 };
 
+use super::network::{Bridge, Cable, Link, LinkAddress, Network, Passage, Route};
+
 mod plan;
 
 pub use plan::{Plan, PlanError};
@@ -240,6 +242,52 @@ impl<H: Host> Host for Faulty<H> {
 
     fn unbind_path(&self, target: &Path) -> Result<()> {
         self.effect("unbind_path", target, |inner| inner.unbind_path(target))
+    }
+}
+
+impl<H: Network> Network for Faulty<H> {
+    fn links(&self) -> Result<Vec<Link>> {
+        self.look("links", Path::new("*"), Network::links)
+    }
+
+    fn link(&self, name: &str) -> Result<Option<Link>> {
+        self.look("link", Path::new(name), |inner| inner.link(name))
+    }
+
+    fn addresses(&self) -> Result<Vec<LinkAddress>> {
+        self.look("addresses", Path::new("*"), Network::addresses)
+    }
+
+    fn routes(&self) -> Result<Vec<Route>> {
+        self.look("routes", Path::new("*"), Network::routes)
+    }
+
+    fn set_bridge(&self, bridge: &Bridge) -> Result<()> {
+        self.effect("set_bridge", Path::new(&bridge.name), |inner| inner.set_bridge(bridge))
+    }
+
+    fn connect(&self, cable: &Cable) -> Result<()> {
+        self.effect("connect", Path::new(&cable.name), |inner| inner.connect(cable))
+    }
+
+    fn remove_link(&self, name: &str) -> Result<()> {
+        self.effect("remove_link", Path::new(name), |inner| inner.remove_link(name))
+    }
+
+    fn add_route(&self, route: &Route) -> Result<()> {
+        self.effect("add_route", Path::new(&route.to.to_string()), |inner| inner.add_route(route))
+    }
+
+    fn remove_route(&self, route: &Route) -> Result<()> {
+        self.effect("remove_route", Path::new(&route.to.to_string()), |inner| inner.remove_route(route))
+    }
+
+    fn open_passage(&self, passage: &Passage) -> Result<Vec<String>> {
+        self.effect("open_passage", Path::new(&passage.mark), |inner| inner.open_passage(passage))
+    }
+
+    fn close_passage(&self, mark: &str) -> Result<()> {
+        self.effect("close_passage", Path::new(mark), |inner| inner.close_passage(mark))
     }
 }
 

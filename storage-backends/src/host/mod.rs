@@ -1,8 +1,8 @@
 //! The one seam to Linux. Everything that changes the machine goes through [`Host`] (files, file systems, loop devices,
-//! mounts, shares) or [`Runtime`] (namespaces, containers, processes): real in `linux`, stateful in memory in `fake`, and
-//! with faults injected before or after any effect by `faulty`.
+//! mounts, shares), [`Runtime`] (namespaces, containers, processes) or [`network::Network`] (interfaces, routes): real in
+//! `linux`, stateful in memory in `fake`, and with faults injected before or after any effect by `faulty`.
 //!
-//! Both traits are synchronous: callers keep them off the async runtime.
+//! All traits are synchronous: callers keep them off the async runtime.
 
 use std::{
     fmt,
@@ -12,6 +12,7 @@ use std::{
 pub mod fake;
 pub mod faulty;
 pub mod linux;
+pub mod network;
 pub mod options;
 mod path;
 mod runtime;

@@ -24,7 +24,7 @@ fn ended(attempt: u32, code: i32) -> State {
 
 fn want(goal: Goal, policy: RestartPolicy, containers: Vec<Container>, volumes: Vec<(&str, Source)>) -> Want {
     let volumes = volumes.into_iter().map(|(name, source)| Volume { name: name.into(), source }).collect();
-    Want { uid: "u".into(), goal, policy, containers, volumes }
+    Want { uid: "u".into(), goal, policy, containers, volumes, wire: Wire::None }
 }
 
 fn run_want(state: State, volumes: Vec<(&str, Source)>) -> Want {
@@ -93,6 +93,26 @@ fn a_pod_that_waits_for_a_volume_is_prepared_and_not_launched() {
     let plan = plan(&want, &Look::Seen(Seen::default()), at(100));
     assert_eq!(plan.groups, [vec![Pin, Prepare(id("c", 0))]]);
     assert_eq!(plan.waits, ["not bound"]);
+}
+
+#[test]
+fn a_pod_gets_its_cable_with_its_namespaces_or_later() {
+    let prepared_state = State::Prepared { attempt: 0, created: false };
+    let wired = |wire| Want { wire, ..run_want(prepared_state.clone(), Vec::new()) };
+    let mut here = seen(vec![(id("c", 0), prepared())]);
+    assert_eq!(groups(&wired(Wire::None), &here), [vec![Launch(id("c", 0))]]);
+    assert_eq!(groups(&wired(Wire::Cable), &here), [vec![Connect], vec![Launch(id("c", 0))]]);
+    here.connected = true;
+    assert_eq!(groups(&wired(Wire::Cable), &here), [vec![Launch(id("c", 0))]]);
+    let (new, unknown) = (run_want(State::New, Vec::new()), Wire::Unknown("no range".into()));
+    assert_eq!(
+        groups(&Want { wire: Wire::Cable, ..new.clone() }, &Seen::default())[0],
+        [Pin, Prepare(id("c", 0))]
+    );
+    let plan = plan(&Want { wire: unknown, ..new }, &Look::Seen(Seen::default()), at(100));
+    assert_eq!((plan.groups, plan.waits), (vec![vec![Pin]], vec!["no range".to_owned()]));
+    let gone = want(Goal::Stop { deadline: at(0) }, RestartPolicy::Always, Vec::new(), Vec::new());
+    assert_eq!(groups(&gone, &Seen { cable: true, ..Seen::default() }), [vec![Unpin]]);
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod devices;
 mod files;
 mod host_path;
 mod mounts;
+mod network;
 mod runtime;
 mod shares;
 
@@ -73,6 +74,7 @@ struct Kernel {
     devices: devices::Devices,
     mounts: mounts::Mounts,
     containers: runtime::Containers,
+    network: network::Interfaces,
 }
 
 impl Kernel {
@@ -81,6 +83,7 @@ impl Kernel {
             devices: devices::Devices::default(),
             mounts: mounts::Mounts::new(),
             containers: runtime::Containers::new(),
+            network: network::Interfaces::new(),
         }
     }
 }
@@ -203,6 +206,7 @@ impl Fake {
         machine.devices = devices::Devices::default();
         machine.mounts = mounts::Mounts::new();
         machine.containers = machine.containers.rebooted();
+        machine.network = network::Interfaces::new();
         machine.files.forget_unlinked();
     }
 }

@@ -156,6 +156,7 @@ impl Runtime for Fake {
             if machine.mounts.is_mount_point(&target) {
                 machine.unmount(&target)?;
             }
+            machine.network.namespace_gone(&target);
             if machine.info(&target).is_some() {
                 machine.remove_file(&target)?;
             }

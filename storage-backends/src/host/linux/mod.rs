@@ -20,6 +20,7 @@ mod loop_ioctl;
 mod loops;
 mod mountinfo;
 mod mounts;
+mod network;
 pub(crate) mod program;
 mod remove;
 mod runtime;
@@ -29,6 +30,7 @@ mod stand_in;
 mod superblock;
 
 pub use child::main_if_child;
+pub use network::LinuxNetwork;
 pub use runtime::{LinuxRuntime, RuntimeConfig};
 pub use stand_in::StandIn;
 

@@ -1,0 +1,73 @@
+//! Keeps true: every node whose agent asks for one has a range of pod addresses that is no other node's.
+//!
+//! ```text
+//!  agent ──annotation: ranges that are free on its machine──► first that no other node has ──► spec.podCIDR, for ever
+//! ```
+//!
+//! Only here is `spec.podCIDR` written, one pass after another, so that no two nodes ever get addresses in common and none
+//! has to be taken back. What is free on a machine, its agent alone can see: hence the proposals.
+//!
+//! Must not know: pods, routes.
+
+mod apply;
+pub(crate) mod decide;
+mod view;
+
+use orlop_objects::{Key, Kind, Object, kind};
+use orlop_registry::{Registry, Who};
+use orlop_store::Snapshot;
+
+use self::decide::{Verdict, View};
+use crate::{
+    Error,
+    events::Teller,
+    worker::{Controller, Due, Next, Reader, Related},
+};
+
+/// The controller of ranges.
+pub(crate) struct Ranges {
+    registry: Registry,
+    teller: Teller,
+    who: Who,
+}
+
+impl Ranges {
+    /// A controller that writes through `registry`.
+    pub(crate) fn new(registry: Registry) -> Self {
+        let teller = Teller::new(registry.clone(), "range-controller");
+        Self { registry, teller, who: crate::who(Self::NAME) }
+    }
+}
+
+impl Controller for Ranges {
+    type Verdict = Verdict;
+    type View = View;
+
+    const KEYS: &'static [&'static Kind] = &[&kind::NODE];
+    const NAME: &'static str = "ranges";
+    const WATCHES: &'static [&'static Kind] = &[&kind::NODE];
+
+    /// | changed | looked at |
+    /// |---|---|
+    /// | node | itself |
+    /// | node gone | whatever waits: its range is free |
+    fn related(&self, object: &Object, _: &Snapshot) -> Related {
+        Related::itself(object)
+    }
+
+    fn gone(&self, _: &Key) -> Related {
+        Related::waiting()
+    }
+
+    fn view(&self, keys: &[Due], reader: &mut Reader) -> View {
+        view::view(keys, reader)
+    }
+
+    fn decide(view: &View) -> Vec<(Key, Verdict)> {
+        decide::decide(view)
+    }
+
+    async fn apply(&self, key: &Key, verdict: Verdict) -> Result<Next, Error> {
+        apply::apply(self, key, verdict).await
+    }
+}
