@@ -38,6 +38,8 @@ const RETRY: Duration = Duration::from_secs(60);
 /// The network in this life of the agent.
 pub(crate) struct Leases {
     state: Mutex<State>,
+    /// What the Node was told last.
+    told: Mutex<Option<State>>,
     /// What the last pass that had nothing to complain of was for.
     done: Mutex<Option<(Want, Instant)>>,
     failures: Mutex<u32>,
@@ -51,6 +53,7 @@ impl Default for Leases {
     fn default() -> Self {
         Self {
             state: Mutex::new(State::Unknown("the pod network is being set up on this node".to_owned())),
+            told: Mutex::default(),
             done: Mutex::default(),
             failures: Mutex::default(),
             giving: tokio::sync::Mutex::default(),
@@ -69,12 +72,16 @@ impl Leases {
         lock(&self.state).clone()
     }
 
-    /// Answers whether it is another one than before.
-    fn set(&self, state: State) -> bool {
-        let mut old = lock(&self.state);
-        let changed = *old != state;
-        *old = state;
-        changed
+    fn set(&self, state: State) {
+        *lock(&self.state) = state;
+    }
+
+    /// Whether the Node has not been told of this state yet.
+    fn is_untold(&self, state: &State) -> bool {
+        let mut told = lock(&self.told);
+        let new = told.as_ref() != Some(state);
+        *told = Some(state.clone());
+        new
     }
 
     /// Something that was made is not there: the next pass looks whatever it is for.
@@ -96,13 +103,17 @@ impl Core {
             Plan::Wait(why) => (State::Unknown(why), false),
             Plan::Off(why) => (State::Off(why), false),
             Plan::On { bridge, steps } => {
-                let range = Cidr::around(bridge.address, bridge.length);
-                let troubles = self.carry_out_network(steps, &want).await;
-                match (troubles, range) {
-                    (Ok(troubles), Some(range)) => {
+                let on = |range, troubles| On { range, gateway: bridge.address, mtu: bridge.mtu, troubles };
+                match (self.carry_out_network(steps).await, want.range) {
+                    (Ok(mut troubles), Some(range)) => {
+                        // Pods of this node reach each other from here on: they need not wait for the firewall.
+                        if !matches!(self.leases.state(), State::On(_)) {
+                            self.leases.set(State::On(on(range, troubles.clone())));
+                            self.wake_pods();
+                        }
+                        troubles.extend(self.open_passage(range, &want).await);
                         let good = troubles.is_empty();
-                        let on = On { range, gateway: bridge.address, mtu: bridge.mtu, troubles };
-                        (State::On(on), good)
+                        (State::On(on(range, troubles)), good)
                     }
                     (Err(error), _) => (State::Off(without_rights(&error)), false),
                     (Ok(_), None) => (State::Unknown("the node's range is none".to_owned()), false),
@@ -120,7 +131,8 @@ impl Core {
     }
 
     fn tell_of_network(&self, state: State) {
-        if !self.leases.set(state.clone()) {
+        self.leases.set(state.clone());
+        if !self.leases.is_untold(&state) {
             return;
         }
         let condition = state.condition();
@@ -130,18 +142,28 @@ impl Core {
             self.events.warning(about(&node.object), reason, message);
         }
         self.leases.changed.notify_one();
+        self.wake_pods();
+    }
+
+    fn wake_pods(&self) {
         let pods = self.world().all().into_iter().filter(|work| matches!(work, Work::Pod(_)));
         pods.for_each(|work| self.queue.wake(work));
     }
 
-    /// Answers what did not work though the bridge did.
-    async fn carry_out_network(&self, steps: Vec<Step>, want: &Want) -> Result<Vec<String>, Error> {
-        let passage = want.range.map(|range| Passage {
+    /// Answers what of the firewall could not be opened.
+    async fn open_passage(&self, range: Cidr, want: &Want) -> Vec<String> {
+        let passage = Passage {
             mark: want.instance.clone(),
             bridge: names::bridge(&want.instance),
             range,
             peers: want.peers.iter().map(|peer| peer.range).collect(),
-        });
+        };
+        let opened = self.machine.blocking(move |m| Ok(m.network.open_passage(&passage)?)).await;
+        opened.unwrap_or_else(|error| vec![error.chain()])
+    }
+
+    /// Answers what did not work though the bridge did.
+    async fn carry_out_network(&self, steps: Vec<Step>) -> Result<Vec<String>, Error> {
         self.machine
             .blocking(move |m| {
                 let mut troubles = Vec::new();
@@ -162,10 +184,6 @@ impl Core {
                             Error::from(error).chain()
                         ));
                     }
-                }
-                if let Some(passage) = passage {
-                    let opened = m.network.open_passage(&passage);
-                    troubles.extend(opened.unwrap_or_else(|error| vec![Error::from(error).chain()]));
                 }
                 Ok(troubles)
             })

@@ -49,6 +49,7 @@ const READ: &[&str] = &["get", "list", "watch"];
 /// Everything that a node may do. All nodes are seen by all, for the routes between them; classes and drivers are settings
 /// of the cluster, and nobody's.
 pub(super) static RULES: [Rule; 25] = [
+    // Of the other nodes their addresses and ranges: an agent has routes to their pods.
     rule(&kind::NODE, "", READ, Which::Any),
     rule(&kind::NODE, "", &["create", "update", "patch"], Which::Own),
     rule(&kind::NODE, "status", &["get", "update", "patch"], Which::Own),
