@@ -29,6 +29,13 @@ fn log(cluster: &Cluster, pod: &str, container: &str) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
+/// Deletes a pod whose manifest gives it the usual grace, which a first process without a handler uses up.
+async fn delete_soon(cluster: &Cluster, pod: &str) -> Result<()> {
+    let key = Key::new(&kind::POD, "default", pod);
+    cluster.client.delete(&key, &json!({"gracePeriodSeconds": 1})).await?;
+    cluster.until(&key, "deletion", |pod| pod.is_none()).await.map(drop)
+}
+
 /// "Communicate Between Containers in the Same Pod Using a Shared Volume", with busybox in the place of its images.
 #[tokio::test]
 async fn root_containers_of_a_pod_share_a_directory() -> Result<()> {
@@ -57,7 +64,7 @@ async fn root_containers_of_a_pod_share_a_directory() -> Result<()> {
     let pod = cluster.until(&key, "one running, one completed", states).await?.context("is there")?;
     let page = volume_dir(&cluster, &pod, "kubernetes.io~empty-dir", "shared-data").join("index.html");
     assert_eq!(fs::read_to_string(&page)?, "Hello from the debian container\n");
-    cluster.delete(&kind::POD, "two-containers").await?;
+    delete_soon(&cluster, "two-containers").await?;
     assert!(!page.exists());
     assert_eq!(remains::of(&cluster.dir()), Vec::<String>::new());
     Ok(())
@@ -99,7 +106,7 @@ async fn root_a_volume_of_a_node_is_bound_shown_and_kept() -> Result<()> {
     let pod = cluster.phase(&kind::POD, "task-pv-pod", "Running").await?;
     let shown = volume_dir(&cluster, &pod, "kubernetes.io~host-path", "task-pv-storage").join("index.html");
     assert_eq!(fs::read_to_string(shown)?, "Hello from Kubernetes storage\n");
-    cluster.delete(&kind::POD, "task-pv-pod").await?;
+    delete_soon(&cluster, "task-pv-pod").await?;
     cluster.delete(&kind::PERSISTENT_VOLUME_CLAIM, "task-pv-claim").await?;
     cluster.phase(&kind::PERSISTENT_VOLUME, "task-pv-volume", "Released").await?;
     cluster.delete(&kind::PERSISTENT_VOLUME, "task-pv-volume").await?;
