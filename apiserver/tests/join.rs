@@ -181,6 +181,36 @@ async fn a_removed_node_is_nobody() {
     cluster.server.shutdown().await;
 }
 
+#[tokio::test]
+async fn a_watch_of_a_removed_node_tells_nothing_more() {
+    let cluster = Cluster::start().await;
+    let one = Machine::new();
+    let certificate = cluster.join(&cluster.token(1, 24).await, &one, "one").await.expect("is let in");
+    let client = cluster.client(&one, &certificate);
+    // From the version that was listed on, so that it does not matter when the watch begins.
+    let list: Value =
+        serde_json::from_slice(&client.raw("/api/v1/pods").await.expect("may")).expect("is JSON");
+    let version = list["metadata"]["resourceVersion"].as_str().expect("has a version");
+    let path = format!("/api/v1/pods?watch=true&resourceVersion={version}");
+    let watch = client.raw(&path);
+    let removal = async {
+        cluster.h.pod("before", Some("one")).await;
+        // Told before the node goes, or not at all: either is right, and what comes after must not be.
+        cluster.h.ask("DELETE /api/v1/nodes/one", &[], "").await;
+        cluster.h.pod("after", Some("one")).await;
+    };
+    let (told, ()) = tokio::join!(watch, removal);
+    match told {
+        Ok(told) => {
+            let told = String::from_utf8_lossy(&told).into_owned();
+            assert!(told.contains("\"code\":401") && !told.contains("after"), "{told}");
+        }
+        // It was so slow that it had not begun.
+        refused => assert!(words(refused, 401).contains("is no node of this cluster")),
+    }
+    cluster.server.shutdown().await;
+}
+
 /// What an answer says of the caller, for the one who did not bring a certificate.
 #[tokio::test]
 async fn nobody_renews_without_a_certificate() {

@@ -60,6 +60,7 @@ pub(super) async fn remove(client: &Client, name: &str, force: bool) -> Result<(
         client.delete(&key, &json!({})).await.with_context(|| format!("remove {key}"))?;
     }
     println!("removed node {name}; its agent is not let in any more until it joins with a new token");
+    println!("what still runs on that machine is stopped by `orlop down` there");
     Ok(())
 }
 
