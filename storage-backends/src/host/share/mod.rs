@@ -8,7 +8,8 @@
 //! `.orlop/volumes/<directory, its parts joined by +>` at the share's root, for root alone. A pod sees its volume's
 //! directory and nothing above it, so that no pod can remove its own marker, or write another's. It is made with its
 //! content by one `link`, whole or not at all, and only one volume can have the name. A directory whose marker is
-//! missing, or names another volume, is left alone, whatever is asked for.
+//! missing, or names another volume, is left alone, whatever is asked for. Who may mount the share's root itself, as a pod
+//! that names server and path does, is trusted with all that is on it, markers included: the server's exports say who.
 //!
 //! A directory that goes is first renamed to `.orlop/removing/<volume>`: what was asked for is gone at once, a death in
 //! the middle of removing leaves nothing half, and what is removed has a name that no manifest can give.

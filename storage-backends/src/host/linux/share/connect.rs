@@ -255,6 +255,25 @@ mod tests {
     }
 
     #[test]
+    fn a_kernel_without_a_client_says_so_and_what_to_do() {
+        match require_client() {
+            Ok(()) => {
+                let known = std::fs::read_to_string("/proc/filesystems").unwrap();
+                assert!(known.lines().any(|line| line.trim_end().ends_with("nfs")), "{known}");
+            }
+            Err(Failure::Unsupported(why)) => {
+                assert!(
+                    why.contains("NFS client") && (why.contains("modprobe nfs") || why.contains("boot one")),
+                    "{why}"
+                );
+            }
+            // Who may not mount may not ask either.
+            Err(Failure::Os(errno, _)) => assert_eq!(errno, Errno::PERM.raw_os_error()),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
     fn nobody_listening_is_said_at_once_and_not_after_minutes() {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let refused = is_listening(&Options::default(), Version::V4(2), &free);
