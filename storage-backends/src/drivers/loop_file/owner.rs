@@ -16,6 +16,9 @@
 //! a node that does not come back the API decides: once an administrator has set the out-of-service taint or removed the
 //! node, and nothing is attached there for the API any more, [`fence`] takes its record away. On one and the same machine
 //! the kernel has the last word: what is still mounted there is in use, whatever the API says.
+//!
+//! Nothing here stops a node that is said to be off and is not: it writes on, and once more when it comes back and unmounts.
+//! That takes fencing, which there is not; the taint is a promise that the node is off.
 
 use std::path::PathBuf;
 
