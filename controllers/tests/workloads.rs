@@ -327,3 +327,24 @@ async fn a_daemon_is_on_every_node_that_it_fits() {
     cluster.delete(&set).await;
     cluster.until("gone", |s| s.list(&kind::POD, None, None).count() == 0).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_selector_of_expressions_alone_finds_its_orphans() {
+    let cluster = Cluster::new(&["n1"]).await;
+    for name in ["a", "b"] {
+        let labels = json!({"app": "web", "tier": "front", "zone": name});
+        let pod = json!({"metadata": {"name": name, "labels": labels},
+            "spec": {"containers": [{"name": "c", "image": "one"}]}});
+        cluster.create(&kind::POD, pod).await;
+    }
+    let selector = json!({"matchExpressions": [{"key": "app", "operator": "Exists"}]});
+    let set = json!({"metadata": {"name": "any"},
+        "spec": {"replicas": 2, "selector": selector, "template": template("one")}});
+    let set = cluster.create(&kind::REPLICA_SET, set).await;
+    cluster.until_is(&set, "/status/availableReplicas", json!(2)).await;
+    assert_eq!(cluster.names(&kind::POD), ["a", "b"]);
+    // Each is adopted once.
+    let owners =
+        |name: &str| cluster.get(&pod_key(name))["metadata"]["ownerReferences"].as_array().map(Vec::len);
+    assert_eq!((owners("a"), owners("b")), (Some(1), Some(1)));
+}

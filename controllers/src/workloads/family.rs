@@ -85,6 +85,7 @@ pub(crate) fn of(
             |object: &&Arc<Object>| !object.meta.is_terminating() && selector.matches(&object.meta.labels);
         let mut orphans: Vec<_> = orphans(snapshot, owner, selector, kind).filter(lives).cloned().collect();
         // Without a label that is asked for by its value, an orphan is found under each of its labels.
+        orphans.sort_by(|a, b| a.key.cmp(&b.key));
         orphans.dedup_by(|a, b| a.key == b.key);
         family.moves.adopt = orphans;
     }
