@@ -1,5 +1,7 @@
 //! An agent's identity: had once, kept, renewed, lost with its Node.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 use std::{os::unix::fs::PermissionsExt, path::Path, sync::Arc};
 
 use futures::future::BoxFuture;

@@ -183,7 +183,7 @@ impl Core {
             }
             Step::Pin | Step::Connect => self.events.warning(whole, "FailedCreatePodSandBox", message),
             Step::Unpublish(_) | Step::RemoveEmpty(_) | Step::UnbindHost(_) => {
-                self.events.warning(whole, "FailedUnMount", message)
+                self.events.warning(whole, "FailedUnMount", message);
             }
             _ => self.events.warning(whole, "FailedKillPod", message),
         }

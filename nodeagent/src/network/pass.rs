@@ -120,7 +120,7 @@ impl Core {
                 }
             }
         };
-        self.tell_of_network(state);
+        self.tell_of_network(&state);
         let failures = {
             let mut failures = lock(&self.leases.failures);
             *failures = if good { 0 } else { failures.saturating_add(1) };
@@ -130,9 +130,9 @@ impl Core {
         Some(Instant::now() + if good { AGAIN } else { crate::core::retry_after(failures).min(RETRY) })
     }
 
-    fn tell_of_network(&self, state: State) {
+    fn tell_of_network(&self, state: &State) {
         self.leases.set(state.clone());
-        if !self.leases.is_untold(&state) {
+        if !self.leases.is_untold(state) {
             return;
         }
         let condition = state.condition();

@@ -262,7 +262,7 @@ mod tests {
             &["off: the node's range 10.1.2.0/24 overlaps the route to 10.1.2.0/24"],
         );
         let vpn = |s: &mut Seen| {
-            s.addresses.push(LinkAddress { link: 2, address: [10, 1, 2, 9].into(), length: 32 })
+            s.addresses.push(LinkAddress { link: 2, address: [10, 1, 2, 9].into(), length: 32 });
         };
         check(
             &want(&[]),

@@ -80,7 +80,7 @@ async fn propose_ranges(core: &Core, body: &mut Value) -> Result<(), ApiError> {
             body["metadata"]["annotations"]["network.orlop.dev/pod-cidrs"] = text.join(",").into();
         }
         Err(error) => {
-            tracing::warn!(error = error.chain(), "look for ranges of pod addresses that are free here")
+            tracing::warn!(error = error.chain(), "look for ranges of pod addresses that are free here");
         }
     }
     Ok(())

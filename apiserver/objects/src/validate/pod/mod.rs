@@ -45,8 +45,8 @@ fn form(spec: &At<'_>, errors: &mut Errors) {
         container::check(spec, &container, &mounted, errors);
     }
     for container in spec.get("initContainers").items() {
-        container::check(&spec, &container, &mounted, errors);
-        container::check_init(&spec, &container, errors);
+        container::check(spec, &container, &mounted, errors);
+        container::check_init(spec, &container, errors);
     }
     spec.get("terminationGracePeriodSeconds").not_negative(errors);
     spec.get("activeDeadlineSeconds").range(1, i64::from(i32::MAX), errors);
