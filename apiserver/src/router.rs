@@ -216,6 +216,7 @@ async fn objects(call: &Call<'_>, method: &Method, body: Incoming) -> Result<Res
         ("get", "log") => verbs::logs::run(call).await,
         ("create", "") if !named => verbs::create::run(call, body).await,
         ("create", "binding") => verbs::bind::run(call, body).await,
+        ("create", "eviction") => verbs::evict::run(call, body).await,
         ("update", "" | "status") => verbs::replace::run(call, body).await,
         ("update", "finalize") => verbs::bind::finalize(call, body).await,
         ("patch", "" | "status") => verbs::patch::run(call, body).await,

@@ -129,6 +129,11 @@ async fn discovery_in_both_forms() {
     let binding = json!({"subresource": "binding", "verbs": ["create"],
         "responseKind": {"group": "", "version": "v1", "kind": "Binding"}});
     assert!(pods["subresources"].as_array().is_some_and(|subs| subs.contains(&binding)), "{pods}");
+    // By these words kubectl drain knows that it may evict.
+    let core = h.get("/api/v1").await.json();
+    let eviction = json!({"name": "pods/eviction", "singularName": "", "namespaced": true, "group": "policy",
+        "version": "v1", "kind": "Eviction", "verbs": ["create"]});
+    assert!(core["resources"].as_array().is_some_and(|all| all.contains(&eviction)), "{core}");
     assert_eq!(h.get("/api").await.json()["versions"], json!(["v1"]));
     assert_eq!(h.get("/apis").await.json()["kind"], "APIGroupList");
     assert_eq!(h.get("/apis/apps").await.json()["preferredVersion"]["groupVersion"], "apps/v1");

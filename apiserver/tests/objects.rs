@@ -360,6 +360,52 @@ async fn a_binding_puts_a_pod_on_a_node() {
 }
 
 #[tokio::test]
+async fn an_eviction_deletes_a_pod() {
+    let h = Harness::new().await;
+    for (name, node) in [("p", Some("n")), ("q", Some("n")), ("r", None)] {
+        h.pod(name, node).await;
+    }
+    let path = |name: &str| format!("POST /api/v1/namespaces/default/pods/{name}/eviction");
+    let get = async |name: &str| h.get(&format!("/api/v1/namespaces/default/pods/{name}")).await;
+    // As kubectl drain sends it.
+    let body = |name: &str, options: Value| {
+        json!({"kind": "Eviction", "apiVersion": "policy/v1",
+            "metadata": {"name": name, "namespace": "default", "creationTimestamp": null}, "deleteOptions": options})
+    };
+    let uid = get("p").await.json()["metadata"]["uid"].clone();
+    let refused = [
+        (path("p"), body("other", json!({})), 400, "name in URL does not match name in Eviction object"),
+        (path("p"), json!({"kind": "Pod"}), 400, "the body must be an Eviction, not Pod"),
+        (path("p"), json!({"kind": "Eviction", "apiVersion": "policy/v1beta1"}), 400, "API version"),
+        (path("p"), body("p", json!({"gracePeriodSeconds": -1})), 400, "gracePeriodSeconds"),
+        (path("p"), body("p", json!({"preconditions": {"uid": "another"}})), 409, "uid"),
+        (path("none"), body("none", json!({})), 404, "not found"),
+    ];
+    for (path, body, code, words) in refused {
+        let answer = h.send(&path, &body).await;
+        assert!(
+            answer.code == code && answer.message().to_lowercase().contains(&words.to_lowercase()),
+            "{body}: {answer:?}"
+        );
+    }
+    let dry = h.send(&path("p"), &body("p", json!({"dryRun": ["All"]}))).await;
+    assert_eq!((dry.code, get("p").await.json()["metadata"].get("deletionTimestamp")), (201, None));
+    let precise = json!({"gracePeriodSeconds": 7, "preconditions": {"uid": uid}});
+    let evicted = h.send(&path("p"), &body("p", precise)).await;
+    assert_eq!((evicted.code, &evicted.json()["status"]), (201, &json!("Success")));
+    let going = get("p").await.json();
+    assert_eq!(going["metadata"]["deletionGracePeriodSeconds"], 7);
+    let conditions = going["status"]["conditions"].as_array().expect("says why").clone();
+    let disrupted = conditions.iter().find(|c| c["type"] == "DisruptionTarget").expect("says why");
+    assert_eq!(disrupted["reason"], "EvictionByEvictionAPI");
+    let yaml = "apiVersion: policy/v1\nkind: Eviction\nmetadata: {name: q}\n";
+    assert_eq!(h.ask(&path("q"), &["content-type: application/yaml"], yaml).await.code, 201);
+    assert_eq!(get("q").await.json()["metadata"]["deletionGracePeriodSeconds"], 30);
+    assert_eq!(h.ask(&path("r"), &[], "").await.code, 201, "an empty body says nothing");
+    assert_eq!(get("r").await.code, 404, "nobody has to end it");
+}
+
+#[tokio::test]
 async fn events_have_two_faces() {
     let h = Harness::new().await;
     let body = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "e"}, "note": "hello",

@@ -117,7 +117,7 @@ kinds! {
         schema: "io.k8s.api.core.v1.Node", typed: core::Node;
     /// Containers that run together on one node.
     POD = "" "v1" "Pod" ("pods", "pod", ["po"])
-        namespaced: true, categories: ["all"], subresources: ["status", "binding", "log"],
+        namespaced: true, categories: ["all"], subresources: ["status", "binding", "eviction", "log"],
         schema: "io.k8s.api.core.v1.Pod", typed: core::Pod;
     /// A volume of the cluster.
     PERSISTENT_VOLUME = "" "v1" "PersistentVolume" ("persistentvolumes", "persistentvolume", ["pv"])

@@ -1,4 +1,5 @@
-//! What depends on other objects: the namespace lives, the default class, protection, the service account.
+//! What depends on other objects, or on how this server is set: the namespace lives, the default class, protection, the
+//! service account, how long a pod stays on a node that is not ready.
 
 use std::sync::Arc;
 
@@ -146,6 +147,25 @@ fn service_account(tx: &mut Tx<'_>, key: &Key, pod: &mut Value) -> Result<(), Er
         spec.insert(field.to_owned(), named.clone().into());
     }
     Ok(())
+}
+
+/// Taints of nodes that are not ready, for a while or for good.
+const NOT_READY: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
+
+/// A pod that says nothing of nodes that are not ready stays on one for so many seconds, as in Kubernetes.
+pub(crate) fn default_tolerations(pod: &mut Value, seconds: u32) {
+    let says = |taint: &str| {
+        json::list(pod, "/spec/tolerations").iter().any(|toleration| {
+            let (key, effect) = (json::text(toleration, "/key"), json::text(toleration, "/effect"));
+            (key.is_empty() || key == taint) && (effect.is_empty() || effect == "NoExecute")
+        })
+    };
+    let toleration = |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds});
+    let missing: Vec<Value> = NOT_READY.into_iter().filter(|taint| !says(taint)).map(toleration).collect();
+    let tolerations = json::section(pod, "spec").entry("tolerations").or_insert_with(|| json!([]));
+    if let Some(list) = tolerations.as_array_mut() {
+        list.extend(missing);
+    }
 }
 
 /// A claim grows only where its class says that its volumes can; a warning says that nobody carries it out yet.

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use orlop_objects::{Key, Kind, Object, validate};
+use orlop_objects::{Key, Kind, Object, kind, validate};
 use orlop_store::{Snapshot, Tx};
 use serde_json::Value;
 
 use crate::{
     DeleteOptions, Error, Outcome, Part, Who, admit, bind, change, create,
     delete::{self, Verdict},
-    managed,
+    evict, managed,
 };
 
 /// The door inside one transaction. Every method applies all rules to its object; nothing is written unless all pass.
@@ -18,11 +18,12 @@ pub struct Door<'a, 'tx> {
     tx: &'a mut Tx<'tx>,
     who: &'a Who,
     now: Timestamp,
+    toleration_seconds: u32,
 }
 
 impl<'a, 'tx> Door<'a, 'tx> {
-    pub(crate) fn new(tx: &'a mut Tx<'tx>, who: &'a Who, now: Timestamp) -> Self {
-        Self { tx, who, now }
+    pub(crate) fn new(tx: &'a mut Tx<'tx>, who: &'a Who, now: Timestamp, toleration_seconds: u32) -> Self {
+        Self { tx, who, now, toleration_seconds }
     }
 
     /// The time of the transaction: what its timestamps say.
@@ -51,6 +52,9 @@ impl<'a, 'tx> Door<'a, 'tx> {
         let key = Key::new(kind, namespace, crate::json::text(&value, "/metadata/name"));
         create::complete(kind, &mut value);
         let mut warnings = admit::new_object(self.tx, &key, &mut value)?;
+        if *kind == kind::POD {
+            admit::default_tolerations(&mut value, self.toleration_seconds);
+        }
         warnings.extend(admit::second_default(self.tx, &key, None, &value));
         accept(&key, None, &value)?;
         warnings.extend(validate::warnings(None, &value, kind));
@@ -123,6 +127,21 @@ impl<'a, 'tx> Door<'a, 'tx> {
     pub fn bind(&mut self, pod: &Key, node: &str) -> Result<Outcome, Error> {
         let now = self.now;
         self.change(pod, Part::Whole, |value| bind::bound(pod, value, node, now))
+    }
+
+    /// Deletes a pod that did not ask for it, with the condition that says so.
+    pub fn evict(
+        &mut self,
+        pod: &Key,
+        options: &DeleteOptions,
+        (reason, message): (&str, &str),
+    ) -> Result<Outcome, Error> {
+        let old = self.tx.get(pod).ok_or_else(|| Error::NotFound(pod.clone()))?;
+        // The condition would give the pod another version than the one that the caller means.
+        delete::check_preconditions(&old, options)?;
+        let now = self.now;
+        self.change(pod, Part::Status, |value| Ok(evict::disrupted(value, reason, message, now)))?;
+        self.delete(pod, &DeleteOptions { revision: None, ..options.clone() })
     }
 
     fn put(&mut self, kind: &'static Kind, value: &Value) -> Result<Arc<Object>, Error> {

@@ -7,10 +7,11 @@
 //! | `create` | what a new object gets and may not bring |
 //! | `change` | which half of an object a write may change, and what no write may change |
 //! | `delete` | grace, finalizers, preconditions |
-//! | `admit` | what depends on other objects: namespace, default class, service account |
+//! | `admit` | what depends on other objects or on settings: namespace, default class, service account, tolerations |
 //! | `managed` | who set which field, kept in `managedFields` |
 //! | `events` | Events: derived names, repeats, expiry |
 //! | `bind` | a pod gets its node |
+//! | `evict` | a pod is sent away |
 //! | `adopt` | objects of an earlier schema get this one's defaults |
 //! | `door` | the rules above in one transaction |
 //!
@@ -25,6 +26,7 @@ mod delete;
 mod door;
 mod error;
 mod events;
+mod evict;
 mod json;
 mod managed;
 mod registry;

@@ -12,6 +12,9 @@ use crate::{DeleteOptions, Door, Error, Note, Outcome, Part, Who, events, json};
 /// The wall clock, as far as timestamps need one.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
+/// How long pods stay on a node that is not ready, as in Kubernetes.
+const TOLERATION_SECONDS: u32 = 300;
+
 /// How often a generated name is drawn again when it is taken.
 const NAMES_TRIED: usize = 8;
 
@@ -20,6 +23,7 @@ const NAMES_TRIED: usize = 8;
 pub struct Registry {
     store: Store,
     clock: Clock,
+    toleration_seconds: u32,
 }
 
 /// Why a transaction did not commit.
@@ -37,7 +41,13 @@ impl Registry {
 
     /// The same with a clock of the caller's.
     pub fn with_clock(store: Store, clock: Clock) -> Self {
-        Self { store, clock }
+        Self { store, clock, toleration_seconds: TOLERATION_SECONDS }
+    }
+
+    /// The same, with another time for which pods that say nothing of it stay on a node that is not ready.
+    #[must_use]
+    pub fn with_toleration_seconds(self, toleration_seconds: u32) -> Self {
+        Self { toleration_seconds, ..self }
     }
 
     /// The newest snapshot.
@@ -97,6 +107,12 @@ impl Registry {
     /// Puts a pod on a node: what the `binding` subresource does.
     pub async fn bind(&self, pod: &Key, node: &str, who: &Who, dry_run: bool) -> Result<Outcome, Error> {
         self.one(who, dry_run, |door| door.bind(pod, node)).await
+    }
+
+    /// Sends a pod away: what the `eviction` subresource does.
+    pub async fn evict(&self, pod: &Key, options: &DeleteOptions, who: &Who) -> Result<Outcome, Error> {
+        let why = ("EvictionByEvictionAPI", "Eviction API: evicting");
+        self.one(who, options.dry_run, |door| door.evict(pod, options, why)).await
     }
 
     /// Several objects, at most one of each kind, in one commit. `f` is pure and may be run again.
@@ -183,9 +199,9 @@ impl Registry {
         dry_run: bool,
         f: impl Fn(&mut Door<'_, '_>) -> Result<T, Error> + Send,
     ) -> Result<(T, Option<Revision>), Error> {
-        let now = self.now();
+        let (now, seconds) = (self.now(), self.toleration_seconds);
         let committed = self.store.update(move |tx| {
-            let value = f(&mut Door::new(tx, who, now)).map_err(Abort::Refused)?;
+            let value = f(&mut Door::new(tx, who, now, seconds)).map_err(Abort::Refused)?;
             if dry_run { Err(Abort::Dry(value)) } else { Ok(value) }
         });
         match committed.await {

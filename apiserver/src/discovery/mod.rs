@@ -54,6 +54,7 @@ fn subresources(kind: &'static Kind) -> impl Iterator<Item = Subresource> {
             "log" => (own, &["get"]),
             "scale" => (("autoscaling", "v1", "Scale"), &["get", "patch", "update"]),
             "binding" => (("", "v1", "Binding"), &["create"]),
+            "eviction" => (("policy", "v1", "Eviction"), &["create"]),
             _ => (own, &["get", "patch", "update"]),
         };
         Subresource { name, kind, verbs }

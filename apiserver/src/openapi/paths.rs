@@ -90,6 +90,11 @@ fn subresource_item(r: &Resource, name: &str) -> Value {
             let post = of("create", "post", &WRITING).about("Binding");
             item(r, true, [("post", post.takes(binding).answers(binding))])
         }
+        "eviction" => {
+            let eviction = "io.k8s.api.policy.v1.Eviction";
+            let post = of("create", "post", &WRITING).about("Eviction");
+            item(r, true, [("post", post.takes(eviction).answers(eviction))])
+        }
         "log" => item(r, true, [("get", of("read", "get", &LOG).answers_text())]),
         "finalize" => {
             let put = of("replace", "put", &WRITING);

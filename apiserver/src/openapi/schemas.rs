@@ -25,14 +25,18 @@ pub(super) fn all(resources: &[Resource]) -> Value {
     Value::Object(out)
 }
 
+/// Types that only a subresource takes.
+const POSTED: [(&str, &str); 2] =
+    [("binding", "io.k8s.api.core.v1.Binding"), ("eviction", "io.k8s.api.policy.v1.Eviction")];
+
 /// Every type that the resources need, directly or through others.
 fn reached(resources: &[Resource]) -> impl Iterator<Item = &'static Type> {
     let common = COMMON.iter().filter_map(|name| table::named(&format!("{META}.{name}")));
     let lists = table::named(&format!("{META}.ListMeta"));
-    let binding = resources.iter().any(|r| r.subresources.contains(&"binding"));
-    let binding = binding.then(|| table::named("io.k8s.api.core.v1.Binding")).flatten();
+    let posted = POSTED.iter().filter(|(sub, _)| resources.iter().any(|r| r.subresources.contains(sub)));
+    let posted = posted.filter_map(|(_, name)| table::named(name));
     let roots = resources.iter().filter_map(|r| table::named(r.schema));
-    let mut todo: Vec<&'static Type> = roots.chain(common).chain(lists).chain(binding).collect();
+    let mut todo: Vec<&'static Type> = roots.chain(common).chain(lists).chain(posted).collect();
     let mut seen = BTreeMap::new();
     while let Some(ty) = todo.pop() {
         if seen.insert(ty.name, ty).is_none() {

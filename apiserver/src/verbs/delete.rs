@@ -71,7 +71,7 @@ async fn options(call: &Call<'_>, incoming: Incoming) -> Result<DeleteOptions, F
     from_body(&value)
 }
 
-fn from_query(query: &Query<'_>) -> Result<DeleteOptions, Failure> {
+pub(super) fn from_query(query: &Query<'_>) -> Result<DeleteOptions, Failure> {
     let propagation = match (query.get("propagationPolicy"), query.flag("orphanDependents")?) {
         (Some(policy), _) => Some(policy.to_owned()),
         (None, orphan) => query.has("orphanDependents").then(|| orphaning(orphan)),
@@ -88,7 +88,7 @@ fn orphaning(orphan: bool) -> String {
     if orphan { "Orphan" } else { "Background" }.to_owned()
 }
 
-fn from_body(value: &Value) -> Result<DeleteOptions, Failure> {
+pub(super) fn from_body(value: &Value) -> Result<DeleteOptions, Failure> {
     let kind = value["kind"].as_str().unwrap_or("DeleteOptions");
     if kind != "DeleteOptions" {
         return Err(Failure::bad_request(format!("the body of a DELETE must be DeleteOptions, not {kind}")));

@@ -116,3 +116,34 @@ async fn a_claim_grows_only_where_its_class_allows() {
     let same = Key::new(&kind::PERSISTENT_VOLUME_CLAIM, "default", "stays");
     bench.change(&same, Part::Main, |v| v["metadata"]["labels"] = json!({"a": "b"})).await;
 }
+
+#[tokio::test]
+async fn a_pod_stays_a_while_on_a_node_that_is_not_ready() {
+    let bench = Bench::new().await;
+    let of = |key: &str, seconds: u32| {
+        json!({"key": format!("node.kubernetes.io/{key}"), "operator": "Exists", "effect": "NoExecute",
+            "tolerationSeconds": seconds})
+    };
+    let own = json!({"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"});
+    let other_effect =
+        json!({"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoSchedule"});
+    let rows = [
+        ("nothing", json!([]), json!([of("not-ready", 300), of("unreachable", 300)])),
+        ("one of both", json!([own]), json!([own, of("unreachable", 300)])),
+        (
+            "another effect",
+            json!([other_effect]),
+            json!([other_effect, of("not-ready", 300), of("unreachable", 300)]),
+        ),
+        ("everything", json!([{"operator": "Exists"}]), json!([{"operator": "Exists"}])),
+    ];
+    for (n, (row, tolerations, wanted)) in rows.into_iter().enumerate() {
+        let mut body = pod(&format!("p{n}"));
+        body["spec"]["tolerations"] = tolerations;
+        let made = bench.create(&kind::POD, "default", body).await.value();
+        assert_eq!(made["spec"]["tolerations"], wanted, "{row}");
+    }
+    let bench = Bench { registry: bench.registry.with_toleration_seconds(5), ..bench };
+    let made = bench.create(&kind::POD, "default", pod("short")).await.value();
+    assert_eq!(made["spec"]["tolerations"], json!([of("not-ready", 5), of("unreachable", 5)]));
+}
