@@ -6,6 +6,7 @@ mod harness;
 
 use harness::{Cluster, claim, first_container, pod, runs_again, wait_for};
 use orlop_backends::host::{ContainerStatus, Host, Runtime};
+use orlop_objects::kind;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,6 +156,41 @@ async fn a_pod_that_was_forced_out_of_the_api_is_taken_down() {
     cluster.create_pod("web", Some("data"), json!({})).await;
     cluster.until_running("web").await;
     wait_for(|| cluster.machine.containers().unwrap().iter().all(|c| !c.id.starts_with(&uid))).await;
+    agent.stop().await;
+    cluster.stop().await;
+}
+
+/// As it is when a node was called out of service while it was cut off, and comes back after all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_comes_back_lets_go_of_what_was_taken_from_it() {
+    let cluster = Cluster::start().await;
+    let agent = cluster.agent().await;
+    cluster.create_claim("data").await;
+    cluster.create_pod("web", Some("data"), json!({})).await;
+    cluster.until_running("web").await;
+    let volume = cluster.get(&claim("data")).await["spec"]["volumeName"].as_str().unwrap().to_owned();
+    let attachments = async || cluster.client.list(&kind::VOLUME_ATTACHMENT, None, &[]).await.unwrap();
+    let own = attachments().await.remove(0).key;
+    agent.stop().await;
+
+    cluster.client.delete(&pod("web"), &json!({"gracePeriodSeconds": 0})).await.unwrap();
+    cluster.until(&own, "asked to go", |a| a["metadata"]["deletionTimestamp"].is_string()).await;
+    cluster.client.patch(&own, None, &json!({"metadata": {"finalizers": null}})).await.unwrap();
+    cluster.until_gone(&own).await;
+    let other = json!({"metadata": {"name": "elsewhere"}, "spec": {"attacher": "loop.orlop.dev", "nodeName": "node-2",
+        "source": {"persistentVolumeName": volume}}});
+    let other = cluster.create(&kind::VOLUME_ATTACHMENT, other).await.key;
+    let running = cluster.machine.containers().unwrap();
+    assert!(running.iter().any(|c| matches!(c.status, ContainerStatus::Running)), "{running:?}");
+
+    let agent = cluster.agent().await;
+    wait_for(|| cluster.leftovers().iter().all(|left| left.starts_with("data/pool/"))).await;
+    assert_eq!(
+        attachments().await.iter().map(|a| &a.key).collect::<Vec<_>>(),
+        [&other],
+        "the other node keeps it"
+    );
+    assert_eq!(cluster.machine.overwritten(), 0);
     agent.stop().await;
     cluster.stop().await;
 }

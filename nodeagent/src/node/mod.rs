@@ -1,7 +1,9 @@
 //! The node as the API knows it: its Node, its drivers (CSINode), its Lease.
 //!
-//! Registered at start and kept: the Lease is renewed every ten seconds, the Node's conditions every five minutes and
-//! whenever its facts change. Failures are tried again; nothing else of the agent waits for them.
+//! Registered at start and kept: the Lease is renewed four times in the time that it gives (the server writes how long
+//! that is), and with each renewal the Node's conditions are looked at: what does not say how the node is, as after a
+//! silence, is written again, and all of it every five minutes. Failures are tried again; nothing else of the agent waits
+//! for them.
 
 mod facts;
 mod objects;
@@ -11,14 +13,15 @@ use std::{sync::Arc, time::Duration};
 use orlop_client::Error as ApiError;
 use orlop_objects::{Key, Object, cidr::Cidr, kind};
 use serde_json::Value;
-use tokio::time::{Instant, interval, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 pub(crate) use facts::Facts;
 pub use facts::own_address;
 
 use crate::{clock, core::Core};
 
-const RENEW: Duration = Duration::from_secs(10);
+/// How long a lease lasts that does not say it yet.
+const LEASE: Duration = Duration::from_secs(20);
 const REPORT: Duration = Duration::from_secs(300);
 const FIRST_TRY: Duration = Duration::from_millis(100);
 const LAST_TRY: Duration = Duration::from_secs(10);
@@ -32,25 +35,35 @@ pub(crate) async fn keep(core: Arc<Core>, facts: Facts) {
         wait = (wait * 2).min(LAST_TRY);
     }
     tracing::info!(node = core.node, "the node is registered");
-    let mut pulse = interval(RENEW);
-    let mut reported = Instant::now();
+    let (mut lease, mut reported) = (LEASE, Instant::now());
     loop {
-        let changed = tokio::select! {
-            _ = pulse.tick() => false,
-            () = core.leases.changed.notified() => true,
-        };
-        if !changed && let Err(error) = renew(&core).await {
-            tracing::warn!(error = crate::error::chain(&error), "renew the node's lease");
-        }
-        if changed || reported.elapsed() >= REPORT {
-            match report(&core, &facts).await {
-                Ok(()) => reported = Instant::now(),
-                Err(error) => {
-                    tracing::warn!(error = crate::error::chain(&error), "report the node's condition");
-                }
+        // Of four renewals three may fail before the node is taken for silent; none may hang for longer than one takes.
+        match timeout(lease / 2, beat(&core, &facts, &mut reported)).await {
+            Ok(Ok(duration)) => lease = duration,
+            Ok(Err(error)) => tracing::warn!(error = crate::error::chain(&error), "renew the node's lease"),
+            Err(_) => {
+                tracing::warn!(seconds = (lease / 2).as_secs_f32(), "the server does not answer a renewal")
             }
         }
+        tokio::select! {
+            () = sleep(lease / 4) => {}
+            () = core.leases.changed.notified() => {}
+        }
     }
+}
+
+/// Renews the lease and, where it must be, says how the node is; answers how long the lease lasts.
+async fn beat(core: &Core, facts: &Facts, reported: &mut Instant) -> Result<Duration, ApiError> {
+    let lease = renew(core).await?;
+    let stored = core.client.get(&Key::cluster(&kind::NODE, &core.node)).await?.map(|node| node.value());
+    let mut said = objects::status(facts, clock::now());
+    objects::add_network(&mut said, core.leases.state().condition(), clock::now());
+    let differs = |node: &Value| !objects::say_the_same(&node["status"], &said);
+    if let Some(node) = stored.filter(|node| reported.elapsed() >= REPORT || differs(node)) {
+        report(core, said, &node["status"]).await?;
+        *reported = Instant::now();
+    }
+    Ok(lease)
 }
 
 async fn register(core: &Core, facts: &Facts) -> Result<(), ApiError> {
@@ -63,7 +76,7 @@ async fn register(core: &Core, facts: &Facts) -> Result<(), ApiError> {
     ensure(core, &Key::cluster(&kind::CSI_NODE, &core.node), &csi_node(core)).await?;
     ensure(core, &node, &body).await?;
     core.client.patch(&node, Some("status"), &serde_json::json!({"status": body["status"]})).await?;
-    renew(core).await
+    renew(core).await.map(drop)
 }
 
 /// Says which ranges of pod addresses are free on this machine, as long as the server has given none.
@@ -92,27 +105,23 @@ fn csi_node(core: &Core) -> Value {
     objects::csi_node(&core.node, &drivers)
 }
 
-async fn report(core: &Core, facts: &Facts) -> Result<(), ApiError> {
+async fn report(core: &Core, mut status: Value, stored: &Value) -> Result<(), ApiError> {
+    objects::keep_transitions(&mut status, stored);
     let node = Key::cluster(&kind::NODE, &core.node);
-    let old = core.client.get(&node).await?.map(|o| o.value()).unwrap_or_default();
-    let mut status = objects::status(facts, clock::now());
-    let network = core.leases.state().condition();
-    objects::add_network(&mut status, network, clock::now());
-    objects::keep_transitions(&mut status, &old["status"]);
     core.client.patch(&node, Some("status"), &serde_json::json!({"status": status})).await.map(drop)
 }
 
-async fn renew(core: &Core) -> Result<(), ApiError> {
+async fn renew(core: &Core) -> Result<Duration, ApiError> {
     let key = Key::new(&kind::LEASE, "kube-node-lease", &core.node);
-    ensure(core, &key, &objects::lease(&core.node, clock::now())).await
+    let lease = ensure(core, &key, &objects::lease(&core.node, clock::now())).await?.value();
+    let seconds = lease["spec"]["leaseDurationSeconds"].as_u64().filter(|seconds| *seconds > 0);
+    Ok(seconds.map_or(LEASE, Duration::from_secs))
 }
 
 /// Creates the object, or brings what we say of it up to date.
-async fn ensure(core: &Core, key: &Key, body: &Value) -> Result<(), ApiError> {
+async fn ensure(core: &Core, key: &Key, body: &Value) -> Result<Object, ApiError> {
     match core.client.patch(key, None, &objects::without_status(body)).await {
-        Err(error) if error.code() == Some(404) => {
-            core.client.create(key.kind, &key.namespace, body).await.map(drop)
-        }
-        outcome => outcome.map(drop),
+        Err(error) if error.code() == Some(404) => core.client.create(key.kind, &key.namespace, body).await,
+        outcome => outcome,
     }
 }

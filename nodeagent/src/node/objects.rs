@@ -9,7 +9,6 @@ use super::Facts;
 use crate::clock::{micro, text};
 
 const VERSION: &str = concat!("v1.36.0-orlop", env!("CARGO_PKG_VERSION"));
-const LEASE_SECONDS: u32 = 40;
 /// Begins every label by which a driver of ours says where a node's volumes are.
 const PLACES: &str = "topology.orlop.dev/";
 
@@ -121,12 +120,23 @@ pub(super) fn csi_node(name: &str, drivers: &[(&str, BTreeMap<String, String>)])
     })
 }
 
-/// The Lease by which the server sees that this node lives.
+/// Whether two statuses say the same of every condition that this agent answers for.
+pub(super) fn say_the_same(stored: &Value, said: &Value) -> bool {
+    let in_both = |condition: &Value| {
+        let same = |other: &Value| {
+            ["type", "status", "reason", "message"].iter().all(|field| other[*field] == condition[*field])
+        };
+        stored["conditions"].as_array().into_iter().flatten().any(same)
+    };
+    said["conditions"].as_array().into_iter().flatten().all(in_both)
+}
+
+/// The Lease by which the server sees that this node lives. How long it lasts is the server's to say.
 pub(super) fn lease(name: &str, now: Timestamp) -> Value {
     json!({
         "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
         "metadata": {"name": name, "namespace": "kube-node-lease"},
-        "spec": {"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": micro(now)},
+        "spec": {"holderIdentity": name, "renewTime": micro(now)},
     })
 }
 
@@ -180,5 +190,22 @@ mod tests {
         let time = |n: usize| new["conditions"][n]["lastTransitionTime"].clone();
         assert_eq!(time(3), "2026-01-01T00:00:00Z");
         assert_eq!(time(1), "1970-01-01T00:00:00Z");
+    }
+    #[test]
+    fn a_node_that_was_taken_for_silent_has_to_speak() {
+        let said = json!({"conditions": conditions(Timestamp::UNIX_EPOCH)});
+        let with = |n: usize, status: &str| {
+            let mut stored = said.clone();
+            stored["conditions"][n]["status"] = status.into();
+            stored
+        };
+        let mut more = said.clone();
+        more["conditions"]
+            .as_array_mut()
+            .expect("a list")
+            .push(json!({"type": "NetworkUnavailable", "status": "True"}));
+        assert!(say_the_same(&said, &said) && say_the_same(&more, &said), "others' conditions are theirs");
+        assert!(!say_the_same(&with(3, "Unknown"), &said) && !say_the_same(&with(0, "Unknown"), &said));
+        assert!(!say_the_same(&json!({}), &said));
     }
 }
