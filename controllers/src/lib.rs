@@ -11,7 +11,8 @@
 //! | `attacher` | every volume a node's pods need is attached there, and nowhere else when its mode says so |
 //! | `reclaimer` | a volume whose claim is gone is kept or deleted, as its policy says |
 //! | `protector` | nothing in use goes away |
-//! | `nodes` | a node that has gone silent does not look ready |
+//! | `nodes` | a node that has gone silent does not look ready, and is tainted |
+//! | `evictor` | pods leave nodes whose taints they do not tolerate |
 //! | `namespaces` | a deleted namespace takes its content with it |
 //! | `garbage` | what belongs to something gone goes too |
 //! | `serviceaccounts` | every namespace has the service account `default` |
@@ -34,6 +35,7 @@ mod drivers;
 mod edit;
 mod error;
 mod events;
+mod evictor;
 mod facts;
 mod garbage;
 mod namespaces;
@@ -48,6 +50,7 @@ mod scheduler;
 mod serviceaccounts;
 mod start;
 mod statefulsets;
+mod taints;
 #[cfg(test)]
 mod testing;
 mod worker;

@@ -15,6 +15,7 @@ use crate::{
     daemonsets::DaemonSets,
     deployments::Deployments,
     drivers::{DriverInfo, Drivers},
+    evictor::Evictor,
     garbage::Garbage,
     namespaces::Namespaces,
     nodes::Nodes,
@@ -35,7 +36,7 @@ const REST: Duration = Duration::from_secs(1);
 /// What the binary may set.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// How long a node's lease may go without renewal before its Ready condition becomes Unknown.
+    /// How long a node's lease may go without renewal before its conditions become Unknown and it is tainted.
     pub node_grace: Duration,
     /// How often Events that nobody repeats are swept away.
     pub sweep_every: Duration,
@@ -43,7 +44,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { node_grace: Duration::from_secs(40), sweep_every: Duration::from_secs(300) }
+        Self { node_grace: Duration::from_secs(20), sweep_every: Duration::from_secs(300) }
     }
 }
 
@@ -71,6 +72,7 @@ pub fn start(registry: Registry, drivers: Vec<DriverInfo>, settings: Settings) -
     run.controller(Protector::new);
     run.controller(move |registry| Nodes::new(registry, settings.node_grace));
     run.controller(Ranges::new);
+    run.controller(Evictor::new);
     run.controller(Namespaces::new);
     run.controller(ServiceAccounts::new);
     run.controller(Garbage::new);

@@ -3,6 +3,7 @@
 //! ```text
 //!  pod has a node ──► Attach (VolumeAttachment) ──► agent: attached=true ──► stage, publish
 //!  last pod gone  ──► Detach (delete it)        ──► agent: unstage, detach, takes the finalizer away ──► gone
+//!                                     └── its node is silent ──► it stays; a person says "off" ──► Release
 //! ```
 //!
 //! The scheduler asks for a pod's first attachment itself, in the transaction that gives the pod its node (through
@@ -22,7 +23,7 @@ use std::{
 };
 
 use k8s_openapi::api::{core::v1::Pod, storage::v1::VolumeAttachment};
-use orlop_objects::{Key, Kind, Object, kind};
+use orlop_objects::{Key, Kind, Object, index::Index, kind};
 use orlop_registry::{Registry, Who};
 use orlop_store::Snapshot;
 
@@ -78,8 +79,13 @@ impl Controller for Attacher {
 
     const KEYS: &'static [&'static Kind] = &[&kind::PERSISTENT_VOLUME];
     const NAME: &'static str = "attacher";
-    const WATCHES: &'static [&'static Kind] =
-        &[&kind::PERSISTENT_VOLUME, &kind::PERSISTENT_VOLUME_CLAIM, &kind::POD, &kind::VOLUME_ATTACHMENT];
+    const WATCHES: &'static [&'static Kind] = &[
+        &kind::PERSISTENT_VOLUME,
+        &kind::PERSISTENT_VOLUME_CLAIM,
+        &kind::POD,
+        &kind::VOLUME_ATTACHMENT,
+        &kind::NODE,
+    ];
 
     /// | changed | looked at |
     /// |---|---|
@@ -87,13 +93,23 @@ impl Controller for Attacher {
     /// | claim | the volume it names |
     /// | pod | the volumes that its claims name |
     /// | attachment | its volume |
+    /// | node | the volumes that are attached to it |
+    /// | node, gone | every volume that waits |
     fn related(&self, object: &Object, snapshot: &Snapshot) -> Related {
         match object.key.kind.kind {
             "PersistentVolume" => Related::itself(object),
             "PersistentVolumeClaim" => Related::keys(volume_of_claim(object)),
             "Pod" => Related::keys(volumes_of_pod(object, snapshot)),
+            "Node" => {
+                let attached = snapshot.having(Index::AttachmentsByNode, &object.key.name);
+                Related::keys(attached.filter_map(|attachment| volume_of_attachment(attachment)))
+            }
             _ => Related::keys(volume_of_attachment(object)),
         }
+    }
+
+    fn gone(&self, key: &Key) -> Related {
+        if *key.kind == kind::NODE { Related::waiting() } else { Related::default() }
     }
 
     fn view(&self, keys: &[Due], reader: &mut Reader) -> View {

@@ -22,6 +22,11 @@ pub(crate) fn name(handle: &str, driver: &str, node: &str) -> String {
     format!("csi-{hex}")
 }
 
+/// What holds an attachment until its node's agent has detached the volume.
+pub(crate) fn finalizer(driver: &str) -> String {
+    format!("external-attacher/{}", driver.replace('.', "-"))
+}
+
 /// The driver that attaches a volume, and the volume's handle with it; `None` for volumes that nobody attaches.
 pub(crate) fn csi(volume: &PersistentVolume) -> Option<(&str, &str)> {
     let csi = volume.spec.as_ref()?.csi.as_ref()?;
@@ -47,9 +52,8 @@ pub(crate) fn request(
     if !facts::is_shared(volume) {
         refuse_rivals(door, volume, &own)?;
     }
-    let finalizer = format!("external-attacher/{}", driver.replace('.', "-"));
     let body = json!({
-        "metadata": {"name": own.name, "finalizers": [finalizer]},
+        "metadata": {"name": own.name, "finalizers": [finalizer(driver)]},
         "spec": {"attacher": driver, "nodeName": node, "source": {"persistentVolumeName": volume.name()}},
     });
     door.create(&kind::VOLUME_ATTACHMENT, "", body).map(drop)

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::{core::v1::Pod, storage::v1::VolumeAttachment};
-use orlop_objects::{DecodeError, Key, index::Index};
+use k8s_openapi::api::{
+    core::v1::{Node, Pod},
+    storage::v1::VolumeAttachment,
+};
+use orlop_objects::{DecodeError, Key, index::Index, kind};
 
 use super::request;
 use crate::{
@@ -47,6 +50,8 @@ pub(crate) struct Attached {
     pub(crate) ours: bool,
     /// Whether its success has been told, or came before this server's start.
     pub(crate) told: bool,
+    /// Its node; `None` when that has no object.
+    pub(crate) node: Option<Arc<Seen<Node>>>,
 }
 
 /// Gathers the facts; `is_told` remembers which successes have been told.
@@ -79,12 +84,17 @@ fn volume_facts(
     };
     let users = users(&volume, reader)?;
     let found: Vec<Seen<VolumeAttachment>> = attachments(&volume, reader)?;
-    let attachments = found.into_iter().map(|attachment| Attached {
-        ours: request::key(&volume, &attachment.spec.node_name).as_ref() == Some(attachment.key()),
-        told: is_told(&attachment),
-        attachment: Arc::new(attachment),
-    });
-    Ok(Some(VolumeFacts { attaches, users, attachments: attachments.collect(), volume }))
+    let mut attachments = Vec::with_capacity(found.len());
+    for attachment in found {
+        let node: Option<Seen<Node>> = reader.get(&Key::cluster(&kind::NODE, &*attachment.spec.node_name))?;
+        attachments.push(Attached {
+            ours: request::key(&volume, &attachment.spec.node_name).as_ref() == Some(attachment.key()),
+            told: is_told(&attachment),
+            node: node.map(Arc::new),
+            attachment: Arc::new(attachment),
+        });
+    }
+    Ok(Some(VolumeFacts { attaches, users, attachments, volume }))
 }
 
 /// The attachments of a volume.

@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::{Node, Pod, Taint, Toleration};
 use orlop_objects::Object;
 use serde_json::{Value, json};
 
-use crate::{affinity, edit, scheduler::filter, workloads::make};
+use crate::{affinity, edit, taints::tolerates, workloads::make};
 
 /// The revision that a pod was made of: the hash alone.
 pub(crate) const REVISION: &str = "controller-revision-hash";
@@ -52,8 +52,7 @@ pub(crate) fn fit(pod: &Pod, node: &Node) -> Fit {
     let mut tolerations = spec.and_then(|spec| spec.tolerations.clone()).unwrap_or_default();
     tolerations.extend(tolerated(spec.and_then(|spec| spec.host_network).unwrap_or(false)));
     let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
-    let untolerated =
-        |taint: &&Taint| !tolerations.iter().any(|toleration| filter::tolerates(toleration, taint));
+    let untolerated = |taint: &&Taint| !tolerations.iter().any(|toleration| tolerates(toleration, taint));
     let mut fit = Fit::Should;
     for taint in taints.iter().filter(untolerated) {
         match taint.effect.as_str() {

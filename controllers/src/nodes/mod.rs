@@ -1,12 +1,15 @@
-//! Keeps true: a node that has gone silent does not look ready.
+//! Keeps true: a node that has gone silent does not look ready, and its taints say so to everybody who puts pods on
+//! nodes or sends them away.
 //!
 //! ```text
-//!  agent renews its lease each 10 s ──► seen to change ──► fine for 40 s
-//!                                        └── not any more ──► Ready=Unknown; the scheduler goes elsewhere
-//!  seen to change again ──► Ready=True
+//!  agent renews its lease at a quarter of the grace ──► seen renewed ──► fine for the grace (20 s)
+//!                    └── not any more ──► conditions Unknown, taint unreachable ──► scheduler, evictor
+//!  renewed again ──► the agent says Ready ──► taints off
+//!  a person: out-of-service ──► believed of a node that is not Ready and is not heard any more
 //! ```
 //!
-//! Must not know: pods; nothing is evicted.
+//! How long the grace is, the lease says (`leaseDurationSeconds`, written here); the agent fits its heart to it.
+//! Must not know: pods.
 
 mod apply;
 pub(crate) mod decide;
@@ -57,18 +60,18 @@ impl Controller for Nodes {
 
     /// | changed | looked at |
     /// |---|---|
-    /// | node | itself |
+    /// | node | itself, and all others: whether anybody is alive matters to them |
     /// | lease of a node | the node |
     fn related(&self, object: &Object, _: &Snapshot) -> Related {
         if *object.key.kind == kind::NODE {
-            return Related::itself(object);
+            return Related::itself(object).and_waiting();
         }
         let is_nodes = object.key.namespace == view::LEASES;
         Related::keys(is_nodes.then(|| Key::cluster(&kind::NODE, &*object.key.name)))
     }
 
     fn view(&self, keys: &[Due], reader: &mut Reader) -> View {
-        view::view(keys, reader, &self.beats, self.grace)
+        view::view(keys, reader, &self.beats, self.grace, self.registry.now())
     }
 
     fn decide(view: &View) -> Vec<(Key, Verdict)> {

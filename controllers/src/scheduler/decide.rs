@@ -13,6 +13,8 @@
 //! | no node | late ones, node chosen | that one can | wait for their volumes a little, then Unschedulable |
 //! | no node | all bound, or none | some can | Assign the least loaded, with the pod's first attachment |
 //!
+//! Of several nodes those come first whose taints (PreferNoSchedule) do not ask the pod to go elsewhere.
+//!
 //! Pods are decided in the order of their age; what one gets, the next finds taken, and so is what is kept for pods whose
 //! volumes are being made (`memory`).
 
@@ -162,7 +164,8 @@ fn decide_pod(pod: &PodFacts, view: &View, given: &Given<'_>) -> Option<Verdict>
     let best = fit.map(|(node, _)| node).min_by_key(|node| {
         let used = given.on(node, pod);
         let name = node.node.name();
-        (is_repeat(pod, name), node.room.fullness(used), used.pods, name.to_owned())
+        let unwelcome = filter::unwelcome(&pod.pod, &node.node);
+        (is_repeat(pod, name), unwelcome, node.room.fullness(used), used.pods, name.to_owned())
     });
     match best {
         Some(node) => Some(pause(pod, view).unwrap_or_else(|| place(pod, view, node.node.name()))),
@@ -318,6 +321,12 @@ fn advice(words: &str) -> &'static str {
         ("being deleted", "kubectl get node NODE -o yaml shows the finalizers that hold it"),
         ("not ready", "kubectl describe node says what the node lacks"),
         ("unschedulable", "kubectl uncordon NODE lets it take pods again"),
+        (
+            "{node.kubernetes.io/unreachable: ",
+            "Nobody hears from the node: kubectl describe node says since when; start its agent",
+        ),
+        ("{node.kubernetes.io/not-ready: ", "kubectl describe node says what the node lacks"),
+        ("{node.kubernetes.io/unschedulable: ", "kubectl uncordon NODE lets it take pods again"),
         ("untolerated taint", "Give the pod a toleration, or take the taint away with kubectl taint"),
         (
             "affinity/selector",

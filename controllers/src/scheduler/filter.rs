@@ -3,9 +3,9 @@
 //! | node | words |
 //! |---|---|
 //! | being deleted | node(s) were being deleted |
-//! | not Ready | node(s) were not ready |
 //! | `spec.unschedulable`, not tolerated | node(s) were unschedulable |
-//! | taint NoSchedule or NoExecute, not tolerated | node(s) had untolerated taint {key: value} |
+//! | taint NoSchedule or NoExecute, not tolerated (so are nodes that are not Ready) | node(s) had untolerated taint {key: value} |
+//! | not Ready, and not tainted for it yet | node(s) were not ready |
 //! | nodeSelector or required node affinity | node(s) didn't match Pod's node affinity/selector |
 //! | cpu, memory, places | Insufficient cpu · Insufficient memory · Too many pods |
 //! | a bound volume cannot be reached | node(s) had volume node affinity conflict |
@@ -17,7 +17,7 @@
 use std::collections::HashSet;
 
 use k8s_openapi::api::{
-    core::v1::{Node, Pod, Taint, Toleration},
+    core::v1::{Node, Pod, Taint},
     storage::v1::StorageClass,
 };
 
@@ -29,11 +29,9 @@ use crate::{
     affinity,
     binder::matching::{self, Reach},
     facts, pools,
+    taints::{self, NO_SCHEDULE, NOT_READY, PREFER_NO_SCHEDULE, UNREACHABLE, UNSCHEDULABLE},
     worker::Seen,
 };
-
-/// The taint that `spec.unschedulable` stands for; pods may tolerate it.
-const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 
 /// Why a node cannot take the pod; empty when it can. `used` includes what this pass has put there.
 pub(crate) fn refusals(pod: &PodFacts, node: &NodeFacts, used: Load) -> Vec<String> {
@@ -51,42 +49,29 @@ fn refused_at_all(pod: &Pod, node: &Seen<Node>) -> Option<String> {
     if node.is_terminating() {
         return Some("node(s) were being deleted".to_owned());
     }
-    if !facts::is_ready(node) {
-        return Some("node(s) were not ready".to_owned());
-    }
-    let tolerations = pod.spec.as_ref().and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default();
-    let tolerated = |taint: &Taint| tolerations.iter().any(|t| tolerates(t, taint));
-    let spec = node.spec.as_ref();
-    let unschedulable =
-        Taint { key: UNSCHEDULABLE.to_owned(), effect: "NoSchedule".to_owned(), ..Taint::default() };
-    if spec.and_then(|s| s.unschedulable).unwrap_or(false) && !tolerated(&unschedulable) {
+    let closed = Taint { key: UNSCHEDULABLE.to_owned(), effect: NO_SCHEDULE.to_owned(), ..Taint::default() };
+    let is_closed = node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false);
+    if is_closed && !taints::is_tolerated(pod, &closed) {
         return Some("node(s) were unschedulable".to_owned());
     }
-    let taints = spec.and_then(|s| s.taints.as_deref()).unwrap_or_default();
-    let forbids = |taint: &&Taint| taint.effect != "PreferNoSchedule" && !tolerated(taint);
-    if let Some(taint) = taints.iter().find(forbids) {
+    let forbids = |taint: &&Taint| taint.effect != PREFER_NO_SCHEDULE && !taints::is_tolerated(pod, taint);
+    if let Some(taint) = taints::of_node(node).iter().find(forbids) {
         let value = taint.value.as_deref().unwrap_or_default();
         return Some(format!("node(s) had untolerated taint {{{}: {value}}}", taint.key));
+    }
+    // A pod that tolerates the taint may go there even so, as in Kubernetes; a node without one has not said yet how it is.
+    let is_told = [NOT_READY, UNREACHABLE].iter().any(|key| taints::find(node, key, NO_SCHEDULE).is_some());
+    if !facts::is_ready(node) && !is_told {
+        return Some("node(s) were not ready".to_owned());
     }
     let accepted = affinity::accepts(pod, node);
     (!accepted).then(|| "node(s) didn't match Pod's node affinity/selector".to_owned())
 }
 
-/// Whether a pod that has this toleration stands that taint.
-pub(crate) fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let key = toleration.key.as_deref().unwrap_or_default();
-    let effect = toleration.effect.as_deref().unwrap_or_default();
-    let value = match toleration.operator.as_deref().unwrap_or("Equal") {
-        "Exists" => true,
-        "Equal" => {
-            toleration.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default()
-        }
-        _ => false,
-    };
-    // An empty key tolerates all keys, but only with Exists.
-    let key =
-        if key.is_empty() { toleration.operator.as_deref() == Some("Exists") } else { key == taint.key };
-    key && value && (effect.is_empty() || effect == taint.effect)
+/// How many of the node's taints ask the pod, without force, to go elsewhere.
+pub(crate) fn unwelcome(pod: &Pod, node: &Node) -> usize {
+    let asks = |taint: &&Taint| taint.effect == PREFER_NO_SCHEDULE && !taints::is_tolerated(pod, taint);
+    taints::of_node(node).iter().filter(asks).count()
 }
 
 fn refused_by_volumes(pod: &PodFacts, node: &NodeFacts) -> Option<String> {

@@ -161,6 +161,10 @@ fn nodes_that_cannot() {
     let selector = json!({"spec": {"nodeSelector": {"disk": "ssd"}}});
     let affinity = json!({"spec": {"affinity": {"nodeAffinity":
         {"requiredDuringSchedulingIgnoredDuringExecution": only_on("n2")["required"]}}}});
+    let silent = || {
+        json!({"spec": {"taints": [{"key": "node.kubernetes.io/unreachable", "effect": "NoSchedule"}]},
+        "status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}})
+    };
     let none = || json!({});
     let rows = [
         ("being deleted", none(), going, "0/1 nodes are available: 1 node(s) were being deleted. "),
@@ -198,6 +202,13 @@ fn nodes_that_cannot() {
         ),
         ("taint, all tolerated", tolerates(json!({"operator": "Exists"})), taint, "assign"),
         ("preferred only", none(), prefer, "assign"),
+        (
+            "not ready, and tainted for it",
+            none(),
+            silent(),
+            "0/1 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/unreachable: }. Nobody hears",
+        ),
+        ("not ready, and tolerated", tolerates(json!({"operator": "Exists"})), silent(), "assign"),
         (
             "selector",
             selector.clone(),
@@ -324,6 +335,18 @@ fn volumes_decide_the_place() {
         "0/2 nodes are available: the volume of claim \"data\" could not be provisioned on node n1. ",
     );
     check("rather another", again(tried("n1", 5)), both(), "select n2 for 1");
+}
+
+#[test]
+fn a_node_that_asks_pods_to_go_elsewhere_comes_last() {
+    let asks = json!({"spec": {"taints": [{"key": "disk", "value": "slow", "effect": "PreferNoSchedule"}]}});
+    let nodes = || vec![at("n1", asks.clone()), at("n2", json!({}))];
+    check("another is there", plain("web", json!({})), nodes(), "assign n2");
+    let tolerates = json!({"spec": {"tolerations": [{"key": "disk", "operator": "Exists"}]}});
+    check("tolerated", plain("web", tolerates), nodes(), "assign n1");
+    let big = json!({"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "3"}}}]}});
+    let both = vec![plain("a", big.clone()), plain("b", big)];
+    assert_eq!(verdicts(both, nodes()), ["a: assign n2", "b: assign n1"], "no other has room");
 }
 
 #[test]

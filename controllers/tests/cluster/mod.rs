@@ -4,11 +4,14 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 mod agent;
+mod clock;
 
 use std::{sync::Arc, time::Duration};
 
 #[allow(unused_imports, reason = "each test uses a part of it")]
-pub(crate) use agent::{Agent, BROKEN};
+pub(crate) use agent::{Agent, BROKEN, Machine};
+#[allow(unused_imports, reason = "each test uses a part of it")]
+pub(crate) use clock::Clock;
 use orlop_controllers::{Controllers, DriverInfo, Settings, bootstrap, start};
 use orlop_objects::{Key, Kind, Object, Revision, kind};
 use orlop_registry::{DeleteOptions, Part, Registry, Who};
@@ -23,6 +26,8 @@ pub(crate) struct Cluster {
     pub(crate) registry: Registry,
     controllers: Option<Controllers>,
     agents: Vec<Agent>,
+    /// What the nodes have attached.
+    pub(crate) machine: Machine,
 }
 
 pub(crate) fn who() -> Who {
@@ -48,7 +53,8 @@ impl Cluster {
     pub(crate) async fn without_nodes() -> Self {
         let registry = Registry::new(Store::in_memory());
         bootstrap(&registry).await.expect("a new store takes what exists from the start");
-        let mut cluster = Self { registry, controllers: None, agents: Vec::new() };
+        let mut cluster =
+            Self { registry, controllers: None, agents: Vec::new(), machine: Machine::default() };
         cluster.start();
         cluster
     }
@@ -71,7 +77,17 @@ impl Cluster {
 
     /// A node joins.
     pub(crate) async fn add_node(&mut self, name: &str) {
-        self.agents.push(Agent::join(&self.registry, name).await);
+        self.agents.push(Agent::join(&self.registry, name, &self.machine, false).await);
+    }
+
+    /// A node joins whose heart beats.
+    pub(crate) async fn add_living_node(&mut self, name: &str) {
+        self.agents.push(Agent::join(&self.registry, name, &self.machine, true).await);
+    }
+
+    /// The agent of a node.
+    pub(crate) fn agent(&self, name: &str) -> &Agent {
+        self.agents.iter().find(|agent| agent.name == name).expect("it joined")
     }
 
     /// The agent of the node that joined as the `nth` falls silent, and the node is seen to be.
