@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand};
@@ -62,6 +63,20 @@ pub(crate) struct Server {
     /// Another name or address by which this server is reached; may be repeated, and join commands say the first
     #[arg(long, value_name = "NAME")]
     pub(crate) tls_san: Vec<String>,
+    /// How long nothing may be heard of a node before it counts as not ready (at least 2s)
+    #[arg(long, default_value = "20s", value_parser = seconds, value_name = "TIME")]
+    pub(crate) node_grace: Duration,
+    /// How many seconds pods that say nothing of it stay on a node that is not ready
+    #[arg(long, default_value_t = 300, value_name = "SECONDS")]
+    pub(crate) default_toleration_seconds: u32,
+}
+
+/// A time in whole seconds: an agent renews its lease four times in it, and a lease says it in seconds.
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.strip_suffix('s').unwrap_or(text).parse() {
+        Ok(seconds @ 2..=86400) => Ok(Duration::from_secs(seconds)),
+        _ => Err("give whole seconds from 2s to 86400s, as in 20s".to_owned()),
+    }
 }
 
 /// What a node can be told.

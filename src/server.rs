@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use orlop_apiserver::{AgentSocket, Agents, ApiServer, MASTERS, pki::Pki};
-use orlop_controllers::Controllers;
+use orlop_controllers::{Controllers, Settings};
 use orlop_registry::Registry;
 use orlop_store::Store;
 use tokio::{net::TcpListener, task::JoinSet};
@@ -57,7 +57,7 @@ impl Server {
         home::refuse_agents(home)?;
         let listener = listen(flags.listen.map_or_else(|| default.parse(), Ok)?).await?;
         let address = listener.local_addr()?;
-        let registry = open_registry(home).await?;
+        let registry = open_registry(home).await?.with_toleration_seconds(flags.default_toleration_seconds);
         let certificates = Certificates::prepare(home, address, flags)?;
         let pki = certificates.pki.clone();
 
@@ -66,7 +66,8 @@ impl Server {
         let api = ApiServer::joinable(registry.clone(), Arc::new(agents), pki.clone());
         api.serve_unix(&home.dir.join("api.sock")).await.context("serve the unix socket")?;
         api.serve_tls(listener, &pki).await.context("serve HTTPS")?;
-        let controllers = start_controllers(&registry).await?;
+        let settings = Settings { node_grace: flags.node_grace, ..Settings::default() };
+        let controllers = start_controllers(&registry, settings).await?;
         let url = format!("https://{}", address::shown(address, flags.tls_san.first().map(String::as_str)));
         cluster_info::publish(&registry, &url, &pki).await.context("tell how this server is reached")?;
         let mut renewal = JoinSet::new();
@@ -103,13 +104,13 @@ async fn open_registry(home: &Home) -> Result<Registry> {
     Ok(registry)
 }
 
-async fn start_controllers(registry: &Registry) -> Result<Controllers> {
+async fn start_controllers(registry: &Registry, settings: Settings) -> Result<Controllers> {
     orlop_controllers::bootstrap(registry)
         .await
         .context("make the objects that every cluster starts with")?;
     let drivers =
         vec![orlop_controllers::DriverInfo::of_loop_files(), orlop_controllers::DriverInfo::of_nfs()];
-    Ok(orlop_controllers::start(registry.clone(), drivers, orlop_controllers::Settings::default()))
+    Ok(orlop_controllers::start(registry.clone(), drivers, settings))
 }
 
 /// Certificates and the administrator's kubeconfig, current for the addresses that are served.
