@@ -26,7 +26,7 @@ async fn a_claim_and_a_pod_come_and_go_and_leave_nothing() {
     cluster.until_gone(&pod("web")).await;
     cluster.delete(&claim("data")).await;
     let volume = bound["spec"]["volumeName"].as_str().unwrap().to_owned();
-    cluster.until_gone(&orlop_objects::Key::cluster(&orlop_objects::kind::PERSISTENT_VOLUME, volume)).await;
+    cluster.until_gone(&orlop_objects::Key::cluster(&kind::PERSISTENT_VOLUME, volume)).await;
     assert_eq!(cluster.leftovers(), Vec::<String>::new());
     agent.stop().await;
     cluster.stop().await;
@@ -37,7 +37,7 @@ async fn a_pod_that_starts_costs_one_status_write() {
     let cluster = Cluster::start().await;
     let agent = cluster.agent().await;
     let store = cluster.registry.store();
-    let mut versions = store.watch(&orlop_objects::kind::POD, store.snapshot().revision()).unwrap();
+    let mut versions = store.watch(&kind::POD, store.snapshot().revision()).unwrap();
     cluster.create_pod("web", None, json!({})).await;
     let mut phases = Vec::new();
     while phases.last().is_none_or(|phase| phase != "Running") {
@@ -206,7 +206,7 @@ async fn a_program_that_ignores_signals_is_killed_when_its_grace_is_over() {
     cluster.delete(&pod("deaf")).await;
     wait_for(|| cluster.machine.signals(&id) == [15]).await;
     let store = cluster.registry.store();
-    let mut versions = store.watch(&orlop_objects::kind::POD, store.snapshot().revision()).unwrap();
+    let mut versions = store.watch(&kind::POD, store.snapshot().revision()).unwrap();
     cluster.until_gone(&pod("deaf")).await;
     let last = versions.next().await.unwrap().new.expect("a last status comes before the end").value();
     assert_eq!(first_container(&last)["state"]["terminated"]["exitCode"], 137);
@@ -295,9 +295,9 @@ async fn a_claim_that_cannot_be_met_is_told_why_and_leaves_nothing() {
     let agent = cluster.agent().await;
     let body = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "huge"},
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "900Ti"}}}});
-    cluster.create(&orlop_objects::kind::PERSISTENT_VOLUME_CLAIM, body).await;
+    cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, body).await;
     cluster.create_pod("web", Some("huge"), json!({})).await;
-    let mut events = cluster.client.mirror(&orlop_objects::kind::EVENT, &[]);
+    let mut events = cluster.client.mirror(&kind::EVENT, &[]);
     let told = async {
         loop {
             let all = events.ready().await;
@@ -326,7 +326,7 @@ async fn a_claim_for_one_pod_is_shown_to_one_pod_at_a_time() {
     let agent = cluster.agent().await;
     let body = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "own"},
         "spec": {"accessModes": ["ReadWriteOncePod"], "resources": {"requests": {"storage": "64Mi"}}}});
-    cluster.create(&orlop_objects::kind::PERSISTENT_VOLUME_CLAIM, body).await;
+    cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, body).await;
     cluster.create_pod("first", Some("own"), json!({})).await;
     cluster.until_running("first").await;
     cluster.create_pod("second", Some("own"), json!({"nodeName": harness::NODE})).await;
