@@ -181,7 +181,7 @@ async fn a_silent_nodes_pods_go_when_they_tolerate_it_no_longer_and_its_volume_s
     clock
         .until(&cluster, "the wait is told", |s| said(s, "web-2", "FailedAttachVolume") == [words.as_str()])
         .await;
-    clock.pass(&cluster, 30 * MINUTE).await;
+    clock.pass(&cluster, 5 * MINUTE).await;
     assert_eq!(attached_to(&cluster.registry.snapshot()), ["n1"]);
     assert!(is_going(&cluster.registry.snapshot(), "web"), "only its agent removes it");
     assert_eq!(cluster.get(&pod_key("web-2"))["spec"]["nodeName"], "n2");
@@ -225,7 +225,7 @@ async fn a_node_that_is_back_in_time_keeps_its_pods() {
     let (cluster, clock) = with_n1_lost().await;
     clock.pass(&cluster, 2 * MINUTE).await;
     cluster.agent("n1").bring_back();
-    clock.pass(&cluster, 10 * MINUTE).await;
+    clock.pass(&cluster, 6 * MINUTE).await;
     let snapshot = cluster.registry.snapshot();
     assert!(!is_going(&snapshot, "web") && !is_going(&snapshot, "plain"));
     assert!(
@@ -241,7 +241,7 @@ async fn nobody_is_sent_away_where_no_other_node_is_alive() {
     cluster.create(&kind::POD, pod("web", true, None)).await;
     until_running(&cluster, &clock, "web").await;
     cluster.agent("n1").cut_off();
-    clock.pass(&cluster, 20 * MINUTE).await;
+    clock.pass(&cluster, 7 * MINUTE).await;
     assert_eq!(taints(&cluster.get(&node("n1"))), ["node.kubernetes.io/unreachable:NoSchedule"]);
     assert!(!is_going(&cluster.registry.snapshot(), "web"));
     cluster.create(&kind::POD, pod("late", false, None)).await;
@@ -263,7 +263,7 @@ async fn who_is_called_off_and_heard_after_that_is_not_believed_to_be_off_when_i
     clock.pass(&cluster, MINUTE).await;
     assert!(!is_going(&cluster.registry.snapshot(), "web"), "it is ignored");
     cluster.agent("n1").cut_off();
-    clock.pass(&cluster, 20 * MINUTE).await;
+    clock.pass(&cluster, 7 * MINUTE).await;
     cluster.create(&kind::POD, pod("web-2", true, Some("n2"))).await;
     clock.until(&cluster, "it waits", |s| !said(s, "web-2", "FailedAttachVolume").is_empty()).await;
     assert!(is_going(&cluster.registry.snapshot(), "web"));
@@ -310,6 +310,6 @@ async fn pods_of_a_node_that_is_no_more_go_and_its_volume_waits() {
             .any(|text| text.contains("is no part of the cluster any more"))
     };
     clock.until(&cluster, "the wait is told", told).await;
-    clock.pass(&cluster, 20 * MINUTE).await;
+    clock.pass(&cluster, 7 * MINUTE).await;
     assert_eq!(attached_to(&cluster.registry.snapshot()), ["n1"]);
 }

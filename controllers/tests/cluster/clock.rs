@@ -10,9 +10,9 @@ use serde_json::json;
 use super::{Cluster, who};
 
 /// Commits that are waited for after each step of the clock: whatever a step woke has come that far.
-const COMMITS: usize = 4;
+const COMMITS: usize = 3;
 /// Steps of the clock, shorter than anything that a controller measures.
-const STEP: Duration = Duration::from_secs(2);
+const STEP: Duration = Duration::from_secs(3);
 /// Rounds without the clock after which a test gives up.
 const ROUNDS: usize = 2000;
 
