@@ -20,8 +20,8 @@ pub use facts::own_address;
 
 use crate::{clock, core::Core};
 
-/// How long a lease lasts that does not say it yet.
-const LEASE: Duration = Duration::from_secs(20);
+/// How long a lease lasts that does not say it yet: the shortest grace that a server gives, for the moment until it says.
+const LEASE: Duration = Duration::from_secs(2);
 const REPORT: Duration = Duration::from_secs(300);
 const FIRST_TRY: Duration = Duration::from_millis(100);
 const LAST_TRY: Duration = Duration::from_secs(10);
