@@ -20,8 +20,9 @@ use std::{
 use nix::errno::Errno;
 
 use super::{
-    Cause, Container, ContainerRequest, Error, FileInfo, FileLock, FsType, Host, LoopDevice, MountEntry,
-    MountRequest, Namespace, Outcome, PathBind, Probe, Result, Runtime, Share, Space, Visit,
+    Cause, Container, ContainerRequest, Error, ExportTable, FileInfo, FileLock, FsType, Host, LoopDevice,
+    MountEntry, MountRequest, Namespace, NfsServer, Outcome, PathBind, Probe, Result, RunningServer, Runtime,
+    Share, Space, Visit,
 };
 
 use super::network::{Bridge, Cable, Link, LinkAddress, Network, Passage, Route};
@@ -330,6 +331,47 @@ impl<H: Runtime> Runtime for Faulty<H> {
 
     fn boot_id(&self) -> Result<String> {
         self.look("boot_id", Path::new("*"), Runtime::boot_id)
+    }
+}
+
+/// What the effects of an NFS server are about, in a plan's errors.
+const NFS_SERVER: &str = "NFS server";
+
+impl<H: NfsServer> NfsServer for Faulty<H> {
+    fn installed(&self) -> Result<()> {
+        self.look("installed", Path::new(NFS_SERVER), NfsServer::installed)
+    }
+
+    fn free_port(&self, from: u16) -> Result<u16> {
+        self.look("free_port", Path::new(NFS_SERVER), |inner| inner.free_port(from))
+    }
+
+    fn table(&self) -> Result<Option<ExportTable>> {
+        self.look("table", Path::new(NFS_SERVER), NfsServer::table)
+    }
+
+    fn write_table(&self, table: &ExportTable) -> Result<()> {
+        self.effect("write_table", Path::new(NFS_SERVER), |inner| inner.write_table(table))
+    }
+
+    fn server(&self) -> Result<Option<RunningServer>> {
+        self.look("server", Path::new(NFS_SERVER), NfsServer::server)
+    }
+
+    fn start(&self) -> Result<()> {
+        self.effect("start_nfs_server", Path::new(NFS_SERVER), NfsServer::start)
+    }
+
+    fn reload(&self) -> Result<()> {
+        self.effect("reload_nfs_server", Path::new(NFS_SERVER), NfsServer::reload)
+    }
+
+    fn stop(&self) -> Result<()> {
+        self.effect("stop_nfs_server", Path::new(NFS_SERVER), NfsServer::stop)
+    }
+
+    fn wait_for_end(&self, timeout: Duration) -> Result<bool> {
+        self.look("wait_for_end", Path::new(NFS_SERVER), |inner| inner.wait_for_end(timeout))
     }
 }
 

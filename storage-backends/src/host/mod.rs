@@ -1,6 +1,7 @@
 //! The one seam to Linux. Everything that changes the machine goes through [`Host`] (files, file systems, loop devices,
-//! mounts, shares), [`Runtime`] (namespaces, containers, processes) or [`network::Network`] (interfaces, routes): real in
-//! `linux`, stateful in memory in `fake`, and with faults injected before or after any effect by `faulty`.
+//! mounts, shares), [`Runtime`] (namespaces, containers, processes), [`network::Network`] (interfaces, routes) or
+//! [`NfsServer`] (exports): real in `linux`, stateful in memory in `fake`, and with faults injected before or after any
+//! effect by `faulty`.
 //!
 //! All traits are synchronous: callers keep them off the async runtime.
 
@@ -13,11 +14,13 @@ pub mod fake;
 pub mod faulty;
 pub mod linux;
 pub mod network;
+mod nfs_server;
 pub mod options;
 mod path;
 mod runtime;
 pub mod share;
 
+pub use nfs_server::{Export, ExportTable, NfsServer, RunningServer};
 pub use path::{PathBind, PathKind};
 pub use runtime::{Container, ContainerRequest, ContainerStatus, Namespace, Process, Runtime};
 pub use share::{Outcome, Share, Visit};

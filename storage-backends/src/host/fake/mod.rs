@@ -28,6 +28,7 @@ mod files;
 mod host_path;
 mod mounts;
 mod network;
+mod nfs_server;
 mod runtime;
 mod shares;
 
@@ -60,7 +61,7 @@ struct Site {
     kernels: Vec<Option<Kernel>>,
 }
 
-/// Files, devices, mounts and containers.
+/// Files, devices, mounts, containers and the NFS server.
 #[derive(Debug)]
 struct Machine {
     files: files::Files,
@@ -75,6 +76,7 @@ struct Kernel {
     mounts: mounts::Mounts,
     containers: runtime::Containers,
     network: network::Interfaces,
+    nfs_server: nfs_server::Server,
 }
 
 impl Kernel {
@@ -84,6 +86,7 @@ impl Kernel {
             mounts: mounts::Mounts::new(),
             containers: runtime::Containers::new(),
             network: network::Interfaces::new(),
+            nfs_server: nfs_server::Server::default(),
         }
     }
 }
@@ -207,6 +210,7 @@ impl Fake {
         machine.mounts = mounts::Mounts::new();
         machine.containers = machine.containers.rebooted();
         machine.network = network::Interfaces::new();
+        machine.nfs_server.end();
         machine.files.forget_unlinked();
     }
 }

@@ -222,7 +222,7 @@ impl Machine {
         if self.mounts.table.iter().any(|mount| mount.entry.parent == top.id) {
             return Err(refuse("unmount", target, Errno::EBUSY));
         }
-        if self.containers.hold(target) {
+        if self.containers.hold(target) || self.nfs_server.holds(target) {
             return Err(busy(target));
         }
         self.mounts.table.retain(|mount| mount.entry.id != top.id);

@@ -1,4 +1,5 @@
-//! The real machine: [`Linux`] carries out [`Host`] with system calls, three ioctls and three programs.
+//! The real machine: [`Linux`] carries out [`Host`] with system calls, three ioctls and three programs;
+//! [`LinuxRuntime`] has containers and [`Ganesha`] the NFS server.
 //!
 //! Owns: how an effect is done. Must not know: when or why; policy is above.
 
@@ -15,6 +16,7 @@ use super::{
 mod child;
 mod files;
 mod format;
+mod ganesha;
 mod host_path;
 mod loop_ioctl;
 mod loops;
@@ -30,6 +32,7 @@ mod stand_in;
 mod superblock;
 
 pub use child::main_if_child;
+pub use ganesha::Ganesha;
 pub use network::LinuxNetwork;
 pub use runtime::{LinuxRuntime, RuntimeConfig};
 pub use stand_in::StandIn;

@@ -1,7 +1,7 @@
 //! cgroups of an instance: `/orlop-<instance>/{monitors,pod-<uid>/<container>}` in every hierarchy there is.
 //!
-//! The monitors have one of their own, so that stopping Orlop's service, which kills its cgroup, leaves them alone.
-//! Containers' cgroups are made by runc; here they are only found and taken away.
+//! The monitors have one of their own, and so has the NFS server, so that stopping Orlop's service, which kills its
+//! cgroup, leaves them alone. Containers' cgroups are made by runc; here they are only found and taken away.
 
 use std::{
     fs, io,
@@ -29,17 +29,29 @@ fn hierarchies() -> Vec<PathBuf> {
     dirs.map(|dir| dir.path()).filter(|path| path.join("cgroup.procs").exists()).collect()
 }
 
-/// Moves a monitor that has not forked yet into the instance's cgroup of monitors.
-pub(super) fn join_monitors(instance: &str, pid: u32) -> Result<()> {
+/// Moves a process that is to outlive us into a group of the instance; a monitor before it forks.
+pub(in crate::host::linux) fn join(instance: &str, group: &str, pid: u32) -> Result<()> {
     let all = hierarchies();
     let one = all.len() == 1;
     for root in all.iter().filter(|root| one || MATTER.iter().any(|name| root.ends_with(name))) {
-        let dir = root.join(format!("orlop-{instance}/monitors"));
-        fs::create_dir_all(&dir).map_err(failed("create cgroup", &dir))?;
+        let dir = root.join(format!("orlop-{instance}/{group}"));
+        // The instance's own group may be taken away, because nothing is in it, just when this one is made.
+        fs::create_dir_all(&dir)
+            .or_else(|_| fs::create_dir_all(&dir))
+            .map_err(failed("create cgroup", &dir))?;
         let procs = dir.join("cgroup.procs");
-        fs::write(&procs, pid.to_string()).map_err(failed("move the monitor into", &procs))?;
+        fs::write(&procs, pid.to_string()).map_err(failed("move a process into", &procs))?;
     }
     Ok(())
+}
+
+/// Takes away a group in which nothing is any more, and the instance's if it was the last.
+pub(in crate::host::linux) fn leave(instance: &str, group: &str) {
+    for root in hierarchies() {
+        let own = root.join(format!("orlop-{instance}"));
+        let _ = fs::remove_dir(own.join(group));
+        let _ = fs::remove_dir(own);
+    }
 }
 
 /// Takes a container's cgroups away, killing what is left in them.

@@ -61,7 +61,7 @@ pub(super) fn create(config: &RuntimeConfig, request: &ContainerRequest) -> Resu
     // What the child holds is closed here, so that its death is seen as an end of file.
     drop((sync, start));
     let mut child = spawned.map_err(&context)?;
-    let line = cgroup::join_monitors(&config.instance, child.id()).and_then(|()| {
+    let line = cgroup::join(&config.instance, "monitors", child.id()).and_then(|()| {
         go.write_all(b"x").map_err(&context)?;
         read_line(answer.into(), DEADLINE).map_err(&context)
     });

@@ -30,11 +30,11 @@
 //! Owns: how it is done. Must not know: pods, restarts, images. A process is never signalled by its bare number: a pidfd
 //! is opened first and the start time compared after, so a number that was used again is seen.
 
-mod cgroup;
+pub(super) mod cgroup;
 mod conmon;
 mod exits;
 mod namespaces;
-mod process;
+pub(super) mod process;
 mod state;
 
 use std::{

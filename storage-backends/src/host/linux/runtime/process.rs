@@ -17,11 +17,11 @@ use crate::host::Process;
 
 /// A process that lived when it was opened.
 #[derive(Debug)]
-pub(super) struct Handle(OwnedFd);
+pub(in crate::host::linux) struct Handle(OwnedFd);
 
 impl Handle {
     /// Opens a process; `None` when it has ended, or when its number is another's now.
-    pub(super) fn open(process: Process) -> io::Result<Option<Self>> {
+    pub(in crate::host::linux) fn open(process: Process) -> io::Result<Option<Self>> {
         let Some(pid) = Pid::from_raw(process.pid) else { return Ok(None) };
         let handle = match pidfd_open(pid, PidfdFlags::empty()) {
             Ok(fd) => Self(fd),
@@ -45,7 +45,7 @@ impl Handle {
         unsafe_code,
         reason = "rustix wants a named signal, and stop signals of images may be real-time ones"
     )]
-    pub(super) fn signal(&self, signal: i32) -> io::Result<()> {
+    pub(in crate::host::linux) fn signal(&self, signal: i32) -> io::Result<()> {
         let no_info = std::ptr::null::<libc::siginfo_t>();
         // SAFETY: the descriptor is open, a null siginfo is allowed, and the flags are none.
         let answer =
@@ -58,7 +58,7 @@ impl Handle {
     }
 
     /// Waits for its end; false when it still lives after `timeout`.
-    pub(super) fn wait(&self, timeout: Duration) -> io::Result<bool> {
+    pub(in crate::host::linux) fn wait(&self, timeout: Duration) -> io::Result<bool> {
         readable(&self.0, timeout)
     }
 }
@@ -78,13 +78,13 @@ pub(super) fn readable(fd: &OwnedFd, timeout: Duration) -> io::Result<bool> {
 }
 
 /// Whether this very process lives; one that waits to be reaped does not.
-pub(super) fn lives(process: Process) -> bool {
+pub(in crate::host::linux) fn lives(process: Process) -> bool {
     look(process.pid)
         .is_some_and(|(state, started)| started == process.started && !matches!(state, 'Z' | 'X' | 'x'))
 }
 
 /// The process that has this number now, unless it only waits to be reaped.
-pub(super) fn now(pid: i32) -> Option<Process> {
+pub(in crate::host::linux) fn now(pid: i32) -> Option<Process> {
     look(pid)
         .filter(|(state, _)| !matches!(state, 'Z' | 'X' | 'x'))
         .map(|(_, started)| Process { pid, started })

@@ -1,0 +1,150 @@
+//! The real server. Needs root, loop devices and nfs-ganesha.
+
+use std::io::{Read, Write};
+
+use uuid::Uuid;
+
+use super::*;
+use crate::host::{
+    FsType, Host, MountRequest,
+    linux::{
+        Linux,
+        scratch::{Scratch, can_run, skipped},
+    },
+};
+
+const INSTANCE: &str = "0badcafe";
+
+fn ready(test: &str) -> bool {
+    if can_run(test) && process::program().is_err() {
+        skipped(test, "no nfs-ganesha with its VFS module (make setup)");
+        return false;
+    }
+    can_run(test)
+}
+
+/// A server that ends with the test, and the place for what it exports.
+struct Stand {
+    scratch: Scratch,
+    server: Ganesha,
+}
+
+impl Drop for Stand {
+    fn drop(&mut self) {
+        let _ = self.server.stop();
+    }
+}
+
+impl Stand {
+    fn new() -> Self {
+        let scratch = Scratch::new();
+        let instance = format!("{INSTANCE}-{}", std::process::id());
+        let server = Ganesha::new(scratch.path().join("my nfs"), &instance);
+        Self { scratch, server }
+    }
+
+    fn table(&self) -> ExportTable {
+        let port = self.server.free_port(24_100 + u16::try_from(std::process::id() % 5000).unwrap()).unwrap();
+        ExportTable::new(port, self.scratch.path().join("volumes"))
+    }
+
+    /// A file system of its own, mounted at the export's directory, with the export shown.
+    fn mounted(&self, table: &mut ExportTable, volume: Uuid) -> PathBuf {
+        table.add(volume);
+        let export = table.of_mut(volume).unwrap();
+        export.shown = true;
+        export.clients.insert("127.0.0.1".parse().unwrap());
+        let (export, image) = (export.clone(), self.scratch.path().join(volume.to_string()));
+        let target = table.directory(&export);
+        Linux.create_sparse(&image, 16 << 20).unwrap();
+        Linux.make_filesystem(&image, FsType::Ext4, &volume.to_string()).unwrap();
+        Linux.create_dir(&target).unwrap();
+        let source = Linux.attach_loop(&image, false).unwrap().device;
+        let (fs_type, options) = (FsType::Ext4, Vec::new());
+        Linux
+            .mount(&MountRequest::Device { source, target: target.clone(), fs_type, read_only: false, options })
+            .unwrap();
+        target
+    }
+}
+
+/// Calls the server's procedure that does nothing (RFC 5531, RFC 7530): program 100003, version 4, procedure 0.
+fn answers(port: u16) -> bool {
+    let call = || {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        let words: [u32; 11] = [0x8000_0028, 7, 0, 2, 100_003, 4, 0, 0, 0, 0, 0];
+        stream.write_all(&words.map(u32::to_be_bytes).concat())?;
+        let mut answer = [0; 28];
+        stream.read_exact(&mut answer)?;
+        Ok::<_, io::Error>(answer[7] == 7 && answer[24..] == [0; 4])
+    };
+    call().unwrap_or(false)
+}
+
+#[test]
+fn root_nfs_server_takes_exports_and_lets_them_go_without_a_restart() {
+    let test = "root_nfs_server_takes_exports_and_lets_them_go_without_a_restart";
+    if !ready(test) {
+        return;
+    }
+    let stand = Stand::new();
+    let server = &stand.server;
+    assert_eq!((server.table().unwrap(), server.server().unwrap()), (None, None));
+    let mut table = stand.table();
+    let first = stand.mounted(&mut table, Uuid::from_u128(1));
+    server.write_table(&table).unwrap();
+    server.start().unwrap();
+    let running = server.server().unwrap().unwrap();
+    assert_eq!(running.taken.as_ref(), Some(&table));
+    assert!(answers(table.port));
+    assert!(server.start().is_err(), "one is enough");
+    assert!(Linux.unmount(&first).is_err(), "it holds what it exports");
+    let second = stand.mounted(&mut table, Uuid::from_u128(2));
+    server.write_table(&table).unwrap();
+    server.reload().unwrap();
+    assert!(Linux.unmount(&second).is_err(), "it has taken the second");
+    table.exports[0].shown = false;
+    server.write_table(&table).unwrap();
+    server.reload().unwrap();
+    Linux.unmount(&first).expect("it has let the first go");
+    assert_eq!(server.server().unwrap(), Some(RunningServer { taken: Some(table.clone()), ..running.clone() }));
+    table.exports[0].shown = true;
+    table.root = stand.scratch.path().join("nowhere");
+    server.write_table(&table).unwrap();
+    let error = server.reload().unwrap_err();
+    assert!(error.source.to_string().contains("nowhere"), "what it cannot export is told: {error:?}");
+    server.stop().unwrap();
+    assert_eq!(server.server().unwrap(), None);
+    assert!(!answers(table.port) && server.wait_for_end(Duration::ZERO).unwrap());
+}
+
+#[test]
+fn root_nfs_server_outlives_its_starter_and_is_found_again() {
+    let test = "root_nfs_server_outlives_its_starter_and_is_found_again";
+    if !ready(test) {
+        return;
+    }
+    let stand = Stand::new();
+    let mut table = stand.table();
+    stand.mounted(&mut table, Uuid::from_u128(3));
+    stand.server.write_table(&table).unwrap();
+    stand.server.start().unwrap();
+    let process = stand.server.server().unwrap().unwrap().process;
+    let next = Ganesha::new(stand.server.dir.clone(), &stand.server.instance);
+    assert_eq!(next.table().unwrap(), Some(table.clone()));
+    assert_eq!(next.server().unwrap(), Some(RunningServer { process, taken: None }), "found, and not yet told");
+    next.reload().unwrap();
+    assert_eq!(next.server().unwrap().unwrap().taken, Some(table.clone()));
+    assert!(!next.wait_for_end(Duration::from_millis(1)).unwrap());
+    next.signal(process, libc::SIGKILL).unwrap();
+    assert!(next.wait_for_end(Duration::from_secs(10)).unwrap());
+    assert_eq!(stand.server.server().unwrap(), None, "its starter sees the end as well");
+    next.start().unwrap();
+    assert!(answers(table.port));
+    next.stop().unwrap();
+    let taken = TcpListener::bind(("0.0.0.0", table.port)).unwrap();
+    let error = next.start().unwrap_err();
+    assert!(error.source.to_string().contains("in use by another program"), "{error:?}");
+    drop(taken);
+}
