@@ -1,6 +1,6 @@
 # Everything that people and CI type. `make help` lists it.
 
-PACKAGES := runc conmon busybox-static e2fsprogs xfsprogs util-linux mount iptables libclang1-14 gcc libc6-dev curl ca-certificates tar
+PACKAGES := runc conmon busybox-static e2fsprogs xfsprogs util-linux mount iptables nfs-ganesha nfs-ganesha-vfs libclang1-14 gcc libc6-dev curl ca-certificates tar
 # For guests with a kernel of their own, beside the kernel itself, which the harness fetches and does not install.
 GUEST_PACKAGES := qemu-system-x86 kmod xz-utils iproute2 nfs-common nfs-ganesha nfs-ganesha-vfs
 CARGO ?= cargo
@@ -54,9 +54,11 @@ lint: setup
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check bans licenses sources; \
 	else echo 'SKIPPED cargo deny: not installed (cargo install cargo-deny)'; fi
 
-bench: ## measure against the floors of this machine
+bench: ## measure against the floors of this machine; `make bench nfs` measures shared volumes
 bench: all
-	$(CARGO) run --release --package orlop-e2e --bin bench
+	$(CARGO) run --release --package orlop-e2e --bin bench -- $(filter nfs,$(MAKECMDGOALS))
+
+nfs: bench
 
 clean: ## remove what was built
 	$(CARGO) clean

@@ -15,6 +15,10 @@ if command -v dpkg-query >/dev/null; then
         echo "setup: installing$missing"
         apt-get update -qq
         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+        # Debian starts a server of its own with the package; Orlop wants the program only.
+        case "$missing " in
+        *' nfs-ganesha '*) ! command -v systemctl >/dev/null || systemctl disable --quiet --now nfs-ganesha || true ;;
+        esac
     fi
 else
     for program in runc conmon mkfs.ext4 mkfs.xfs blkid gcc curl tar busybox; do

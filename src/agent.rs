@@ -35,8 +35,7 @@ pub(crate) fn run(dir: &Path, flags: &cli::Agent, wrap: Wrap<'_>) -> Result<()> 
         let identity = identify(&home, flags, token).await?;
         let name = identity.name()?;
         let connected = connect(flags, &identity).await?;
-        let mut config = node::config(&home, &flags.node, connected, wrap)?;
-        config.address = config.address.or_else(|| towards(&flags.server));
+        let config = node::config(&home, &flags.node, connected, wrap)?;
         let agent = Agent::start(config).await.context("start the node agent")?;
         let renewal = tokio::spawn(identity.keep());
         println!("ready: node {name} of {} after {} ms", flags.server, begun.elapsed().as_millis());
@@ -65,7 +64,12 @@ async fn connect(flags: &cli::Agent, identity: &Arc<NodeIdentity>) -> Result<Con
         format!("listen on {} for the server: give another address with --listen", flags.listen)
     })?;
     let calls = Calls::Tls(Arc::new(Answering { listener, identity: identity.clone() }));
-    Ok(Connected { name: identity.name()?, client: identity.client(), calls })
+    Ok(Connected {
+        name: identity.name()?,
+        client: identity.client(),
+        calls,
+        address: towards(&flags.server),
+    })
 }
 
 /// The address from which this machine speaks to the server. To one on the same machine that is the loopback, by which
@@ -87,7 +91,7 @@ fn read_token(file: &Path) -> Result<Token> {
 pub(crate) fn in_process(server: &Server, name: String) -> Connected {
     let identity = Identity::node(&name);
     let client = Client::new(Arc::new(InProcess { server: server.api.clone(), identity }));
-    Connected { name, client, calls: Calls::Socket }
+    Connected { name, client, calls: Calls::Socket, address: None }
 }
 
 struct InProcess {

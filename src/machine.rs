@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use orlop_backends::host::{Host, Runtime, network::Network};
+use orlop_backends::host::{Host, NfsServer, Runtime, network::Network};
 
-/// The three parts of the seam to Linux.
+/// The parts of the seam to Linux.
 pub struct Machine {
     /// Files, file systems, loop devices, mounts.
     pub host: Arc<dyn Host>,
@@ -13,6 +13,8 @@ pub struct Machine {
     pub runtime: Arc<dyn Runtime>,
     /// Interfaces, addresses, routes.
     pub network: Arc<dyn Network>,
+    /// Exports to other machines.
+    pub nfs_server: Arc<dyn NfsServer>,
 }
 
 /// Puts something between Orlop and the machine, or hands it on as it is.

@@ -9,6 +9,7 @@
 //! | `provisioner` | a claim with a class gets a volume, or hears why not |
 //! | `scheduler` | pods land where their volumes can be |
 //! | `attacher` | every volume a node's pods need is attached there, and nowhere else when its mode says so |
+//! | `exports` | the nodes of the cluster, and nobody else, may mount an export of Orlop's own |
 //! | `reclaimer` | a volume whose claim is gone is kept or deleted, as its policy says |
 //! | `protector` | nothing in use goes away |
 //! | `nodes` | a node that has gone silent does not look ready, and is tainted |
@@ -36,6 +37,7 @@ mod edit;
 mod error;
 mod events;
 mod evictor;
+mod exports;
 mod facts;
 mod garbage;
 mod namespaces;

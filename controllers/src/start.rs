@@ -16,6 +16,7 @@ use crate::{
     deployments::Deployments,
     drivers::{DriverInfo, Drivers},
     evictor::Evictor,
+    exports::Exports,
     garbage::Garbage,
     namespaces::Namespaces,
     nodes::Nodes,
@@ -69,6 +70,7 @@ pub fn start(registry: Registry, drivers: Vec<DriverInfo>, settings: Settings) -
     let known = drivers.clone();
     run.controller(move |registry| Attacher::new(registry, known.clone()));
     run.controller(move |registry| Reclaimer::new(registry, drivers.clone()));
+    run.controller(Exports::new);
     run.controller(Protector::new);
     run.controller(move |registry| Nodes::new(registry, settings.node_grace));
     run.controller(Ranges::new);

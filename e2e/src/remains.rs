@@ -20,7 +20,14 @@ pub struct Process {
 /// Everything that an Orlop with no pods and no volumes must not have. Without a running Orlop or with one.
 pub fn of(data: &Path) -> Vec<String> {
     let mut left = at_work(data);
-    let places = ["pool", "containers", "kubelet/pods", "kubelet/plugins/kubernetes.io/csi", "logs/pods"];
+    let places = [
+        "pool",
+        "nfs/volumes",
+        "containers",
+        "kubelet/pods",
+        "kubelet/plugins/kubernetes.io/csi",
+        "logs/pods",
+    ];
     places.iter().for_each(|place| files(&data.join(place), &mut left));
     files(&run_dir(data).join("exits"), &mut left);
     left
@@ -33,7 +40,7 @@ pub fn at_work(data: &Path) -> Vec<String> {
     left.extend(machine::left_below(&run));
     ["runc", "monitors", "ns"].iter().for_each(|place| files(&run.join(place), &mut left));
     left.extend(cgroups(&run));
-    left.extend(monitors(&run));
+    left.extend(workers(&[&run, &data.join("nfs/ganesha.conf")]));
     left.extend(
         interfaces(data)
             .into_iter()
@@ -65,7 +72,7 @@ pub fn run_dir(data: &Path) -> PathBuf {
 fn files(dir: &Path, left: &mut Vec<String>) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let path = entry.path();
-        let stays = entry.file_name() == "loop.orlop.dev";
+        let stays = entry.file_name() == "loop.orlop.dev" || entry.file_name() == "nfs.orlop.dev";
         if !stays {
             left.push(path.display().to_string());
         }
@@ -83,17 +90,17 @@ fn cgroups(run: &Path) -> Vec<String> {
     all.filter(|dir| dir.exists()).map(|dir| format!("cgroup {}", dir.display())).collect()
 }
 
-/// Processes that work for a container of this instance: conmon, runc.
-fn monitors(run: &Path) -> Vec<String> {
-    let run = run.display().to_string();
+/// Processes that were started with one of these paths: conmon, runc, the NFS server.
+fn workers(paths: &[&Path]) -> Vec<String> {
     let line = |pid: &str| {
         let words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         Some(String::from_utf8_lossy(&words).replace('\0', " "))
     };
+    let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     pids.filter_map(|pid| Some((line(&pid)?, pid)))
-        .filter(|(line, _)| line.contains(&run))
+        .filter(|(line, _)| paths.iter().any(|path| line.contains(path)))
         .map(|(line, pid)| format!("process {pid}: {line}"))
         .collect()
 }

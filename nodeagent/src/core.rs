@@ -127,10 +127,12 @@ impl Core {
             Subject::Making(id) | Subject::Volume(id) => Work::Volume(id),
             Subject::Pod(uid) => Work::Pod(uid),
         });
+        let served = self.machine.served().await?;
         let known = self.world().all();
         known
             .into_iter()
             .chain(journal)
+            .chain(served.into_iter().map(Work::Volume))
             .chain(here.into_iter().map(Work::Pod))
             .chain([Work::Network])
             .for_each(|w| self.queue.wake(w));

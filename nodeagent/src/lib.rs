@@ -132,6 +132,7 @@ impl Agent {
         tasks.spawn(core.clone().run(all_synced));
         tasks.spawn(node::keep(core.clone(), facts));
         exits::follow(&core);
+        execute::serving::watch(&core, &mut tasks);
         Ok(Self { tasks, core })
     }
 

@@ -4,7 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use orlop_backends::host::{ContainerStatus, Process};
+use orlop_backends::{
+    driver::Served,
+    host::{ContainerStatus, Process},
+};
 
 use crate::{
     error::Error,
@@ -87,12 +90,14 @@ impl Machine {
         Ok(Mounts(entries.iter().filter_map(|m| self.layout.place(&m.target)).collect()))
     }
 
-    /// Looks at one volume; `name` is its PersistentVolume, `device` what attaching answered in this life.
+    /// Looks at one volume; `name` is its PersistentVolume, `device` what attaching answered in this life, `served` what
+    /// its driver says of serving it.
     pub(crate) fn look_at_volume(
         &self,
         id: &VolumeId,
         name: &str,
         device: Option<&Option<std::path::PathBuf>>,
+        served: Served,
     ) -> Result<plan::volume::Seen, Error> {
         let mounts = self.mounts()?;
         let attached = match device {
@@ -109,6 +114,7 @@ impl Machine {
             published: mounts.published(name),
             touched: self.journal.find(&Subject::Volume(id.clone())).is_some(),
             making: self.journal.find(&Subject::Making(id.clone())).is_some(),
+            served,
         })
     }
 

@@ -40,6 +40,11 @@ pub enum Place {
         /// The volume's name in the pod.
         volume: String,
     },
+    /// A volume that is exported to other nodes.
+    Served {
+        /// Its handle.
+        volume: String,
+    },
     /// A path of the machine as one pod sees it.
     HostPath {
         /// The pod's uid.
@@ -133,6 +138,11 @@ impl Layout {
             .join("globalmount")
     }
 
+    /// Where volumes that are exported to other nodes are mounted, each at its handle.
+    pub fn exports(&self) -> PathBuf {
+        self.data.join("nfs/volumes")
+    }
+
     /// A container's bundle: `config.json`, `rootfs`, `upper`, `work`.
     pub fn bundle(&self, id: &ContainerId) -> PathBuf {
         self.data.join("containers").join(id.to_string())
@@ -186,6 +196,7 @@ impl Layout {
             ["kubelet", "pods", pod, "volumes", "kubernetes.io~host-path", volume] => {
                 Some(Place::HostPath { pod: (*pod).to_owned(), volume: (*volume).to_owned() })
             }
+            ["nfs", "volumes", volume] => Some(Place::Served { volume: (*volume).to_owned() }),
             ["containers", id, "rootfs"] => id.parse().ok().map(Place::Rootfs),
             _ => None,
         }
@@ -218,6 +229,8 @@ mod tests {
         for (path, place) in rows {
             assert_eq!(layout.place(&path), Some(place), "{}", path.display());
         }
+        let served = Place::Served { volume: "pvc-1".into() };
+        assert_eq!(layout.place(&layout.exports().join("pvc-1")), Some(served));
         assert_eq!(layout.place(Path::new("/d/pool/x")), None);
         assert_eq!(layout.place(Path::new("/elsewhere")), None);
     }

@@ -83,6 +83,9 @@ pub async fn teardown(parts: Parts) -> Result<Report, Error> {
             report.left.push(format!("volume {id}: {}", error.chain()));
         }
     }
+    if let Err(error) = machine.rest().await {
+        report.left.push(format!("exports: {}", error.chain()));
+    }
     let found = machine.blocking(move |m| sweep(m, &stuck)).await?;
     report.left.extend(found);
     report.left.extend(machine.blocking(Machine::take_down_network).await?);
@@ -221,6 +224,8 @@ fn sweep(machine: &Machine, stuck: &BTreeSet<String>) -> Result<Vec<String>, Err
         | Place::Namespace { pod, .. } => !stuck.contains(pod),
         Place::Rootfs(id) => !stuck.contains(&id.pod),
         Place::Staged { .. } => !refused.contains(place),
+        // Not before those that show the same volume to pods: `rest` has said what keeps it.
+        Place::Served { .. } => false,
     };
     let ours = |path: &std::path::Path| {
         path.starts_with(machine.layout.data()) || path.starts_with(machine.layout.run())

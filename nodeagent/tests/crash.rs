@@ -47,6 +47,11 @@ async fn a_death_at_any_effect_of_a_pods_own_volumes_changes_nothing_in_the_end(
     sweep(Story::Own, 20).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_death_at_any_effect_of_serving_changes_nothing_in_the_end() {
+    sweep(Story::Shared, 40).await;
+}
+
 /// Dies on both sides of each effect of a story, of which there are more than `least`.
 async fn sweep(story: Story, least: usize) {
     let calm = live(story, Plan::default()).await;
@@ -138,6 +143,8 @@ impl AtDeath {
 enum Story {
     /// A claim, and a pod that uses it.
     Claim,
+    /// The same, of a volume that is exported to another node.
+    Shared,
     /// A pod with directories of its own, a path of the machine and an init container.
     Own,
 }
@@ -151,7 +158,7 @@ async fn live(story: Story, plan: Plan) -> Life {
     let agent = {
         let story = async {
             match story {
-                Story::Claim => tell(&cluster, &at_death, &mut wrong).await,
+                Story::Claim | Story::Shared => tell(story, &cluster, &at_death, &mut wrong).await,
                 Story::Own => tell_of_own(&cluster, &at_death, &mut wrong).await,
             }
         };
@@ -173,8 +180,14 @@ async fn live(story: Story, plan: Plan) -> Life {
 }
 
 /// The story, and what was wrong in it.
-async fn tell(cluster: &Cluster, at_death: &Mutex<AtDeath>, wrong: &mut Vec<String>) {
-    cluster.create_claim("data").await;
+async fn tell(story: Story, cluster: &Cluster, at_death: &Mutex<AtDeath>, wrong: &mut Vec<String>) {
+    let shared = matches!(story, Story::Shared);
+    if shared {
+        cluster.add_node("other", "10.9.9.9").await;
+        cluster.create_shared_claim("data").await;
+    } else {
+        cluster.create_claim("data").await;
+    }
     cluster.create_pod("web", Some("data"), json!({})).await;
     let running = cluster.until_running("web").await;
     let restarts = &running["status"]["containerStatuses"][0]["restartCount"];
@@ -184,6 +197,9 @@ async fn tell(cluster: &Cluster, at_death: &Mutex<AtDeath>, wrong: &mut Vec<Stri
     wrong.extend(at_death.lock().unwrap().changes(cluster));
     let bound = cluster.get(&claim("data")).await;
     let volume = bound["spec"]["volumeName"].as_str().unwrap_or_default().to_owned();
+    if shared {
+        cluster.until_exported_to(&volume, "10.9.9.9").await;
+    }
     cluster.delete(&pod("web")).await;
     cluster.until_gone(&pod("web")).await;
     cluster.delete(&claim("data")).await;

@@ -2,7 +2,12 @@
 //!
 //! Identity, controller half and node half, as in CSI. Object-safe: one request struct per call, boxed futures.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    path::PathBuf,
+    time::Duration,
+};
 
 use futures::future::BoxFuture;
 
@@ -269,4 +274,44 @@ pub trait Driver: Send + Sync + 'static {
     fn ready(&self, _volume: VolumeRef, _target: PathBuf) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async { Ok(()) })
     }
+
+    /// What it does for volumes of this node that other nodes mount, where it has such.
+    fn serving(&self) -> Option<&dyn Serving> {
+        None
+    }
+}
+
+/// How far a volume is served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Served {
+    /// It is attached and mounted.
+    pub up: bool,
+    /// Other nodes can mount it: those that may, and no others.
+    pub exported: bool,
+    /// Anything of it may be here.
+    pub touched: bool,
+}
+
+/// The half of a driver whose volumes are kept up by their keeper, as long as they exist, for other nodes to mount.
+///
+/// Like every other step these look first, and may be repeated. A volume that was exported once has a record on disk
+/// from before the first effect until it is removed: after a crash or a reboot nothing is exported before everything
+/// that was is mounted again, so that no client finds its files gone.
+pub trait Serving: Send + Sync {
+    /// Whether this node is to serve a volume with these attributes.
+    fn serves(&self, volume: &VolumeRef) -> bool;
+    /// Handles of all volumes of which anything may be here.
+    fn served(&self) -> BoxFuture<'_, Result<Vec<String>, Error>>;
+    /// How far a volume is served to these clients.
+    fn look(&self, volume: VolumeRef, clients: BTreeSet<IpAddr>) -> BoxFuture<'_, Result<Served, Error>>;
+    /// Attaches and mounts it.
+    fn serve(&self, volume: VolumeRef) -> BoxFuture<'_, Result<(), Error>>;
+    /// Lets these clients mount it, and no others. Aborted: others must be mounted first, try again soon.
+    fn export(&self, volume: VolumeRef, clients: BTreeSet<IpAddr>) -> BoxFuture<'_, Result<(), Error>>;
+    /// Takes the export back, unmounts and detaches it; refused while a pod uses it.
+    fn unserve(&self, volume: VolumeRef) -> BoxFuture<'_, Result<(), Error>>;
+    /// Takes everything down, to be served again later as it was.
+    fn rest(&self) -> BoxFuture<'_, Result<(), Error>>;
+    /// Waits until the server, when one runs, has ended by itself, or this long; then true.
+    fn server_ends(&self, timeout: Duration) -> BoxFuture<'_, Result<bool, Error>>;
 }

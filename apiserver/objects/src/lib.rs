@@ -10,6 +10,7 @@ pub mod canonical;
 pub mod cidr;
 pub mod decode;
 pub mod error;
+pub mod exports;
 pub mod gist;
 pub mod index;
 pub mod join;

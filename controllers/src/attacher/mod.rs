@@ -150,7 +150,8 @@ pub(crate) fn claims_of_pod(object: &Object) -> Vec<Key> {
     facts::pod_claims(&pod).into_iter().map(claim).collect()
 }
 
-fn volumes_of_pod(object: &Object, snapshot: &Snapshot) -> Vec<Key> {
+/// The volumes that a pod's claims name.
+pub(crate) fn volumes_of_pod(object: &Object, snapshot: &Snapshot) -> Vec<Key> {
     let claims = claims_of_pod(object);
     claims.iter().filter_map(|claim| volume_of_claim(&*snapshot.get(claim)?)).collect()
 }

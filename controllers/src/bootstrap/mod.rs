@@ -1,5 +1,5 @@
-//! What exists from the start: namespaces, the API's own Service, the class `loop` and its driver. Idempotent: what is
-//! there already is left as it is, whoever changed it.
+//! What exists from the start: namespaces, the API's own Service, the classes `loop` and `nfs` and their drivers.
+//! Idempotent: what is there already is left as it is, whoever changed it.
 
 use orlop_objects::{Key, Kind, kind};
 use orlop_registry::Registry;
@@ -37,6 +37,7 @@ fn wanted() -> Vec<(&'static Kind, &'static str, Value)> {
     all.push((&kind::CSI_DRIVER, "", driver(LOOP_DRIVER, true, "ReadWriteOnceWithFSType")));
     all.push((&kind::CSI_DRIVER, "", driver(NFS_DRIVER, false, "None")));
     all.push((&kind::STORAGE_CLASS, "", class()));
+    all.push((&kind::STORAGE_CLASS, "", shared_class()));
     all
 }
 
@@ -83,5 +84,17 @@ fn class() -> Value {
         "volumeBindingMode": "WaitForFirstConsumer",
         "reclaimPolicy": "Delete",
         "allowVolumeExpansion": true,
+    })
+}
+
+/// Volumes for several nodes at once, exported by the node that makes them; that is no matter of where the pods are, so
+/// it is made at once.
+fn shared_class() -> Value {
+    json!({
+        "metadata": {"name": "nfs"},
+        "provisioner": NFS_DRIVER,
+        "volumeBindingMode": "Immediate",
+        "reclaimPolicy": "Delete",
+        "allowVolumeExpansion": false,
     })
 }

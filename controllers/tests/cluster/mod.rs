@@ -66,7 +66,7 @@ impl Cluster {
 
     /// Starts the controllers with settings of the test's own.
     pub(crate) fn start_with(&mut self, settings: Settings) {
-        let drivers = vec![DriverInfo::of_loop_files()];
+        let drivers = vec![DriverInfo::of_loop_files(), DriverInfo::of_nfs()];
         self.controllers = Some(start(self.registry.clone(), drivers, settings));
     }
 

@@ -13,8 +13,9 @@ use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, raise};
 use orlop::Machine;
 use orlop_backends::host::{
-    self, Container, ContainerRequest, FileInfo, FileLock, FsType, Host, LoopDevice, MountEntry,
-    MountRequest, Namespace, Outcome, PathBind, Probe, Runtime, Share, Space, Visit,
+    self, Container, ContainerRequest, ExportTable, FileInfo, FileLock, FsType, Host, LoopDevice, MountEntry,
+    MountRequest, Namespace, NfsServer, Outcome, PathBind, Probe, RunningServer, Runtime, Share, Space,
+    Visit,
     network::{Bridge, Cable, Link, LinkAddress, Network, Passage, Route},
 };
 
@@ -45,7 +46,7 @@ impl Dying {
     /// All parts of the machine behind one count.
     pub fn into_machine(self) -> Machine {
         let shared = Arc::new(self);
-        Machine { host: shared.clone(), runtime: shared.clone(), network: shared }
+        Machine { host: shared.clone(), runtime: shared.clone(), network: shared.clone(), nfs_server: shared }
     }
 
     fn effect<T>(&self, kind: &str, object: &Path, effect: impl FnOnce(&Machine) -> T) -> T {
@@ -304,5 +305,43 @@ impl Runtime for Dying {
 
     fn boot_id(&self) -> host::Result<String> {
         self.inner.runtime.boot_id()
+    }
+}
+
+impl NfsServer for Dying {
+    fn installed(&self) -> host::Result<()> {
+        self.inner.nfs_server.installed()
+    }
+
+    fn free_port(&self, from: u16) -> host::Result<u16> {
+        self.inner.nfs_server.free_port(from)
+    }
+
+    fn table(&self) -> host::Result<Option<ExportTable>> {
+        self.inner.nfs_server.table()
+    }
+
+    fn write_table(&self, table: &ExportTable) -> host::Result<()> {
+        self.effect("write_table", Path::new("exports"), |m| m.nfs_server.write_table(table))
+    }
+
+    fn server(&self) -> host::Result<Option<RunningServer>> {
+        self.inner.nfs_server.server()
+    }
+
+    fn start(&self) -> host::Result<()> {
+        self.effect("start_nfs_server", Path::new("exports"), |m| m.nfs_server.start())
+    }
+
+    fn reload(&self) -> host::Result<()> {
+        self.effect("reload_nfs_server", Path::new("exports"), |m| m.nfs_server.reload())
+    }
+
+    fn stop(&self) -> host::Result<()> {
+        self.effect("stop_nfs_server", Path::new("exports"), |m| m.nfs_server.stop())
+    }
+
+    fn wait_for_end(&self, timeout: Duration) -> host::Result<bool> {
+        self.inner.nfs_server.wait_for_end(timeout)
     }
 }

@@ -90,7 +90,7 @@ impl Core {
     /// Another node may have been chosen while this one was silent, and have made the volume on its own disk: then what
     /// was made here is nobody's.
     async fn drop_copy(&self, id: &VolumeId, posted: &VolumeFacts) -> Result<(), Error> {
-        if posted.host.as_deref().is_none_or(|host| host == self.node) {
+        if posted.home().is_none_or(|home| home == self.node) {
             return Ok(());
         }
         let driver = self.machine.driver(&id.driver)?;

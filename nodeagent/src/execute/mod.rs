@@ -10,6 +10,7 @@ pub(crate) mod pod;
 mod pod_run;
 mod pod_steps;
 mod pod_tell;
+pub(crate) mod serving;
 pub(crate) mod volume;
 
 use tokio::time::Instant;

@@ -13,12 +13,12 @@ use crate::{
     events::about,
     ids::VolumeId,
     journal::{Intent, Subject, VolumeIntent},
-    machine::{DEADLINE, volume_ref},
+    machine::{DEADLINE, Machine, volume_ref},
     plan::{
         Look,
-        volume::{Attachment, Step, Want, plan},
+        volume::{Attachment, SHUT_OUT, Step, Want, plan},
     },
-    world::{AttachmentFacts, VolumeFacts, Work},
+    world::{AttachmentFacts, ExportFacts, VolumeFacts, Work},
 };
 
 /// Plans carried out in one pass before others get their turn.
@@ -75,7 +75,13 @@ impl Core {
             let known = self.known(id);
             let want = self.want_of(&known);
             let (name, device, of) = (known.name().to_owned(), memory.device.clone(), id.clone());
-            let look = self.machine.blocking(move |m| m.look_at_volume(&of, &name, device.as_ref())).await;
+            let look = match self.look_at_serving(&known).await {
+                Ok(served) => {
+                    let look = move |m: &Machine| m.look_at_volume(&of, &name, device.as_ref(), served);
+                    self.machine.blocking(look).await
+                }
+                Err(error) => Err(error),
+            };
             let look = Look::of(look);
             if let Look::Unknown(why) = &look {
                 tracing::warn!(volume = %id, why, "look at a volume");
@@ -83,6 +89,9 @@ impl Core {
             }
             let plan = plan(&want, &look);
             tracing::debug!(volume = %id, steps = ?plan.steps, wait = plan.wait, "plan");
+            if plan.wait == Some(SHUT_OUT) {
+                self.tell_shut_out(&known);
+            }
             if plan.steps.is_empty() {
                 return None;
             }
@@ -123,6 +132,9 @@ impl Core {
             // While it is being made it is known by its name, whatever handle its driver gives it.
             exists: known.volume.is_some() || world.is_made(&known.id),
             to_delete: known.volume.as_ref().is_some_and(|v| v.to_delete),
+            keep: self.kept(known).is_some_and(|v| !v.to_delete),
+            told: self.kept(known).and_then(|v| v.export.as_ref()).is_some_and(ExportFacts::is_told),
+            shut_out: self.shut_out(known).is_some(),
         }
     }
 
@@ -146,7 +158,7 @@ impl Core {
             memory.failure.take_if(|(failed, _)| failed == step);
         }
         // What these change is the server's: its answer comes through the mirrors.
-        let told = [Step::Make, Step::Report, Step::ReleaseAttachment, Step::ReleaseVolume];
+        let told = [Step::Make, Step::Report, Step::ReleaseAttachment, Step::ReleaseVolume, Step::Tell];
         if steps.last().is_some_and(|step| told.contains(step)) { Err(None) } else { Ok(()) }
     }
 
@@ -176,6 +188,10 @@ impl Core {
             Step::ReleaseAttachment => self.release_attachment(known).await,
             Step::DeleteData => self.delete_data(known).await,
             Step::ReleaseVolume => self.release_volume(known).await,
+            Step::Serve => self.serve(known).await,
+            Step::Export => self.export(known).await,
+            Step::Tell => self.tell_exported(known).await,
+            Step::Unserve => self.machine.unserve(&known.id).await,
         }
     }
 
@@ -284,7 +300,8 @@ impl Core {
                     .for_each(|pod| self.events.warning(about(&pod.object), "FailedMount", text.clone()));
             }
             Step::DeleteData => self.events.warning(about(&volume.object), "VolumeFailedDelete", message),
-            Step::Detach | Step::Unstage => {
+            Step::Serve | Step::Export => self.tell_not_served(volume, step, error),
+            Step::Detach | Step::Unstage | Step::Unserve => {
                 self.events.warning(about(&volume.object), "FailedDetachVolume", message);
             }
             _ => {}
@@ -318,7 +335,7 @@ pub(super) fn gone_is_fine(outcome: Result<orlop_objects::Object, orlop_client::
     }
 }
 
-impl crate::machine::Machine {
+impl Machine {
     /// Ensures that a volume is not at its staging place. Refuses while a pod sees it.
     pub(crate) async fn unstage(
         &self,

@@ -1,7 +1,8 @@
 //! The plan for one volume of this node.
 //!
 //! "Wanted" is a VolumeAttachment that is not being deleted (or a driver that attaches nowhere); "users" are pods that
-//! want to run with it; "touched" means that the journal says it may be attached or staged.
+//! want to run with it; "touched" means that the journal says it may be attached or staged. A volume is "kept here" when
+//! other nodes mount it and this one is to serve it, as long as it exists.
 //!
 //! | attachment | users | here | steps |
 //! |---|---|---|---|
@@ -18,8 +19,16 @@
 //! | none, was being made, nobody wants it | – | no PersistentVolume | Unmake |
 //! | none, was being made | – | PersistentVolume exists | ForgetMaking |
 //! | none, its data is to go | – | nothing left | DeleteData, ReleaseVolume |
+//!
+//! | kept | here | steps |
+//! |---|---|---|
+//! | here | not mounted | Serve, before all others |
+//! | here | mounted, not exported to its clients | Export, after all others: pods of this node need it not |
+//! | here | exported, and the volume does not say so | Tell |
+//! | elsewhere, or no more | anything of it is served, published to nobody | Unserve, after Unstage, before DeleteData |
+//! | elsewhere | users, and the keeper does not let this node in | wait instead of Stage, with the keeper's reason |
 
-use orlop_backends::driver::Attach;
+use orlop_backends::driver::{Attach, Served};
 
 use super::Look;
 
@@ -38,6 +47,12 @@ pub struct Want {
     pub exists: bool,
     /// Its PersistentVolume says that its data is to be removed here.
     pub to_delete: bool,
+    /// It is kept here: to be served to other nodes.
+    pub keep: bool,
+    /// Its PersistentVolume says what is so of its export.
+    pub told: bool,
+    /// It is kept by another node, which does not let this one in.
+    pub shut_out: bool,
 }
 
 /// An attachment to this node.
@@ -68,6 +83,8 @@ pub struct Seen {
     pub touched: bool,
     /// The journal says it may have been made.
     pub making: bool,
+    /// How far it is served to other nodes.
+    pub served: Served,
 }
 
 /// One step. Every one reaches a fact and may be repeated.
@@ -97,7 +114,18 @@ pub enum Step {
     DeleteData,
     /// Take the provisioner's finalizer off the PersistentVolume.
     ReleaseVolume,
+    /// Attach and mount it for other nodes.
+    Serve,
+    /// Let its clients mount it.
+    Export,
+    /// Say in the PersistentVolume who can mount it.
+    Tell,
+    /// Take the export back, unmount and detach.
+    Unserve,
 }
+
+/// Why a volume with users is not staged, when its keeper says why.
+pub const SHUT_OUT: &str = "its keeper does not let this node in yet";
 
 /// Steps, and why the plan ends there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -118,7 +146,23 @@ pub fn plan(want: &Want, seen: &Look<Seen>) -> Plan {
         Some(Attachment::Deleted { .. }) => false,
         None => want.attach == Some(Attach::None) && want.users > 0,
     };
-    if wanted { build(want, seen) } else { tear_down(want, seen) }
+    let mut plan = if wanted { build(want, seen) } else { tear_down(want, seen) };
+    if want.keep {
+        serve(want, seen, &mut plan.steps);
+    }
+    plan
+}
+
+/// What other nodes need of a volume that is kept here.
+fn serve(want: &Want, seen: &Seen, steps: &mut Vec<Step>) {
+    if !seen.served.up {
+        steps.insert(0, Step::Serve);
+    }
+    if !seen.served.exported {
+        steps.push(Step::Export);
+    } else if !want.told {
+        steps.push(Step::Tell);
+    }
 }
 
 fn waiting(reason: &'static str) -> Plan {
@@ -144,6 +188,9 @@ fn build(want: &Want, seen: &Seen) -> Plan {
         steps.push(Step::Report);
     }
     if want.users > 0 && !seen.staged {
+        if want.shut_out {
+            return Plan { steps, wait: Some(SHUT_OUT) };
+        }
         steps.push(Step::Stage);
     }
     Plan { steps, wait: None }
@@ -156,6 +203,9 @@ fn tear_down(want: &Want, seen: &Seen) -> Plan {
     let mut steps = Vec::new();
     if seen.touched || seen.staged || seen.attached {
         steps.extend([Step::Unstage, Step::Detach, Step::Forget]);
+    }
+    if seen.served.touched && !want.keep {
+        steps.push(Step::Unserve);
     }
     match want.attachment {
         Some(Attachment::Deleted { held: true }) => steps.push(Step::ReleaseAttachment),

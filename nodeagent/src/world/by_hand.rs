@@ -41,6 +41,7 @@ pub(super) fn of_pod(pod: &PodFacts) -> impl Iterator<Item = VolumeFacts> {
             claim: None,
             host: None,
             to_delete: false,
+            export: None,
             finalizers: Vec::new(),
             object: pod.object.clone(),
             id: Some(id),

@@ -26,7 +26,7 @@ use orlop_objects::{DecodeError, Key, Object, Revision, kind};
 pub use claim::ClaimFacts;
 pub use node::NodeFacts;
 pub use pod::{PodFacts, PodVolume, Resolved, Source};
-pub use volume::{AttachmentFacts, PROVISIONER_FINALIZER, VolumeFacts};
+pub use volume::{AttachmentFacts, ExportFacts, PROVISIONER_FINALIZER, VolumeFacts};
 
 use crate::{ids::VolumeId, network};
 
@@ -290,6 +290,13 @@ impl World {
     pub fn making(&self, id: &VolumeId) -> Option<(Arc<ClaimFacts>, Arc<storage::StorageClass>)> {
         let claim = self.claims.get(self.making.get(id)?)?;
         Some((claim.clone(), self.classes.get(claim.class.as_deref()?)?.clone()))
+    }
+
+    /// The claim that a volume is bound to.
+    pub fn claim_of(&self, volume: &VolumeFacts) -> Option<Arc<ClaimFacts>> {
+        let claim = volume.claim.as_ref()?;
+        let claim = self.claims.get(&(claim.namespace.clone(), claim.name.clone()))?;
+        claim.holds(volume).then(|| claim.clone())
     }
 
     /// Pods that want to see this volume.

@@ -1,9 +1,14 @@
 //! What the agent needs to know of a PersistentVolume and of its attachment to this node.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use k8s_openapi::api::{core::v1 as core, storage::v1 as storage};
-use orlop_objects::{DecodeError, Key, Object, keeper};
+use orlop_objects::{DecodeError, Key, Object, exports, keeper};
 
 use super::{by_hand, owned};
 use crate::ids::VolumeId;
@@ -20,6 +25,53 @@ pub struct ClaimRef {
     pub name: String,
     /// Its uid; empty when reserved by name only.
     pub uid: String,
+}
+
+/// What a PersistentVolume says of an export of Orlop's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportFacts {
+    /// The node whose agent serves it.
+    pub keeper: String,
+    /// Who may mount it.
+    pub clients: BTreeSet<IpAddr>,
+    /// Who can mount it now.
+    pub exported_to: BTreeSet<IpAddr>,
+    /// Why other nodes cannot mount it; empty when they can.
+    pub error: String,
+}
+
+impl ExportFacts {
+    fn of(volume: &core::PersistentVolume) -> Option<Self> {
+        let keeper = exports::keeper_of(volume)?.to_owned();
+        let addresses = |name| exports::parse(exports::annotation(volume, name));
+        let error = exports::annotation(volume, exports::EXPORT_ERROR).to_owned();
+        let (clients, exported_to) = (addresses(exports::CLIENTS), addresses(exports::EXPORTED_TO));
+        Some(Self { keeper, clients, exported_to, error })
+    }
+
+    /// Whether it says of itself what is so, once it is exported to its clients.
+    pub fn is_told(&self) -> bool {
+        self.error.is_empty() && self.exported_to == self.clients
+    }
+
+    /// Why the node with this address cannot mount it now.
+    pub fn shuts_out(&self, address: &str) -> Option<String> {
+        let keeper = &self.keeper;
+        if !self.error.is_empty() {
+            return Some(format!(
+                "its files are on node {keeper}, which cannot export them to other nodes: {}",
+                self.error
+            ));
+        }
+        let address: Option<IpAddr> = address.parse().ok();
+        let is_in = address.is_some_and(|address| self.exported_to.contains(&address));
+        (!is_in).then(|| {
+            format!(
+                "its files are on node {keeper}, which does not let this node in yet; it does when both are Ready (kubectl \
+                 get nodes)"
+            )
+        })
+    }
 }
 
 /// A PersistentVolume.
@@ -45,6 +97,8 @@ pub struct VolumeFacts {
     pub host: Option<String>,
     /// Its data is to be removed by this node, once nothing is attached.
     pub to_delete: bool,
+    /// What it says of an export of Orlop's own, when it is one.
+    pub export: Option<ExportFacts>,
     /// All its finalizers.
     pub finalizers: Vec<String>,
     /// The object, for Events about it.
@@ -65,6 +119,7 @@ impl VolumeFacts {
         let volume: core::PersistentVolume = object.typed()?;
         let is_kept_here = keeper::of(&volume) == Some(node);
         let host = keeper::host(&volume).map(str::to_owned);
+        let export = ExportFacts::of(&volume);
         let spec = volume.spec.unwrap_or_default();
         let phase = volume.status.and_then(|s| s.phase);
         let finalizers = object.meta.finalizers.clone();
@@ -98,6 +153,7 @@ impl VolumeFacts {
             }),
             host,
             to_delete,
+            export,
             finalizers,
             object: object.clone(),
         })
@@ -111,6 +167,13 @@ fn host_path(
 ) -> Option<(PathBuf, String)> {
     let host = host.map(|h| (PathBuf::from(&h.path), h.type_.clone().unwrap_or_default()));
     host.or_else(|| local.map(|l| (PathBuf::from(&l.path), "Directory".to_owned())))
+}
+
+impl VolumeFacts {
+    /// The node whose own disk holds its data, where one does.
+    pub fn home(&self) -> Option<&str> {
+        self.host.as_deref().or_else(|| self.export.as_ref().map(|export| export.keeper.as_str()))
+    }
 }
 
 /// A VolumeAttachment to this node.

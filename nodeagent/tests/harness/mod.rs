@@ -11,10 +11,10 @@ use orlop_backends::{
     driver::Driver,
     drivers::{
         loop_file::{LoopDriver, Node, PoolConfig},
-        nfs::NfsDriver,
+        nfs::{ExportsConfig, NfsDriver},
     },
     host::{
-        Host, Runtime,
+        Host, NfsServer, Runtime,
         fake::Fake,
         faulty::{Faulty, Plan},
         network::Network,
@@ -23,7 +23,7 @@ use orlop_backends::{
 use orlop_client::{Client, Stream, Transport};
 use orlop_controllers::{Controllers, DriverInfo, Settings};
 use orlop_nodeagent::{Agent, Calls, Config, Parts, images::ImageStore};
-use orlop_objects::{Key, Object, kind};
+use orlop_objects::{Key, Object, exports, kind};
 use orlop_registry::Registry;
 use orlop_store::Store;
 use serde_json::{Value, json};
@@ -76,9 +76,18 @@ impl Cluster {
         self.dir.path().join("data")
     }
 
-    pub(crate) fn parts<M: Host + Runtime + Network>(&self, machine: Arc<M>) -> Parts {
+    pub(crate) fn parts<M: Host + Runtime + Network + NfsServer>(&self, machine: Arc<M>) -> Parts {
         let pool: Arc<dyn Driver> = Arc::new(LoopDriver::new(machine.clone(), self.data().join("pool")));
-        let shared: Arc<dyn Driver> = Arc::new(NfsDriver::new(machine.clone()));
+        let exports = ExportsConfig {
+            host: machine.clone(),
+            server: machine.clone(),
+            pool: pool.clone(),
+            root: self.data().join("nfs/volumes"),
+            instance: "0123abcd".to_owned(),
+            node: NODE.to_owned(),
+            address: orlop_nodeagent::own_address(None),
+        };
+        let shared: Arc<dyn Driver> = Arc::new(NfsDriver::with_exports(machine.clone(), exports));
         Parts {
             data_dir: self.data(),
             run_dir: self.dir.path().join("run"),
@@ -108,7 +117,7 @@ impl Cluster {
         agent
     }
 
-    async fn agent_on<M: Host + Runtime + Network>(&self, machine: Arc<M>) -> Agent {
+    async fn agent_on<M: Host + Runtime + Network + NfsServer>(&self, machine: Arc<M>) -> Agent {
         let identity = Identity::node(NODE);
         let client = Client::new(Arc::new(Pipe { server: self.server.clone(), identity }));
         let config = Config {
@@ -169,6 +178,45 @@ impl Cluster {
         let body = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name},
             "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "64Mi"}}}});
         self.create(&kind::PERSISTENT_VOLUME_CLAIM, body).await;
+    }
+
+    /// A claim of the class `nfs`, for many nodes.
+    pub(crate) async fn create_shared_claim(&self, name: &str) {
+        let body = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name},
+            "spec": {"accessModes": ["ReadWriteMany"], "storageClassName": "nfs",
+                "resources": {"requests": {"storage": "64Mi"}}}});
+        self.create(&kind::PERSISTENT_VOLUME_CLAIM, body).await;
+    }
+
+    /// A node without an agent, that says it is Ready and has this address.
+    pub(crate) async fn add_node(&self, name: &str, address: &str) {
+        let body = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}});
+        let node = self.create(&kind::NODE, body).await;
+        let status = json!({"status": {"addresses": [{"type": "InternalIP", "address": address}],
+            "conditions": [{"type": "Ready", "status": "True"}]}});
+        self.client.patch(&node.key, Some("status"), &status).await.unwrap();
+    }
+
+    /// Waits until the keeper says that these can mount the volume, and the server lets in these and nobody else.
+    pub(crate) async fn until_exported_to(&self, volume: &str, clients: &str) -> Value {
+        let key = Key::cluster(&kind::PERSISTENT_VOLUME, volume);
+        let told = |v: &Value| v["metadata"]["annotations"][exports::EXPORTED_TO] == clients;
+        let volume = self.until(&key, "exported", told).await;
+        // What was told before the server ended is still told while it is started again.
+        let shown = || {
+            let taken = self.machine.server().unwrap()?.taken?;
+            let export = taken.shown().find(|export| export.name() == key.name)?;
+            Some(exports::print(&export.clients))
+        };
+        let come = async {
+            while shown().as_deref() != Some(clients) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, come)
+            .await
+            .unwrap_or_else(|_| panic!("the server exports to {:?}", shown()));
+        volume
     }
 
     /// A pod with one container; `more` is merged into its spec's top level.
@@ -240,7 +288,17 @@ impl Cluster {
         // The bridge is the node's, as long as it runs.
         let cables = self.machine.links().unwrap().into_iter().filter(|link| link.kind == "veth");
         left.extend(cables.map(|link| format!("cable {} {:?}", link.name, link.alias)));
-        for dir in ["data/pool", "data/kubelet/pods", "data/containers", "data/logs/pods", "run/ns"] {
+        if let Some(server) = self.machine.server().unwrap() {
+            left.push(format!("NFS server {:?}", server.process));
+        }
+        for dir in [
+            "data/pool",
+            "data/nfs/volumes",
+            "data/kubelet/pods",
+            "data/containers",
+            "data/logs/pods",
+            "run/ns",
+        ] {
             let names = self.machine.list_dir(&root.join(dir)).unwrap();
             left.extend(names.into_iter().map(|name| format!("{dir}/{name}")));
         }

@@ -68,6 +68,7 @@ impl Stand {
         Create {
             name: name(number),
             bytes: self.bytes,
+            provisioner: self.driver.name().to_owned(),
             deadline: Duration::from_secs(120),
             ..Create::default()
         }

@@ -138,7 +138,11 @@ mod tests {
         assert_eq!(table.add(volumes[2]), Some(3), "the number of a removed one is left out");
         table.next = u16::MAX;
         assert_eq!(table.add(volumes[1]), Some(u16::MAX));
-        assert_eq!(table.add(volumes[3]), Some(2), "round again, past those in use and the server's own root");
+        assert_eq!(
+            table.add(volumes[3]),
+            Some(2),
+            "round again, past those in use and the server's own root"
+        );
     }
 
     #[test]
@@ -149,8 +153,12 @@ mod tests {
             shown: false,
             clients: BTreeSet::new(),
         };
-        let mut table =
-            ExportTable { port: 1, root: "/exports".into(), next: 7, exports: (1..=u16::MAX).map(export).collect() };
+        let mut table = ExportTable {
+            port: 1,
+            root: "/exports".into(),
+            next: 7,
+            exports: (1..=u16::MAX).map(export).collect(),
+        };
         assert_eq!(table.add(Uuid::from_u128(9)), Some(9));
         assert_eq!(table.add(Uuid::from_u128(1 << 40)), None);
     }

@@ -11,6 +11,7 @@ mod floors;
 mod kubeconfig;
 mod sample;
 mod scenarios;
+mod shared;
 
 use std::{
     path::{Path, PathBuf},
@@ -29,6 +30,9 @@ use crate::{connection::Endpoint, sample::Sample};
 /// Measures a Kubernetes API server, or an Orlop that it starts itself.
 #[derive(Debug, Parser)]
 struct Flags {
+    /// Measure this part alone
+    #[arg(value_enum)]
+    part: Option<Part>,
     /// Kubeconfig of the server; without it an Orlop is started in a scratch directory
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -41,6 +45,13 @@ struct Flags {
     /// Seconds of idleness before memory is read
     #[arg(long, default_value_t = 60)]
     idle: u64,
+}
+
+/// A part that can be measured alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Shared volumes of Orlop's own, against loop volumes and the bare directory
+    Nfs,
 }
 
 /// The class that claims are made of: bound at once.
@@ -72,6 +83,11 @@ async fn run(flags: &Flags) -> Result<()> {
     };
     std::fs::create_dir_all(&scratch)?;
     let endpoint = kubeconfig::endpoint(&config)?;
+    if flags.part == Some(Part::Nfs) {
+        let data =
+            own.as_ref().map(Cluster::dir).context("shared volumes are measured on an Orlop of its own")?;
+        return shared::measure(flags.rounds.max(7), &endpoint, &data).await;
+    }
     requests(flags, &endpoint, &scratch).await?;
     volumes(flags, &endpoint, &scratch).await?;
     if let Some(cluster) = &mut own {

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::connection::{Connection, Endpoint};
 
-const CLAIMS: &str = "/api/v1/namespaces/default/persistentvolumeclaims";
-const PODS: &str = "/api/v1/namespaces/default/pods";
+pub(crate) const CLAIMS: &str = "/api/v1/namespaces/default/persistentvolumeclaims";
+pub(crate) const PODS: &str = "/api/v1/namespaces/default/pods";
 
 /// A claim of about 0.7 KB; of a class that nobody serves when `class` is `none`.
 pub(crate) fn claim(name: &str, class: &str, size: &str) -> Value {
@@ -19,7 +19,8 @@ pub(crate) fn claim(name: &str, class: &str, size: &str) -> Value {
             "resources": {"requests": {"storage": size}}}})
 }
 
-fn pod(name: &str, claim: &str) -> Value {
+/// A pod that keeps a claim's volume mounted.
+pub(crate) fn pod(name: &str, claim: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
         "spec": {"terminationGracePeriodSeconds": 1, "automountServiceAccountToken": false,
             "containers": [{"name": "main", "image": "busybox", "imagePullPolicy": "IfNotPresent",
@@ -164,12 +165,12 @@ async fn watch_from_now(endpoint: &Endpoint, path: &str) -> Result<crate::connec
     endpoint.connect().await?.watch(&format!("{path}?watch=true&resourceVersion={version}")).await
 }
 
-async fn delete(api: &mut Connection, path: &str, name: &str) -> Result<()> {
+pub(crate) async fn delete(api: &mut Connection, path: &str, name: &str) -> Result<()> {
     api.call("DELETE", &format!("{path}/{name}"), &Value::Null).await?;
     Ok(())
 }
 
-async fn until_gone(api: &mut Connection, path: &str, name: &str) -> Result<()> {
+pub(crate) async fn until_gone(api: &mut Connection, path: &str, name: &str) -> Result<()> {
     while api.get(&format!("{path}/{name}")).await.is_ok() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -1,14 +1,14 @@
 //! The table of the module, row for row.
 
-use orlop_backends::driver::Attach as Where;
+use orlop_backends::driver::{Attach as Where, Served};
 
 use super::{
     Attachment,
     Attachment::{Deleted, Wanted},
-    Look, Seen, Step,
+    Look, SHUT_OUT, Seen, Step,
     Step::{
-        Attach, DeleteData, Detach, Forget, ForgetMaking, Make, ReleaseAttachment, ReleaseVolume, Report,
-        Stage, Unmake, Unstage,
+        Attach, DeleteData, Detach, Export, Forget, ForgetMaking, Make, ReleaseAttachment, ReleaseVolume,
+        Report, Serve, Stage, Tell, Unmake, Unserve, Unstage,
     },
     Want, plan,
 };
@@ -21,7 +21,14 @@ fn want(attachment: Option<Attachment>, users: usize) -> Want {
 }
 
 fn seen(attached: bool, staged: bool, published: usize) -> Seen {
-    Seen { attached, staged, published, touched: attached || staged, making: false }
+    Seen {
+        attached,
+        staged,
+        published,
+        touched: attached || staged,
+        making: false,
+        served: Served::default(),
+    }
 }
 
 fn steps(want: &Want, seen: Seen) -> Vec<Step> {
@@ -112,4 +119,55 @@ fn making_and_removing() {
     );
     assert!(waits(&row(false, true, true), seen(true, true, 1)));
     assert_eq!(steps(&row(false, false, false), none), []);
+}
+
+const UP: Served = Served { up: true, exported: false, touched: true };
+const EXPORTED: Served = Served { exported: true, ..UP };
+
+fn kept(users: usize, told: bool) -> Want {
+    Want { attach: NOWHERE, keep: true, told, ..want(None, users) }
+}
+
+fn served(attached: bool, staged: bool, served: Served) -> Seen {
+    Seen { served, ..seen(attached, staged, 0) }
+}
+
+#[test]
+fn what_is_kept_here_is_served_first_and_exported_last() {
+    assert_eq!(steps(&kept(0, false), served(false, false, Served::default())), [Serve, Export]);
+    assert_eq!(
+        steps(&kept(1, false), served(false, false, Served::default())),
+        [Serve, Attach, Stage, Export]
+    );
+    assert_eq!(steps(&kept(0, false), served(false, false, UP)), [Export]);
+    assert_eq!(steps(&kept(1, false), served(true, true, EXPORTED)), [Tell]);
+    assert_eq!(steps(&kept(1, true), served(true, true, EXPORTED)), []);
+    assert_eq!(steps(&kept(0, true), served(true, true, EXPORTED)), [Unstage, Detach, Forget]);
+    let fell = Served { up: false, ..EXPORTED };
+    assert_eq!(
+        steps(&kept(0, true), served(false, false, fell)),
+        [Serve],
+        "a mount that fell off comes back"
+    );
+}
+
+#[test]
+fn what_is_not_kept_here_any_more_is_not_served() {
+    let unwanted = Want { attach: NOWHERE, ..want(None, 0) };
+    assert_eq!(steps(&unwanted, served(false, false, EXPORTED)), [Unserve]);
+    assert_eq!(steps(&unwanted, served(true, true, EXPORTED)), [Unstage, Detach, Forget, Unserve]);
+    let to_go = Want { to_delete: true, ..unwanted.clone() };
+    assert_eq!(steps(&to_go, served(false, false, UP)), [Unserve, DeleteData, ReleaseVolume]);
+    let published = Seen { published: 1, ..served(true, true, EXPORTED) };
+    assert!(waits(&to_go, published), "not below a pod");
+    let gone = Want { exists: false, ..unwanted };
+    assert_eq!(steps(&gone, served(false, false, UP)), [Unserve], "its data stays");
+}
+
+#[test]
+fn a_node_that_its_keeper_does_not_let_in_waits() {
+    let out = Want { attach: NOWHERE, shut_out: true, ..want(None, 1) };
+    let plan = plan(&out, &Look::Seen(seen(false, false, 0)));
+    assert_eq!((plan.steps, plan.wait), (vec![Attach], Some(SHUT_OUT)));
+    assert_eq!(steps(&out, seen(true, true, 1)), [], "what is staged stays");
 }

@@ -25,7 +25,8 @@ use super::{
 };
 use crate::{
     driver::{
-        Attach, Capabilities, Capacity, Code, Create, Driver, Error, Publish, Stage, Volume, VolumeRef,
+        Attach, Capabilities, Capacity, Code, Create, Driver, Error, Publish, Serving, Stage, Volume,
+        VolumeRef,
     },
     host::Host,
 };
@@ -37,10 +38,18 @@ mod handle;
 mod mounted;
 mod place;
 
-use self::{handle::Handle, place::Place};
+pub use export::ExportsConfig;
+
+use self::{
+    export::Exports,
+    handle::Handle,
+    place::{Existing, Place},
+};
 
 /// Its name in StorageClass and PersistentVolume.
 pub const NAME: &str = orlop_objects::nfs::DRIVER;
+/// How long a call without a deadline of its own may take.
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// The NFS driver of one node. Clones share their state.
 #[derive(Clone)]
@@ -52,6 +61,7 @@ pub struct NfsDriver {
 struct Inner {
     host: Arc<dyn Host>,
     busy: Busy,
+    exports: Option<Exports>,
 }
 
 impl fmt::Debug for NfsDriver {
@@ -63,7 +73,13 @@ impl fmt::Debug for NfsDriver {
 impl NfsDriver {
     /// A driver that mounts through `host`.
     pub fn new(host: Arc<dyn Host>) -> Self {
-        Self { inner: Arc::new(Inner { host, busy: Busy::default() }) }
+        Self { inner: Arc::new(Inner { host, busy: Busy::default(), exports: None }) }
+    }
+
+    /// The same, with exports of its own.
+    pub fn with_exports(host: Arc<dyn Host>, exports: ExportsConfig) -> Self {
+        let exports = Some(Exports::new(exports));
+        Self { inner: Arc::new(Inner { host, busy: Busy::default(), exports }) }
     }
 
     /// Runs one call for one volume off the async runtime, alone for that volume.
@@ -80,6 +96,42 @@ impl NfsDriver {
             work(&inner, context)
         })
         .await
+    }
+}
+
+/// A place at which a volume is mounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layer {
+    /// Once for the node.
+    Staged,
+    /// For one pod.
+    Published,
+}
+
+impl NfsDriver {
+    /// Mounts what a server exports at its staging place.
+    async fn mount(&self, context: Context, existing: Existing, request: Stage) -> Result<(), Error> {
+        let deadline = request.volume.deadline;
+        let work =
+            move |inner: &Inner, context: &Context| existing::stage(inner, context, &existing, &request);
+        self.call(context, deadline, work).await
+    }
+
+    /// Takes away what is mounted at a place: by what it is, since whoever takes things down may not know which node this
+    /// is, or which volume that was.
+    async fn take_away(&self, layer: Layer, volume: VolumeRef, target: PathBuf) -> Result<(), Error> {
+        let operation = match layer {
+            Layer::Staged => "unstage",
+            Layer::Published => "unpublish",
+        };
+        let context = Context::new(operation, &volume.handle);
+        if matches!(parse(&context, &volume), Ok((_, Place::Own(_))))
+            && !export::is_client_mount(&self.inner, &context, &target).await?
+        {
+            return export::take_away(&self.inner, &context, layer, volume, target).await;
+        }
+        let work = move |inner: &Inner, context: &Context| mounted::clear(inner, context, &target);
+        self.call(context, volume.deadline, work).await
     }
 }
 
@@ -107,7 +159,7 @@ impl Driver for NfsDriver {
 
     fn attributes(&self, request: &Create) -> Result<BTreeMap<String, String>, Error> {
         if wants_own(request) {
-            return Ok(BTreeMap::new());
+            return export::attributes(&self.inner, request);
         }
         let context = Context::new("create", &request.name);
         Ok(existing::parse(&context, request)?.volume().attributes)
@@ -132,7 +184,7 @@ impl Driver for NfsDriver {
             let context = Context::new("delete", &volume.handle);
             let (handle, place) = parse(&context, &volume)?;
             match place {
-                Place::Own(own) => export::delete(&self.inner, &context, &own).await,
+                Place::Own(own) => export::delete(&self.inner, &context, &own, &volume).await,
                 Place::Existing(existing) => {
                     let work = move |inner: &Inner, context: &Context| {
                         existing::delete(inner, context, &handle, &existing)
@@ -145,18 +197,16 @@ impl Driver for NfsDriver {
 
     /// Only of exports of Orlop's own: which volumes are on somebody else's server, that server knows.
     fn list(&self) -> BoxFuture<'_, Result<Vec<Volume>, Error>> {
-        Box::pin(async { Ok(Vec::new()) })
+        Box::pin(export::list(&self.inner))
     }
 
     fn capacity(&self) -> BoxFuture<'_, Result<Capacity, Error>> {
-        Box::pin(async {
-            let why = "a file server that is there already is not Orlop's to measure";
-            Err(Context::new("capacity", "*").fail(Code::Unimplemented, why))
-        })
+        Box::pin(export::capacity(&self.inner))
     }
 
-    fn attach(&self, _: VolumeRef) -> BoxFuture<'_, Result<Option<PathBuf>, Error>> {
-        Box::pin(async { Ok(None) })
+    fn attach(&self, volume: VolumeRef) -> BoxFuture<'_, Result<Option<PathBuf>, Error>> {
+        let checked = parse(&Context::new("attach", &volume.handle), &volume);
+        Box::pin(async { checked.map(|_| None) })
     }
 
     fn detach(&self, _: VolumeRef) -> BoxFuture<'_, Result<(), Error>> {
@@ -167,30 +217,30 @@ impl Driver for NfsDriver {
         Box::pin(async move {
             let context = Context::new("stage", &request.volume.handle);
             match parse(&context, &request.volume)?.1 {
-                Place::Own(own) => export::stage(&self.inner, &context, &own, request).await,
-                Place::Existing(existing) => {
-                    let deadline = request.volume.deadline;
-                    let work = move |inner: &Inner, context: &Context| {
-                        existing::stage(inner, context, &existing, &request)
-                    };
-                    self.call(context, deadline, work).await
+                Place::Own(own) if export::keeps(&self.inner, &own) => {
+                    export::stage(&self.inner, &context, request).await
                 }
+                Place::Own(own) => {
+                    let (existing, request) = own.into_share(&context, request)?;
+                    self.mount(context, existing, request).await
+                }
+                Place::Existing(existing) => self.mount(context, existing, request).await,
             }
         })
     }
 
     fn unstage(&self, volume: VolumeRef, target: PathBuf) -> BoxFuture<'_, Result<(), Error>> {
-        let context = Context::new("unstage", &volume.handle);
-        let work = move |inner: &Inner, context: &Context| mounted::clear(inner, context, &target);
-        Box::pin(self.call(context, volume.deadline, work))
+        Box::pin(self.take_away(Layer::Staged, volume, target))
     }
 
     fn publish(&self, request: Publish) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move {
             let context = Context::new("publish", &request.volume.handle);
             match parse(&context, &request.volume)?.1 {
-                Place::Own(own) => export::publish(&self.inner, &context, &own, request).await,
-                Place::Existing(_) => {
+                Place::Own(own) if export::keeps(&self.inner, &own) => {
+                    export::publish(&self.inner, &context, request).await
+                }
+                Place::Own(_) | Place::Existing(_) => {
                     let deadline = request.volume.deadline;
                     let work = move |inner: &Inner, context: &Context| {
                         mounted::bind(inner, context, &request.staged, &request.target, request.read_only)
@@ -202,9 +252,7 @@ impl Driver for NfsDriver {
     }
 
     fn unpublish(&self, volume: VolumeRef, target: PathBuf) -> BoxFuture<'_, Result<(), Error>> {
-        let context = Context::new("unpublish", &volume.handle);
-        let work = move |inner: &Inner, context: &Context| mounted::clear(inner, context, &target);
-        Box::pin(self.call(context, volume.deadline, work))
+        Box::pin(self.take_away(Layer::Published, volume, target))
     }
 
     fn ready(&self, volume: VolumeRef, target: PathBuf) -> BoxFuture<'_, Result<(), Error>> {
@@ -214,6 +262,10 @@ impl Driver for NfsDriver {
         Box::pin(blocking::run(context, volume.deadline, move |context| {
             mounted::ask(&inner, context, &target)
         }))
+    }
+
+    fn serving(&self) -> Option<&dyn Serving> {
+        self.inner.exports.is_some().then_some(self)
     }
 }
 

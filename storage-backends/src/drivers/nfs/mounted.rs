@@ -6,20 +6,20 @@ use super::{Inner, fault};
 use crate::{
     driver::{Code, Error},
     drivers::fault::Context,
-    host::{MountEntry, MountRequest},
+    host::{Host, MountEntry, MountRequest},
 };
 
 /// A target as the mount table will name it; `None` when what it lies in does not exist.
-pub(super) fn named(inner: &Inner, context: &Context, target: &Path) -> Result<Option<PathBuf>, Error> {
+pub(super) fn named(host: &dyn Host, context: &Context, target: &Path) -> Result<Option<PathBuf>, Error> {
     let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else { return Ok(None) };
-    let parent = inner.host.canonical(parent).map_err(|error| context.host(error))?;
+    let parent = host.canonical(parent).map_err(|error| context.host(error))?;
     Ok(parent.map(|parent| parent.join(name)))
 }
 
 /// A target that must be there. It is listed where it lies, not looked at.
 pub(super) fn existing(inner: &Inner, context: &Context, target: &Path) -> Result<PathBuf, Error> {
     let missing = || context.fail(Code::FailedPrecondition, format!("{} does not exist", target.display()));
-    let place = named(inner, context, target)?.ok_or_else(missing)?;
+    let place = named(inner.host.as_ref(), context, target)?.ok_or_else(missing)?;
     let (parent, name) = (place.parent(), place.file_name());
     let names = inner.host.list_dir(parent.unwrap_or(Path::new("/"))).map_err(|error| context.host(error))?;
     let name = name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -133,7 +133,7 @@ fn judge(context: &Context, top: &MountEntry, staged: &MountEntry, read_only: bo
 
 /// Unmounts all shares at `target`; refuses when something else lies on top.
 pub(super) fn clear(inner: &Inner, context: &Context, target: &Path) -> Result<(), Error> {
-    let Some(target) = named(inner, context, target)? else { return Ok(()) };
+    let Some(target) = named(inner.host.as_ref(), context, target)? else { return Ok(()) };
     // Each round takes one mount away, so it ends; the bound is for a machine that somebody else mounts on meanwhile.
     for _ in 0..64 {
         let Some(top) = top(inner, context, &target)? else { return Ok(()) };
@@ -158,7 +158,7 @@ fn unmount(inner: &Inner, context: &Context, top: &MountEntry) -> Result<(), Err
 
 /// Whether the server of what is mounted at `target` answers.
 pub(super) fn ask(inner: &Inner, context: &Context, target: &Path) -> Result<(), Error> {
-    let Some(target) = named(inner, context, target)? else { return Ok(()) };
+    let Some(target) = named(inner.host.as_ref(), context, target)? else { return Ok(()) };
     let Some(top) = top(inner, context, &target)?.filter(is_share) else { return Ok(()) };
     inner.host.ask(&target).map_err(|error| fault::host(context, error, &top.source))
 }

@@ -7,12 +7,16 @@
 //! | `server`, `share`, `subDir`, `onDelete`, `mountOptions` | a directory of a share that is there already: [`Existing`] |
 //! | `server`, `share` and no `subDir` | the share itself, of a volume that people made: never removed |
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use orlop_objects::nfs;
 
 use super::existing::{self, OnDelete};
-use crate::host::Share;
+use crate::{
+    driver::{Code, Error, Stage},
+    drivers::fault::Context,
+    host::Share,
+};
 
 /// Where a volume is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +48,7 @@ pub(super) struct Own {
     /// The node whose agent serves it.
     pub(super) node: String,
     /// That node's address.
-    pub(super) server: String,
+    pub(super) server: IpAddr,
     /// Where its server listens.
     pub(super) port: u16,
     /// The path that it exports.
@@ -72,13 +76,50 @@ fn text<'a>(attributes: &'a BTreeMap<String, String>, name: &str) -> Result<&'a 
 
 impl Own {
     fn parse(attributes: &BTreeMap<String, String>) -> Result<Self, String> {
-        let port = text(attributes, "port")?;
+        let (server, port) = (text(attributes, "server")?, text(attributes, "port")?);
         Ok(Self {
             node: text(attributes, "node")?.to_owned(),
-            server: text(attributes, "server")?.to_owned(),
+            server: server
+                .parse()
+                .map_err(|_| format!("volumeAttributes server is {server:?} and no address"))?,
             port: port.parse().map_err(|_| format!("volumeAttributes port is {port:?} and no port"))?,
             path: text(attributes, "path")?.to_owned(),
         })
+    }
+
+    /// The attributes that say so.
+    pub(super) fn attributes(&self) -> BTreeMap<String, String> {
+        let (server, port) = (self.server.to_string(), self.port.to_string());
+        let all = [
+            ("export", "own"),
+            ("node", &self.node),
+            ("server", &server),
+            ("port", &port),
+            ("path", &self.path),
+        ];
+        all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    /// What it is to a node that does not keep it: a share like any other, of the one version and at the one port that
+    /// its server has, whatever the class's options say.
+    pub(super) fn into_share(
+        self,
+        context: &Context,
+        mut request: Stage,
+    ) -> Result<(Existing, Stage), Error> {
+        if self.path != format!("/{}", request.volume.handle) {
+            let why = format!("volumeAttributes path is {:?} and not this volume's", self.path);
+            return Err(context.fail(Code::InvalidArgument, why));
+        }
+        request.mount_options.extend([format!("port={}", self.port), "nfsvers=4.2".to_owned()]);
+        let existing = Existing {
+            server: self.server.to_string(),
+            share: self.path,
+            directory: Vec::new(),
+            on_delete: OnDelete::Retain,
+            options: Vec::new(),
+        };
+        Ok((existing, request))
     }
 }
 

@@ -57,11 +57,14 @@ impl Fake {
     /// The table that a server can take: everything in it is mounted.
     fn table_to_take(&self) -> Result<ExportTable> {
         let machine = self.machine();
-        let table = machine.nfs_server.table.clone().ok_or_else(|| refused("it was given no table".into()))?;
+        let table =
+            machine.nfs_server.table.clone().ok_or_else(|| refused("it was given no table".into()))?;
         let bare = table.shown().find(|export| !machine.mounts.is_mount_point(&table.directory(export)));
         match bare {
             None => Ok(table),
-            Some(export) => Err(refused(format!("nothing is mounted at {}", table.directory(export).display()))),
+            Some(export) => {
+                Err(refused(format!("nothing is mounted at {}", table.directory(export).display())))
+            }
         }
     }
 }

@@ -75,7 +75,9 @@ fn block(text: &mut String, root: &Path, export: &Export) -> Result<(), Cause> {
 /// A path in the server's own words. One that could end its quotes is refused: it is ours, so only the data directory
 /// can hold such a character.
 fn quoted(path: &Path) -> Result<String, Cause> {
-    let plain = |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | '@' | ':' | '=' | ',' | ' ');
+    let plain = |c: char| {
+        c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | '@' | ':' | '=' | ',' | ' ')
+    };
     match path.to_str().filter(|text| text.chars().all(plain)) {
         Some(text) => Ok(format!("\"{text}\"")),
         None => Err(Cause::Refused(format!(
@@ -143,7 +145,19 @@ mod tests {
     /// Only the data directory's name is not of our own making, and an administrator's.
     #[test]
     fn a_directory_whose_name_could_say_more_is_refused() {
-        for name in ["a\"; } EXPORT { x", "a\nb", "a#b", "a;b", "a{b}", "a\\b", "a'b", "a$b", "a%b", "a*b", "a\u{7f}b"] {
+        for name in [
+            "a\"; } EXPORT { x",
+            "a\nb",
+            "a#b",
+            "a;b",
+            "a{b}",
+            "a\\b",
+            "a'b",
+            "a$b",
+            "a%b",
+            "a*b",
+            "a\u{7f}b",
+        ] {
             let error = render(&places(), &table(&format!("/data/{name}"))).unwrap_err();
             assert!(error.to_string().contains("another data directory"), "{name:?}: {error}");
         }

@@ -39,7 +39,8 @@ fn judge(text: &str, done: &str) -> Said {
     if !text.contains(done) {
         return Said::Nothing;
     }
-    let wrong = |line: &&str| line.contains(NOT_EXPORTED) || NOT_READ.iter().any(|words| line.contains(words));
+    let wrong =
+        |line: &&str| line.contains(NOT_EXPORTED) || NOT_READ.iter().any(|words| line.contains(words));
     match text.lines().find(wrong) {
         Some(line) => Said::Failed(words(line).to_owned()),
         None => Said::Done,
@@ -69,9 +70,13 @@ mod tests {
 
     #[test]
     fn a_start_is_over_when_it_says_so() {
-        let early = format!("{HEAD}[main] init_server_pkgs :NFS STARTUP :EVENT :ID Mapper successfully initialized.\n");
+        let early = format!(
+            "{HEAD}[main] init_server_pkgs :NFS STARTUP :EVENT :ID Mapper successfully initialized.\n"
+        );
         assert_eq!(started(&early), Said::Nothing);
-        let serves = format!("{early}{HEAD}[main] nfs_start :NFS STARTUP :EVENT :             NFS SERVER INITIALIZED\n");
+        let serves = format!(
+            "{early}{HEAD}[main] nfs_start :NFS STARTUP :EVENT :             NFS SERVER INITIALIZED\n"
+        );
         assert_eq!(started(&serves), Said::Done);
     }
 
@@ -81,10 +86,7 @@ mod tests {
             "{HEAD}[sigmgr] fsal_cfg_commit :CONFIG :CRIT :Could not create export for (/v3) to (/nowhere)\n\
              {HEAD}[sigmgr] reread_exports :CONFIG :EVENT :Reread exports complete\n"
         );
-        assert_eq!(
-            reloaded(&wrong),
-            Said::Failed("Could not create export for (/v3) to (/nowhere)".into())
-        );
+        assert_eq!(reloaded(&wrong), Said::Failed("Could not create export for (/v3) to (/nowhere)".into()));
         let fine = format!("{HEAD}[sigmgr] reread_exports :CONFIG :EVENT :Reread exports complete\n");
         assert_eq!(reloaded(&fine), Said::Done);
         let syntax = format!(

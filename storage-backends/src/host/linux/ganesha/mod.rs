@@ -116,7 +116,11 @@ impl Ganesha {
                 Said::Nothing if !lives => {
                     drop(self.known());
                     let stderr = log::complaints(&text);
-                    return Err(self.about(Cause::Program { program: "ganesha.nfsd".into(), code: None, stderr }));
+                    return Err(self.about(Cause::Program {
+                        program: "ganesha.nfsd".into(),
+                        code: None,
+                        stderr,
+                    }));
                 }
                 Said::Nothing if Instant::now() > until => return Err(self.about(Cause::Timeout(DEADLINE))),
                 Said::Nothing => std::thread::sleep(PAUSE),
@@ -197,7 +201,11 @@ impl NfsServer for Ganesha {
         let damaged = || {
             let why = "it was not written by Orlop, or is damaged: restore its first line, or remove the file once no \
                        client uses an export";
-            Error { operation: "read", object: path.display().to_string(), source: Cause::Refused(why.into()) }
+            Error {
+                operation: "read",
+                object: path.display().to_string(),
+                source: Cause::Refused(why.into()),
+            }
         };
         config::parse(&text).map(Some).ok_or_else(damaged)
     }
@@ -222,7 +230,8 @@ impl NfsServer for Ganesha {
         if self.process()?.is_some() {
             return Err(self.about(Cause::Refused("it runs already".into())));
         }
-        let table = self.table()?.ok_or_else(|| self.about(Cause::Refused("it was given no table".into())))?;
+        let table =
+            self.table()?.ok_or_else(|| self.about(Cause::Refused("it was given no table".into())))?;
         if !is_free(table.port) {
             let why = format!(
                 "port {} is in use by another program, and clients know the server by it; end that program \

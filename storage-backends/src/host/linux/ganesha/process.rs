@@ -34,7 +34,10 @@ pub(super) fn program() -> Result<PathBuf> {
     found.filter(|_| has_module()).ok_or_else(|| Error {
         operation: "start the NFS server",
         object: PROGRAM.into(),
-        source: Cause::Missing { program: "nfs-ganesha with its VFS module".into(), package: PACKAGES.into() },
+        source: Cause::Missing {
+            program: "nfs-ganesha with its VFS module".into(),
+            package: PACKAGES.into(),
+        },
     })
 }
 

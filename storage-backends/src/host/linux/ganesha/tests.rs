@@ -62,7 +62,13 @@ impl Stand {
         let source = Linux.attach_loop(&image, false).unwrap().device;
         let (fs_type, options) = (FsType::Ext4, Vec::new());
         Linux
-            .mount(&MountRequest::Device { source, target: target.clone(), fs_type, read_only: false, options })
+            .mount(&MountRequest::Device {
+                source,
+                target: target.clone(),
+                fs_type,
+                read_only: false,
+                options,
+            })
             .unwrap();
         target
     }
@@ -108,7 +114,10 @@ fn root_nfs_server_takes_exports_and_lets_them_go_without_a_restart() {
     server.write_table(&table).unwrap();
     server.reload().unwrap();
     Linux.unmount(&first).expect("it has let the first go");
-    assert_eq!(server.server().unwrap(), Some(RunningServer { taken: Some(table.clone()), ..running.clone() }));
+    assert_eq!(
+        server.server().unwrap(),
+        Some(RunningServer { taken: Some(table.clone()), ..running.clone() })
+    );
     table.exports[0].shown = true;
     table.root = stand.scratch.path().join("nowhere");
     server.write_table(&table).unwrap();
@@ -133,7 +142,11 @@ fn root_nfs_server_outlives_its_starter_and_is_found_again() {
     let process = stand.server.server().unwrap().unwrap().process;
     let next = Ganesha::new(stand.server.dir.clone(), &stand.server.instance);
     assert_eq!(next.table().unwrap(), Some(table.clone()));
-    assert_eq!(next.server().unwrap(), Some(RunningServer { process, taken: None }), "found, and not yet told");
+    assert_eq!(
+        next.server().unwrap(),
+        Some(RunningServer { process, taken: None }),
+        "found, and not yet told"
+    );
     next.reload().unwrap();
     assert_eq!(next.server().unwrap().unwrap().taken, Some(table.clone()));
     assert!(!next.wait_for_end(Duration::from_millis(1)).unwrap());

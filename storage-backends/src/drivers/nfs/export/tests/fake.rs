@@ -1,0 +1,243 @@
+//! Conformance on the fake machine, and what only a machine that can be bent shows.
+
+use std::{collections::BTreeSet, io, net::IpAddr, path::Path, sync::Arc};
+
+use super::{driver, request};
+use crate::{
+    conformance::{self, Stand, reference},
+    driver::{Code, Driver, Served, Serving, Volume},
+    drivers::nfs::NfsDriver,
+    host::{
+        Host, NfsServer,
+        fake::{Content, Fake},
+    },
+};
+
+thread_local! {
+    /// The machine of the stand in use: a stand holds it behind `dyn Host`, which cannot write files.
+    static MACHINE: std::cell::RefCell<Fake> = std::cell::RefCell::new(Fake::default());
+}
+
+fn write(_: &Stand, path: &Path, data: &[u8]) -> io::Result<()> {
+    MACHINE.with_borrow(|fake| fake.write(path, data)).map_err(io::Error::other)
+}
+
+fn read(_: &Stand, path: &Path) -> io::Result<Vec<u8>> {
+    match MACHINE.with_borrow(|fake| fake.read(path)) {
+        Some(Content::Data(data)) => Ok(data),
+        other => Err(io::Error::other(format!("{other:?}"))),
+    }
+}
+
+fn machine() -> Fake {
+    let fake = Fake::new(20 << 30);
+    fake.create_dir(Path::new("/scratch")).unwrap();
+    fake
+}
+
+fn own(fake: &Fake) -> NfsDriver {
+    driver(&Arc::new(fake.clone()), Arc::new(fake.clone()), Path::new("/scratch"), "0123abcd")
+}
+
+#[tokio::test]
+async fn conformance_on_the_fake_machine() {
+    conformance::check(|_| {
+        let fake = machine();
+        MACHINE.set(fake.clone());
+        super::stand(&Arc::new(fake.clone()), own(&fake), Path::new("/scratch"), 64 << 20, (write, read))
+    })
+    .await;
+}
+
+fn clients(addresses: &[&str]) -> BTreeSet<IpAddr> {
+    addresses.iter().map(|address| address.parse().unwrap()).collect()
+}
+
+async fn made(driver: &NfsDriver, number: u32) -> Volume {
+    driver.create(request(number, 64 << 20)).await.unwrap()
+}
+
+async fn served(driver: &NfsDriver, volume: &Volume, to: &[&str]) -> Served {
+    driver.look(reference(volume), clients(to)).await.unwrap()
+}
+
+/// What the server exports, to whom.
+fn exported(fake: &Fake) -> Vec<(String, BTreeSet<IpAddr>)> {
+    let Some(server) = fake.server().unwrap() else { return Vec::new() };
+    server.taken.unwrap().shown().map(|export| (export.name(), export.clients.clone())).collect()
+}
+
+#[tokio::test]
+async fn a_volume_says_where_it_is_and_is_exported_to_its_clients_alone() {
+    let fake = machine();
+    let driver = own(&fake);
+    let volume = made(&driver, 1).await;
+    let port = volume.attributes["port"].clone();
+    assert_eq!(volume.attributes["path"], format!("/{}", volume.handle));
+    assert_eq!((volume.attributes["export"].as_str(), volume.attributes["node"].as_str()), ("own", "here"));
+    assert_eq!(served(&driver, &volume, &[]).await, Served::default());
+    driver.export(reference(&volume), clients(&[])).await.expect_err("what is not mounted is not exported");
+    driver.serve(reference(&volume)).await.unwrap();
+    driver.serve(reference(&volume)).await.unwrap();
+    let up = Served { up: true, exported: false, touched: true };
+    assert_eq!(served(&driver, &volume, &[]).await, up);
+    driver.export(reference(&volume), clients(&["10.0.0.2"])).await.unwrap();
+    assert_eq!(exported(&fake), [(volume.handle.clone(), clients(&["10.0.0.2"]))]);
+    assert!(served(&driver, &volume, &["10.0.0.2"]).await.exported);
+    assert!(!served(&driver, &volume, &["10.0.0.3"]).await.exported);
+    driver.export(reference(&volume), clients(&["10.0.0.3"])).await.unwrap();
+    assert_eq!(exported(&fake), [(volume.handle.clone(), clients(&["10.0.0.3"]))]);
+    assert_eq!(fake.nfs_server_starts(), 1, "without a restart");
+    let other = made(&driver, 2).await;
+    assert_eq!(other.attributes["port"], port, "one port for all");
+}
+
+#[tokio::test]
+async fn an_adopted_server_keeps_what_it_exports_while_volumes_come_back_one_by_one() {
+    let fake = machine();
+    let first = own(&fake);
+    let mut volumes = Vec::new();
+    for number in 1..=3 {
+        let volume = made(&first, number).await;
+        first.serve(reference(&volume)).await.unwrap();
+        first.export(reference(&volume), clients(&["10.0.0.2"])).await.unwrap();
+        volumes.push(volume);
+    }
+    let next = own(&fake);
+    assert_eq!(next.served().await.unwrap().len(), 3);
+    next.serve(reference(&volumes[0])).await.unwrap();
+    next.export(reference(&volumes[0]), clients(&["10.0.0.2", "10.0.0.3"])).await.unwrap();
+    assert_eq!(exported(&fake).len(), 3, "no client lost its files");
+    assert_eq!(fake.nfs_server_starts(), 1);
+}
+
+#[tokio::test]
+async fn after_a_reboot_nothing_is_exported_before_all_is_mounted() {
+    let fake = machine();
+    let first = own(&fake);
+    let mut volumes = Vec::new();
+    for number in 1..=3 {
+        let volume = made(&first, number).await;
+        first.serve(reference(&volume)).await.unwrap();
+        first.export(reference(&volume), clients(&["10.0.0.2"])).await.unwrap();
+        volumes.push(volume);
+    }
+    fake.reboot();
+    let next = own(&fake);
+    for volume in &volumes[..2] {
+        next.serve(reference(volume)).await.unwrap();
+        let error = next.export(reference(volume), clients(&["10.0.0.2"])).await.unwrap_err();
+        assert!(error.code == Code::Aborted && error.message.contains(&volumes[2].handle), "{error}");
+        assert_eq!(fake.server().unwrap(), None);
+    }
+    next.serve(reference(&volumes[2])).await.unwrap();
+    next.export(reference(&volumes[2]), clients(&["10.0.0.2"])).await.unwrap();
+    assert_eq!(exported(&fake).len(), 3);
+    assert!(served(&next, &volumes[0], &["10.0.0.2"]).await.exported, "with the last one all are");
+}
+
+#[tokio::test]
+async fn a_damaged_volume_does_not_keep_the_others_from_being_exported() {
+    let fake = machine();
+    let first = own(&fake);
+    let (sound, damaged) = (made(&first, 1).await, made(&first, 2).await);
+    for volume in [&sound, &damaged] {
+        first.serve(reference(volume)).await.unwrap();
+        first.export(reference(volume), clients(&["10.0.0.2"])).await.unwrap();
+    }
+    fake.reboot();
+    let file = format!("/scratch/pool/{}.img", damaged.handle);
+    fake.remove_file(Path::new(&file)).unwrap();
+    fake.create_sparse(Path::new(&file), damaged.bytes).unwrap();
+    let next = own(&fake);
+    next.serve(reference(&sound)).await.unwrap();
+    next.export(reference(&sound), clients(&["10.0.0.2"])).await.expect_err("the other is not there yet");
+    let error = next.serve(reference(&damaged)).await.unwrap_err();
+    assert!(error.message.contains("blank now"), "{error}");
+    next.export(reference(&sound), clients(&["10.0.0.2"])).await.unwrap();
+    assert_eq!(exported(&fake).len(), 1);
+    assert_eq!(fake.overwritten(), 0);
+}
+
+#[tokio::test]
+async fn without_the_server_pods_of_this_node_work_and_the_packages_are_named() {
+    let fake = machine();
+    fake.remove_nfs_server();
+    let driver = own(&fake);
+    let (volume, other) = (made(&driver, 1).await, made(&driver, 2).await);
+    for volume in [&volume, &other] {
+        driver.serve(reference(volume)).await.unwrap();
+        let error = driver.export(reference(volume), clients(&[])).await.unwrap_err();
+        assert!(error.message.contains("install the package nfs-ganesha and nfs-ganesha-vfs"), "{error}");
+    }
+    driver.delete(reference(&volume)).await.expect("a server that is missing exports nothing");
+    driver.delete(reference(&other)).await.unwrap();
+    assert_eq!((fake.loops().unwrap().len(), driver.list().await.unwrap()), (0, vec![]));
+}
+
+#[tokio::test]
+async fn a_server_that_dies_is_started_again_with_all_exports() {
+    let fake = machine();
+    let driver = own(&fake);
+    let volume = made(&driver, 1).await;
+    driver.serve(reference(&volume)).await.unwrap();
+    driver.export(reference(&volume), clients(&[])).await.unwrap();
+    assert!(!driver.server_ends(std::time::Duration::ZERO).await.unwrap());
+    fake.kill_nfs_server();
+    assert!(!served(&driver, &volume, &[]).await.exported);
+    driver.export(reference(&volume), clients(&[])).await.unwrap();
+    assert_eq!((fake.nfs_server_starts(), exported(&fake).len()), (2, 1));
+    fake.kill_nfs_server();
+    let error = driver.export(reference(&volume), clients(&[])).await.unwrap_err();
+    assert!(error.code == Code::Aborted && error.message.contains("again and again"), "{error}");
+}
+
+#[tokio::test]
+async fn rest_takes_everything_down_and_the_same_comes_up_again() {
+    let fake = machine();
+    let driver = own(&fake);
+    let volume = made(&driver, 1).await;
+    driver.serve(reference(&volume)).await.unwrap();
+    driver.export(reference(&volume), clients(&["10.0.0.2"])).await.unwrap();
+    let table = fake.table().unwrap();
+    driver.rest().await.unwrap();
+    assert_eq!(
+        (fake.server().unwrap(), fake.loops().unwrap().len(), fake.mounts().unwrap().len()),
+        (None, 0, 1)
+    );
+    assert_eq!(fake.table().unwrap(), table, "who had it has it again");
+    let next = own(&fake);
+    next.serve(reference(&volume)).await.unwrap();
+    next.export(reference(&volume), clients(&["10.0.0.2"])).await.unwrap();
+    assert_eq!(exported(&fake).len(), 1);
+    next.delete(reference(&volume)).await.unwrap();
+    assert_eq!(fake.server().unwrap(), None, "a server without exports is not needed");
+}
+
+#[tokio::test]
+async fn an_address_or_a_port_that_changed_is_said() {
+    let fake = machine();
+    let driver = own(&fake);
+    let volume = made(&driver, 1).await;
+    driver.serve(reference(&volume)).await.unwrap();
+    for (attribute, value, words) in
+        [("server", "10.9.9.9", "--address 10.9.9.9"), ("port", "1", "table of exports")]
+    {
+        let mut changed = reference(&volume);
+        changed.attributes.insert(attribute.into(), value.into());
+        let error = driver.export(changed, clients(&[])).await.unwrap_err();
+        assert!(error.code == Code::FailedPrecondition && error.message.contains(words), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_another_node_keeps_is_neither_served_nor_removed_here() {
+    let fake = machine();
+    let driver = own(&fake);
+    let mut volume = made(&driver, 1).await;
+    volume.attributes.insert("node".into(), "there".into());
+    assert!(!driver.serves(&reference(&volume)));
+    driver.serve(reference(&volume)).await.expect_err("not here");
+    let error = driver.delete(reference(&volume)).await.unwrap_err();
+    assert!(error.message.contains("node there"), "{error}");
+}
