@@ -1,7 +1,7 @@
 //! Carrying out the network's plan, giving addresses to pods, and taking all of it off the machine.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -43,10 +43,18 @@ pub(crate) struct Leases {
     /// What the last pass that had nothing to complain of was for.
     done: Mutex<Option<(Want, Instant)>>,
     failures: Mutex<u32>,
-    /// One address at a time is given, and on disk before the next; holds the last.
-    giving: tokio::sync::Mutex<Option<Ipv4Addr>>,
+    given: Mutex<Given>,
     /// The state has changed.
     pub(crate) changed: Notify,
+}
+
+/// Addresses as they are given.
+#[derive(Debug, Default)]
+struct Given {
+    /// The last one.
+    last: Option<Ipv4Addr>,
+    /// By pod, those that are on their way into the journal.
+    under_way: BTreeMap<String, Ipv4Addr>,
 }
 
 impl Default for Leases {
@@ -56,7 +64,7 @@ impl Default for Leases {
             told: Mutex::default(),
             done: Mutex::default(),
             failures: Mutex::default(),
-            giving: tokio::sync::Mutex::default(),
+            given: Mutex::default(),
             changed: Notify::new(),
         }
     }
@@ -190,31 +198,45 @@ impl Core {
             .await
     }
 
-    /// Puts a pod's intent on disk, with an address that is its alone where it is to have one.
+    /// Puts a pod's intent on disk, with an address that is its alone.
     pub(crate) async fn lease(&self, intent: PodIntent, range: Cidr) -> Result<(), Error> {
-        let mut last = self.leases.giving.lock().await;
-        let pods = self.machine.journal.pods();
         let cables = self.machine.blocking(Machine::cables).await?;
-        // One that has ended for good needs none, and keeps its record until it is deleted.
-        let ended = |uid: &str| {
-            self.world().pod(uid).is_some_and(|pod| pod.finished) && !cables.iter().any(|(pod, _)| pod == uid)
-        };
-        let others = pods.iter().filter(|pod| pod.uid != intent.uid && !ended(&pod.uid));
-        let of_others = others.filter_map(|pod| pod.address);
-        let used: BTreeSet<Ipv4Addr> = of_others
-            .chain(cables.iter().filter(|(pod, _)| *pod != intent.uid).map(|(_, address)| *address))
-            .collect();
-        // A cable that outlived the journal keeps its address.
-        let kept = cables.iter().find(|(pod, address)| *pod == intent.uid && !used.contains(address));
-        let newest = last.or_else(|| used.last().copied());
-        let address = kept.map(|(_, address)| *address).or_else(|| lease::free(range, &used, newest));
-        let Some(address) = address else {
+        let pod = intent.uid.clone();
+        let Some(address) = self.reserve(&pod, range, &cables) else {
             return Err(Error::Refused(format!(
                 "all addresses of the node's range {range} are in use; delete pods of it"
             )));
         };
-        *last = Some(address);
-        self.machine.journal.begin(Intent::Pod(PodIntent { address: Some(address), ..intent })).await
+        let intent = PodIntent { address: Some(address), ..intent };
+        let written = self.machine.journal.begin(Intent::Pod(intent)).await;
+        // The journal has it from here on, or nobody.
+        lock(&self.leases.given).under_way.remove(&pod);
+        written
+    }
+
+    /// Chooses an address and keeps it from other pods, until it is in the journal: so many may be written at once.
+    fn reserve(&self, pod: &str, range: Cidr, cables: &[(String, Ipv4Addr)]) -> Option<Ipv4Addr> {
+        // One that has ended for good needs none, and keeps its record until it is deleted.
+        let world = self.world();
+        let ended = |uid: &str| {
+            world.pod(uid).is_some_and(|pod| pod.finished) && !cables.iter().any(|(pod, _)| pod == uid)
+        };
+        let mut given = lock(&self.leases.given);
+        let recorded = self.machine.journal.pods();
+        let recorded = recorded.iter().filter(|other| !ended(&other.uid));
+        let recorded = recorded.filter_map(|other| Some((other.uid.as_str(), other.address?)));
+        let cabled = cables.iter().map(|(uid, address)| (uid.as_str(), *address));
+        let under_way = given.under_way.iter().map(|(uid, address)| (uid.as_str(), *address));
+        let all = recorded.chain(cabled).chain(under_way);
+        let used: BTreeSet<Ipv4Addr> =
+            all.filter(|(uid, _)| *uid != pod).map(|(_, address)| address).collect();
+        // A cable that outlived the journal keeps its address.
+        let kept = cables.iter().find(|(uid, address)| uid == pod && !used.contains(address));
+        let newest = given.last.or_else(|| used.last().copied());
+        let address = kept.map(|(_, address)| *address).or_else(|| lease::free(range, &used, newest))?;
+        given.last = Some(address);
+        given.under_way.insert(pod.to_owned(), address);
+        Some(address)
     }
 }
 
