@@ -227,8 +227,10 @@ fn sweep(machine: &Machine, stuck: &BTreeSet<String>) -> Result<Vec<String>, Err
         // Not before those that show the same volume to pods: `rest` has said what keeps it.
         Place::Served { .. } => false,
     };
+    // The data directory may have a disk of its own: that one is its owner's.
     let ours = |path: &std::path::Path| {
-        path.starts_with(machine.layout.data()) || path.starts_with(machine.layout.run())
+        let below_data = path.starts_with(machine.layout.data()) && path != machine.layout.data();
+        below_data || path.starts_with(machine.layout.run())
     };
     let mounts = machine.host.mounts()?;
     for mount in mounts.iter().rev() {
