@@ -10,7 +10,7 @@ PROFILE ?= ci
 BINARY ?= target/release/orlop
 export PREFIX DESTDIR
 
-.PHONY: help all setup guest-setup demo install uninstall test test-vm bench lint clean
+.PHONY: help all setup guest-setup demo compose-demo install uninstall test test-vm bench lint clean
 
 all: ## the release binary: target/release/orlop
 all: setup
@@ -26,6 +26,10 @@ setup: ## install what is missing (Debian packages, rustup); says what it would 
 demo: ## the main job on this machine, told from start to end
 demo: all
 	bash examples/demo.sh
+
+compose-demo: ## the same with a server, three nodes and an NFS server, in containers (docker-compose.yml)
+compose-demo: all
+	bash examples/compose-demo.sh
 
 install: ## the built binary and systemd units to PREFIX (/usr/local); starts nothing
 	sh packaging/install.sh install $(BINARY)

@@ -34,7 +34,8 @@ ready() { curl --silent --fail --output /dev/null --unix-socket "$ORLOP_DATA_DIR
 write_tokens() {
     until ready; do sleep 0.2; done
     for node in $NODES; do
-        orlop token create --quiet >"$join/.$node"
+        # The server may answer before it has written down how it is reached.
+        until orlop token create --quiet >"$join/.$node"; do sleep 0.2; done
         chmod 0600 "$join/.$node"
         mv "$join/.$node" "$join/$node"
     done
@@ -52,6 +53,7 @@ server)
     ;;
 agent)
     own_cgroups
+    mkdir -p /node/pool
     until [ -s "$join/$(hostname)" ]; do sleep 0.2; done
     exec orlop agent --server https://server:6443 --token "$join/$(hostname)" "$@"
     ;;

@@ -4,7 +4,7 @@
 #
 #     packaging/image.sh [ORLOP]          ORLOP is the binary [default: target/release/orlop]
 #
-# The base is kept as `orlop-base:12`; remove that image to have it made anew.
+# The base is kept as `orlop-base:12`, and as a file in target/ for a Docker that is new; remove both to have it made anew.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,7 +16,8 @@ work=$(mktemp -d)
 trap 'rm -rf --one-file-system "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 
-if ! docker image inspect orlop-base:12 >/dev/null 2>&1; then
+# Into FILE, which is there only when it is whole.
+make_base() {
     command -v debootstrap >/dev/null || { echo "$0: install debootstrap" >&2; exit 1; }
     echo "image: making a base from Debian's packages (a minute or two)"
     packages=$(tr ' \n' ',,' <"$here/packages" | sed 's/,*$//')
@@ -24,9 +25,15 @@ if ! docker image inspect orlop-base:12 >/dev/null 2>&1; then
         { tail -n 20 "$work/log" >&2; exit 1; }
     # Archives and lists are of no use in an image.
     rm -rf "$work/base/var/cache/apt/archives" "$work/base/var/lib/apt/lists"
-    mkdir -p "$work/base/var/cache/apt/archives/partial" "$work/base/var/lib/apt/lists/partial"
-    tar -C "$work/base" --one-file-system --exclude='./dev/*' --exclude='./proc/*' --exclude='./sys/*' -c . |
-        docker import - orlop-base:12 >/dev/null
+    mkdir -p "$work/base/var/cache/apt/archives/partial" "$work/base/var/lib/apt/lists/partial" "$(dirname "$1")"
+    tar -C "$work/base" --one-file-system --exclude='./dev/*' --exclude='./proc/*' --exclude='./sys/*' -cf "$1.part" .
+    mv "$1.part" "$1"
+}
+
+if ! docker image inspect orlop-base:12 >/dev/null 2>&1; then
+    base=${CARGO_TARGET_DIR:-$here/../target}/orlop-base.tar
+    [ -f "$base" ] || make_base "$base"
+    docker import "$base" orlop-base:12 >/dev/null
 fi
 
 mkdir "$work/context"

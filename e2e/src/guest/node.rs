@@ -205,12 +205,17 @@ impl Nodes {
 
     /// Deletes an object of the tests' namespace and waits until it is gone.
     pub fn delete(&self, plural: &str, name: &str) -> Result<()> {
-        let url = format!("http://orlop{NAMESPACE}/{plural}/{name}");
+        self.delete_at(&format!("{NAMESPACE}/{plural}/{name}"))
+    }
+
+    /// The same for any object.
+    pub fn delete_at(&self, path: &str) -> Result<()> {
+        let url = format!("http://orlop{path}");
         self.server().run(&format!("{} -X DELETE {url} >/dev/null", curl()))?;
         let gone = format!(
             "[ $(curl -s -o /dev/null -w '%{{http_code}}' --unix-socket {DATA}/api.sock {url}) = 404 ]"
         );
-        self.server().until(&format!("{plural} {name} gone"), &gone)?;
+        self.server().until(&format!("{path} gone"), &gone)?;
         Ok(())
     }
 

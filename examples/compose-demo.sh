@@ -1,0 +1,267 @@
+#!/usr/bin/env bash
+# The cluster of docker-compose.yml, told from start to end: a volume that moves with its pod from node to node, a volume
+# that three nodes write at once, a node that dies, a node that joins. Leaves nothing behind.
+#
+# Needs root, Docker and either docker-compose or `docker compose`. Where no Docker runs, one of its own is started for the
+# length of the story. The image is made from Debian's packages (packaging/image.sh): no registry is asked.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+orlop=${ORLOP_BIN:-$here/../target/release/orlop}
+story=$here/compose
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/orlop-compose.XXXXXX")
+project=orlop-demo-$$
+export ORLOP_DATA_DIR=$scratch ORLOP_PORT=${ORLOP_PORT:-16443}
+docker_pid=''
+
+say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+note() { printf '   %s\n' "$*"; }
+fail() { printf 'demo: %s\n' "$*" >&2; exit 1; }
+
+until_true() {
+    local deadline=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        [ "$SECONDS" -lt "$deadline" ] || fail "$what did not happen"
+        sleep 0.2
+    done
+}
+
+clean_up() {
+    local code=$?
+    trap - EXIT
+    set +e
+    if [ $code -ne 0 ] && [ -n "${compose:-}" ]; then
+        printf '\n-- the end of what the containers said --\n' >&2
+        compose logs --no-color --tail 15 server node-1 node-2 node-3 >&2
+    fi
+    [ -z "${compose:-}" ] || take_down >&2
+    if [ -n "$docker_pid" ]; then
+        kill "$docker_pid"
+        wait "$docker_pid" 2>/dev/null
+    fi
+    rm -rf --one-file-system "$scratch"
+    exit $code
+}
+trap clean_up EXIT
+
+[ "$(id -u)" = 0 ] || fail 'needs root: it looks at loop devices and sockets of the machine (sudo make compose-demo)'
+[ -x "$orlop" ] || fail "$orlop is not there; run \`make\` first"
+
+# ------------------------------------------------------------------------------------------------------------- docker
+
+# A Docker that is there is used; else one is started that touches neither the machine's firewall nor its images.
+have_docker() {
+    docker info >/dev/null 2>&1 && return
+    command -v dockerd >/dev/null || fail 'needs Docker (Debian: apt-get install docker.io docker-compose debootstrap)'
+    say 'No Docker runs here: starting one for the length of the story'
+    dockerd --data-root "$scratch/docker" --exec-root "$scratch/docker-run" --pidfile "$scratch/docker.pid" \
+        --host "unix://$scratch/docker.sock" --iptables=false --ip6tables=false --ip-masq=false \
+        >"$scratch/docker.log" 2>&1 &
+    docker_pid=$!
+    export DOCKER_HOST=unix://$scratch/docker.sock
+    until_true 60 'dockerd answering' docker info
+}
+
+have_docker
+if docker compose version >/dev/null 2>&1; then
+    compose='docker compose'
+elif command -v docker-compose >/dev/null; then
+    compose=docker-compose
+else
+    fail 'needs docker-compose (Debian: apt-get install docker-compose)'
+fi
+compose() { $compose --project-name "$project" --project-directory "$here/.." "$@"; }
+on() { local node=$1; shift; compose exec -T "$node" "$@"; }
+container() { compose ps -q "$1"; }
+volume() { docker volume inspect --format '{{.Mountpoint}}' "${project}_$1"; }
+
+# Loop devices of the cluster's volumes, by the inodes of their files: the names that the kernel shows are those of a mount
+# namespace that may be gone.
+loops() {
+    local pool device numbers
+    for pool in pool node-1 node-2 node-3 node-4; do
+        find "$(volume $pool 2>/dev/null || echo /nowhere)" -xdev -name '*.img' -printf '%i %f\n' 2>/dev/null || true
+    done >"$scratch/images"
+    losetup --list --noheadings --output NAME,BACK-INO | while read -r device numbers; do
+        sed -n "s|^$numbers |$device of |p" "$scratch/images"
+    done
+}
+
+take_down() {
+    local node
+    # Each node takes down what it made, also one that was killed: its journal says what that was.
+    for node in node-1 node-2 node-3 node-4; do
+        [ -z "$(container $node)" ] || compose stop "$node" >/dev/null 2>&1 || true
+        docker volume inspect "${project}_$node" >/dev/null 2>&1 || continue
+        printf '%s: ' $node
+        compose run --rm -T "$node" node orlop down 2>/dev/null || echo 'nothing'
+    done
+    compose --profile more down --volumes --remove-orphans >/dev/null 2>&1
+}
+
+# ---------------------------------------------------------------------------------------------- by kubectl or by curl
+
+usable_kubectl() {
+    command -v kubectl >/dev/null || return 1
+    local minor
+    minor=$(kubectl version --client 2>/dev/null | sed -n 's/^Client Version: v1\.\([0-9]*\).*/\1/p')
+    [ "${minor:-0}" -ge 30 ]
+}
+. "$here/demo-curl.sh"
+if [ "${DEMO_CLIENT:-}" != curl ] && usable_kubectl; then . "$here/demo-kubectl.sh"; fi
+
+# Fills a template of the story in: `made NAME TEMPLATE WORD=VALUE…`.
+made() {
+    local file=$scratch/$1.yaml template=$2 pair
+    cp "$story/$template" "$file"
+    shift 2
+    for pair in "$@"; do sed -i "s|${pair%%=*}|${pair#*=}|" "$file"; done
+    echo "$file"
+}
+pod() { made "pod-$1" pod.yaml "NAME=$1" "NODE=$2" "CLAIM=$3" "SCRIPT=$4"; }
+
+# What can be told of the cluster now, a line each: how nodes are, where pods are, what Events say.
+rows() { api -H 'Accept: application/json;as=Table;v=v1;g=meta.k8s.io' "$1?includeObject=None" | grep -o '"cells":\[[^]]*\]'; }
+news() {
+    rows "$(collection nodes)" | sed 's/"cells":\["\([^"]*\)","\([^"]*\)".*/\1 is \2/'
+    api "$(collection events)" |
+        grep -o '"involvedObject":{[^}]*}\|"message":"\([^"\\]\|\\.\)*"\|"reason":"[^"]*"' | paste - - - |
+        sed 's/.*"kind":"\([^"]*\)","name":"\([^"]*\)".*"message":"\(.*\)"[[:space:]]"reason":"\([^"]*\)"/\1 \2: \4: \3/; s/\\"/"/g'
+}
+# Tells second by second what is new until a command succeeds: `narrate SECONDS WHAT COMMAND…`.
+narrate() {
+    local begun=$SECONDS limit=$1 what=$2 line
+    shift 2
+    while :; do
+        news >"$scratch/news" || true
+        while IFS= read -r line; do
+            grep -qxF -- "$line" "$scratch/told" && continue
+            printf '%s\n' "$line" >>"$scratch/told"
+            printf '  +%2d s  %s\n' $((SECONDS - begun)) "$line"
+        done <"$scratch/news"
+        "$@" >/dev/null 2>&1 && return
+        [ $((SECONDS - begun)) -lt "$limit" ] || fail "$what did not happen"
+        sleep 1
+    done
+}
+forget() { news >"$scratch/told"; }
+
+nodes_ready() { [ "$(rows "$(collection nodes)" | grep -c '","Ready"')" = "$1" ]; }
+node_is() { rows "$(collection nodes)" | grep "\"$1\"" | grep -q "\"$2\""; }
+said_of() {
+    api "$(collection events)?fieldSelector=involvedObject.name=$1" |
+        grep -o '"message":"\([^"\\]\|\\.\)*"' | grep -q "$2"
+}
+one_loop() { [ "$(loops | wc -l)" -le 1 ]; }
+field() { api "$1" | tr ',{' '\n\n' | sed -n "s/.*\"$2\":\"\([^\"]*\)\".*/\1/p" | head -n 1; }
+
+# --------------------------------------------------------------------------------------------------------- the story
+
+say 'An image from Debian'\''s packages and the built binary'
+sh "$here/../packaging/image.sh" "$orlop"
+
+say "A server, three nodes and an NFS server: $compose up"
+begun=$SECONDS
+compose up -d --no-build >"$scratch/up.log" 2>&1 || { cat "$scratch/up.log"; fail "$compose up"; }
+ln -s "$(volume server)/api.sock" "$scratch/api.sock"
+until_true 120 'three nodes becoming Ready' nodes_ready 3
+note "all nodes Ready after $((SECONDS - begun)) s"
+on server cat /var/lib/orlop/admin.kubeconfig | sed "s|server: .*|server: https://127.0.0.1:$ORLOP_PORT|" \
+    >"$scratch/admin.kubeconfig"
+list nodes
+for node in node-1 node-2 node-3; do
+    on $node sh -c 'sh /usr/local/lib/orlop/busybox-image.sh /tmp/busybox.tar && orlop image load /tmp/busybox.tar' >/dev/null
+done
+note 'every node has the image busybox'
+
+say 'A volume in the pool that all nodes see, and a pod on node-1 that writes to it'
+apply "$story/classes.yaml"
+apply "$story/ledger.yaml"
+apply "$(pod writer node-1 ledger 'echo "written on node-1" > /data/page; echo done; sleep 3600')"
+wait_phase pods writer Running
+until_true 30 'the writer having written' logged writer done
+list volumeattachments
+loops
+
+say 'The pod moves to node-2: detached here, attached there, the data with it'
+delete pods writer
+apply "$(pod reader node-2 ledger 'cat /data/page; sleep 3600')"
+wait_phase pods reader Running
+until_true 30 'the reader finding the page' logged reader 'written on node-1'
+logs reader
+list volumeattachments
+delete pods reader
+
+if api "$(collection storageclasses)/nfs" >/dev/null 2>&1; then
+say 'A volume that many write: class nfs, exported by the node that keeps it'
+apply "$story/board.yaml"
+wait_phase persistentvolumeclaims board Bound
+keeper=$(field "$(collection persistentvolumes)/$(field "$(collection persistentvolumeclaims)/board" volumeName)" 'volume.orlop.dev/keeper')
+note "its keeper is $keeper"
+if grep -qw nfs4 /proc/filesystems || modprobe nfsv4 2>/dev/null; then
+    writers='node-1 node-2 node-3'
+else
+    writers="$keeper"
+    note "This machine's kernel has no NFS client: only pods on $keeper can use the volume here, which need none. With one"
+    note 'node-1, node-2 and node-3 would write at once (make test-vm shows that in guests).'
+fi
+for node in $writers; do
+    apply "$(pod "writer-$node" "$node" board "for i in 1 2 3; do echo $node \$i >> /data/$node; done; echo done; sleep 3600")"
+done
+for node in $writers; do
+    wait_phase pods "writer-$node" Running
+    until_true 60 "the writer on $node having written" logged "writer-$node" done
+done
+apply "$(pod board-reader "$keeper" board 'cat /data/node-*; echo read; sleep 3600')"
+until_true 60 'the board being read' logged board-reader read
+logs board-reader
+for node in $writers; do delete pods "writer-$node"; done
+delete pods board-reader
+delete persistentvolumeclaims board
+else
+    say 'This build has no class nfs: the act of a volume that many write is left out'
+fi
+
+say 'node-3 dies, with a pod whose volume only one node may write'
+apply "$(pod keeper node-3 ledger 'echo "last seen on node-3" > /data/page; sync; echo done; sleep 3600')"
+wait_phase pods keeper Running
+until_true 30 'the page being written' logged keeper done
+forget
+printf '\033[2m$ docker kill node-3\033[0m\n'
+docker kill "$(container node-3)" >/dev/null
+narrate 90 'node-3 becoming NotReady' node_is node-3 NotReady
+
+say 'Somebody wants the data on node-1. Nobody knows whether node-3 still writes: the volume stays where it is'
+told "-X DELETE $(collection pods)/keeper"
+api -X DELETE "$(collection pods)/keeper" >/dev/null
+apply "$(pod heir node-1 ledger 'cat /data/page; sleep 3600')"
+narrate 60 'the reason being said' said_of heir node-3
+list volumeattachments
+note 'What node-3 left on the machine: pods, mounts and cgroups went with its container; a loop device is the kernel'\''s.'
+loops
+
+say 'node-3 comes back, lets go of what it had, and the heir gets it'
+printf '\033[2m$ docker start node-3\033[0m\n'
+compose start node-3 >/dev/null 2>&1
+narrate 120 'the heir running' logged heir 'last seen on node-3'
+logs heir
+list volumeattachments
+one_loop || fail "more than one loop device: $(loops)"
+delete pods heir
+
+say 'A fourth node joins by the printed command'
+printf '\033[2m$ orlop token create\033[0m\n'
+on server orlop token create >"$scratch/join"
+sed 's/orlop1\.[0-9a-f.]*/orlop1.…/' "$scratch/join"
+compose run -d -T node-4 node sh -c "cd /tmp && $(grep -v '^#' "$scratch/join" | paste -sd ' ' | sed 's/ orlop agent/ \&\& exec orlop agent/')" >/dev/null 2>&1
+until_true 60 'four nodes being Ready' nodes_ready 4
+list nodes
+
+say 'Everything is taken down'
+delete persistentvolumeclaims ledger
+until_true 30 'the volumes going away' none persistentvolumes
+take_down
+compose=''
+[ -z "$(losetup --list --noheadings --output BACK-FILE | grep "$project" || true)" ] || fail 'loop devices are left'
+note 'no container, no volume, no loop device of the cluster is left'
