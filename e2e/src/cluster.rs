@@ -94,8 +94,14 @@ impl Cluster {
 
     /// Starts `orlop server` in the same directory (again), at the same address: agents come back to it.
     pub fn serve(&mut self) -> Result<()> {
+        self.serve_with(&[])
+    }
+
+    /// The same with further arguments.
+    pub fn serve_with(&mut self, arguments: &[&str]) -> Result<()> {
         let address = self.url.strip_prefix("https://").unwrap_or("127.0.0.1:0");
-        let command = self.command(&["server", "--listen", address]);
+        let mut command = self.command(&["server", "--listen", address]);
+        command.args(arguments);
         self.become_ready(command)
     }
 

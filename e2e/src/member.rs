@@ -65,6 +65,11 @@ impl Member {
         command
     }
 
+    /// Its process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.program.pid()
+    }
+
     /// Ends it as a crash would; its containers go on.
     pub fn kill(&mut self) -> Result<()> {
         self.program.kill()
