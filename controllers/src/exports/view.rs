@@ -9,11 +9,9 @@ use crate::{
     attacher::view::pods_naming,
     binder::view::claim_key,
     facts::{self, Claim, Volume},
+    taints::OUT_OF_SERVICE,
     worker::{Due, Reader, Seen},
 };
-
-/// Says that a node is off, and that nothing of it runs on.
-const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
 /// The facts of one pass.
 #[derive(Default)]
