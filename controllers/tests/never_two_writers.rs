@@ -178,10 +178,10 @@ async fn life(story: Vec<Happens>) {
         clock.pass(&cluster, Duration::from_secs(4)).await;
         check(&cluster);
     }
-    for n in 0..NODES.len() {
+    for (n, name) in NODES.iter().enumerate() {
         set_taint(&cluster, n, false).await;
         cluster.change(&node(n), Part::Main, |node| node["spec"]["unschedulable"] = false.into()).await;
-        cluster.agent(NODES[n]).bring_back();
+        cluster.agent(name).bring_back();
     }
     clock.pass(&cluster, Duration::from_secs(30)).await;
     let pods = cluster.names(&kind::POD).len();

@@ -2,6 +2,11 @@
 //!
 //! Mounting them from other nodes needs a kernel with an NFS client: that is shown in guests.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "these tests look at processes by programs; that is what they are for"
+)]
+
 use std::{
     collections::BTreeSet,
     fs,

@@ -56,19 +56,19 @@ impl Memory {
         self.looked = Some((now, wall));
     }
 
-    fn see(&mut self, node: &str, renewal: Renewal, called_off: bool, now: Instant) -> (Instant, bool) {
+    fn see(&mut self, node: &str, renewal: &Renewal, called_off: bool, now: Instant) -> (Instant, bool) {
         let first = || Beat { renewal: renewal.clone(), at: now, called_off_at: None };
         let beat = self.beats.entry(node.to_owned()).or_insert_with(first);
-        if beat.renewal != renewal {
+        if beat.renewal != *renewal {
             beat.at = now;
-            beat.renewal.clone_from(&renewal);
+            beat.renewal.clone_from(renewal);
         }
         if !called_off {
             beat.called_off_at = None;
             return (beat.at, false);
         }
         let then = beat.called_off_at.get_or_insert_with(|| renewal.clone());
-        (beat.at, *then != renewal)
+        (beat.at, then != renewal)
     }
 }
 
@@ -106,7 +106,7 @@ fn node(key: &Key, reader: &Reader, memory: &mut Memory) -> Result<Option<NodeFa
     let spec = lease.as_ref().and_then(|lease| lease.spec.as_ref());
     let renewal = spec.and_then(|spec| spec.renew_time.as_ref()).map(|time| time.0.to_string());
     let called_off = taints::find(&node, OUT_OF_SERVICE, NO_EXECUTE).is_some();
-    let (renewed, heard_since) = memory.see(&key.name, renewal, called_off, reader.now);
+    let (renewed, heard_since) = memory.see(&key.name, &renewal, called_off, reader.now);
     Ok(Some(NodeFacts { node: Arc::new(node), lease: lease.map(Arc::new), renewed, heard_since }))
 }
 
@@ -134,10 +134,10 @@ mod tests {
         for (row, passed, wall_passed, renewed) in rows {
             let mut memory = Memory::default();
             memory.look(start, wall, GRACE);
-            memory.see("n1", None, false, start);
+            memory.see("n1", &None, false, start);
             let now = start + seconds(passed);
             memory.look(now, at(wall_passed), GRACE);
-            let (seen, _) = memory.see("n1", None, false, now);
+            let (seen, _) = memory.see("n1", &None, false, now);
             assert_eq!(seen == now, renewed, "{row}");
         }
     }
@@ -147,7 +147,8 @@ mod tests {
         let start = Instant::now();
         let mut memory = Memory::default();
         let mut see = |text: &str, after: u64| {
-            memory.see("n1", Some(text.to_owned()), false, start + seconds(after)).0 == start + seconds(after)
+            memory.see("n1", &Some(text.to_owned()), false, start + seconds(after)).0
+                == start + seconds(after)
         };
         assert!(see("1", 0), "what is seen first counts from then on");
         assert!(!see("1", 3), "the same again is no renewal");
@@ -158,7 +159,7 @@ mod tests {
     fn a_node_is_heard_since_it_was_called_off_only_when_it_renews_after_that() {
         let now = Instant::now();
         let mut memory = Memory::default();
-        let mut heard = |text: &str, off| memory.see("n1", Some(text.to_owned()), off, now).1;
+        let mut heard = |text: &str, off| memory.see("n1", &Some(text.to_owned()), off, now).1;
         assert!(
             !heard("1", false) && !heard("2", true),
             "the last renewal before the taint is none after it"

@@ -42,7 +42,7 @@ pub(crate) async fn keep(core: Arc<Core>, facts: Facts) {
             Ok(Ok(duration)) => lease = duration,
             Ok(Err(error)) => tracing::warn!(error = crate::error::chain(&error), "renew the node's lease"),
             Err(_) => {
-                tracing::warn!(seconds = (lease / 2).as_secs_f32(), "the server does not answer a renewal")
+                tracing::warn!(seconds = (lease / 2).as_secs_f32(), "the server does not answer a renewal");
             }
         }
         tokio::select! {
