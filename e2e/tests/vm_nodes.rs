@@ -1,9 +1,10 @@
-//! Three nodes with a kernel's NFS client write one volume at once, each in a guest, on a server that was there already. It
-//! loses its power under load; nothing that was synced is lost, and no writer sees an error.
+//! Three nodes with a kernel's NFS client write one volume at once, each in a guest: on a server that was there already, and
+//! on an export of their own. Servers are killed and lose their power under load, and so do nodes; nothing that was synced
+//! is lost, and no writer that lives sees an error.
 
 use anyhow::{Context, Result, ensure};
 use orlop_e2e::{
-    guest::{Guest, Lab, Nodes, Shape, servers},
+    guest::{Guest, Lab, Nodes, Shape, condition, servers},
     manifests,
 };
 use serde_json::{Value, json};
@@ -122,4 +123,52 @@ fn vm_three_nodes_write_to_a_kernels_server_that_loses_its_power() -> Result<()>
     clear(&nodes)?;
     assert_eq!(server.run("ls /srv/shared")?, "", "the volume's directory went with its claim");
     Ok(())
+}
+
+/// The number of the node that keeps the claim's volume, once there is one.
+fn keeper(nodes: &Nodes) -> Result<usize> {
+    let claim = nodes.until_claim(CLAIM, "Bound")?;
+    let volume = claim["spec"]["volumeName"].as_str().context("the name of a volume")?;
+    let volume = nodes.get(&format!("/api/v1/persistentvolumes/{volume}"))?.context("a volume")?;
+    let keeper = volume["metadata"]["annotations"]["volume.orlop.dev/keeper"].as_str().context("a keeper")?;
+    Ok(keeper.trim_start_matches("node-").parse()?)
+}
+
+#[test]
+#[ignore = "minutes in guests: make test-vm"]
+fn vm_three_nodes_write_to_an_export_of_their_own() -> Result<()> {
+    let Some(lab) = Lab::open("vm_three_nodes_write_to_an_export_of_their_own") else { return Ok(()) };
+    let mut nodes = Nodes::start(&lab, 3)?;
+    nodes.claim_of_many(CLAIM, "nfs", "64Mi")?;
+    let keeper = keeper(&nodes)?;
+    let others: Vec<usize> = (1..=3).filter(|i| *i != keeper).collect();
+    write_everywhere(&nodes)?;
+    locks_exclude(nodes.node(others[0]), nodes.node(others[1]))?;
+
+    // The NFS server dies; the keeper's agent starts it again, and the clients go on after its grace period.
+    let all: Vec<String> = node_names().collect();
+    nodes.node(keeper).run("pkill -KILL -x ganesha.nfsd")?;
+    go_on(&nodes, &all)?;
+    nothing_is_lost(&nodes, &all)?;
+
+    // A node that is neither keeper nor server loses its power: the others go on, and it comes back.
+    let dies = *others.iter().find(|i| **i != 1).context("a node that is neither keeper nor server")?;
+    let name = format!("node-{dies}");
+    nodes.node_mut(dies).cut_power();
+    let silent = |node: &Value| condition(node, "Ready").is_some_and(|status| status != "True");
+    nodes.until(&format!("/api/v1/nodes/{name}"), "not Ready", silent)?;
+    let left: Vec<String> = node_names().filter(|node| *node != name).collect();
+    go_on(&nodes, &left)?;
+    nodes.node_mut(dies).power_on()?;
+    nodes.start_again(dies)?;
+    nothing_is_lost(&nodes, &left)?;
+
+    // So does the keeper, with the volume on its disk: the one writer that is left waits for it, and sees no error.
+    nodes.node_mut(keeper).cut_power();
+    nodes.node_mut(keeper).power_on()?;
+    nodes.start_again(keeper)?;
+    let left: Vec<String> = left.into_iter().filter(|node| *node != format!("node-{keeper}")).collect();
+    go_on(&nodes, &left)?;
+    nothing_is_lost(&nodes, &left)?;
+    clear(&nodes)
 }

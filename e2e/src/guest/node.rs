@@ -72,11 +72,11 @@ impl Nodes {
         &self.nodes[0]
     }
 
-    /// Starts the agent of a node that was without power, from what is on its disk.
-    pub fn join_again(&self, number: usize) -> Result<()> {
+    /// Starts Orlop on a node that was without power, from what is on its disk.
+    pub fn start_again(&self, number: usize) -> Result<()> {
         let node = self.node(number);
         prepare(node)?;
-        self.agent(node)
+        if number == 1 { self.serve() } else { self.agent(node) }
     }
 
     /// Starts `orlop up` on the first node (again).
