@@ -1,6 +1,9 @@
 //! The real server. Needs root, loop devices and nfs-ganesha.
 
-use std::io::{Read, Write};
+use std::{
+    io::{Read, Write},
+    sync::atomic::{AtomicU16, Ordering},
+};
 
 use uuid::Uuid;
 
@@ -14,6 +17,7 @@ use crate::host::{
 };
 
 const INSTANCE: &str = "0badcafe";
+static RANGES: AtomicU16 = AtomicU16::new(0);
 
 fn ready(test: &str) -> bool {
     if can_run(test) && process::program().is_err() {
@@ -44,7 +48,10 @@ impl Stand {
     }
 
     fn table(&self) -> ExportTable {
-        let port = self.server.free_port(24_100 + u16::try_from(std::process::id() % 5000).unwrap()).unwrap();
+        // A port that is free is not yet taken: each test looks in a range of its own.
+        let own = RANGES.fetch_add(50, Ordering::Relaxed);
+        let first = 24_100 + own + u16::try_from(std::process::id() % 5000).unwrap();
+        let port = self.server.free_port(first).unwrap();
         ExportTable::new(port, self.scratch.path().join("volumes"))
     }
 
