@@ -18,6 +18,7 @@ use crate::{
     workloads::{
         family, make,
         pods::{Phase, Pod},
+        revisions,
     },
 };
 
@@ -30,19 +31,7 @@ pub(super) async fn apply(sets: &DaemonSets, key: &Key, verdict: Verdict) -> Res
     }
     match act {
         Act::Move(moves) => family::carry_out(registry, who, &set.object, &moves).await?,
-        Act::Remember(form) => {
-            let made = make::create(registry, who, &set.object, &kind::CONTROLLER_REVISION, &form).await;
-            made.map_err(Error::doing("remember the template of", key))?;
-        }
-        Act::Renumber(revision, number) => {
-            let renumber = |value: &mut Value, _| value["revision"] = number.into();
-            let seen = (&revision.key, revision.revision);
-            let done = edit::change(registry, who, seen, Part::Main, renumber).await;
-            done.map_err(Error::doing("renumber", &revision.key))?;
-        }
-        Act::Forget(revisions) => {
-            try_join_all(revisions.iter().map(|revision| make::delete_one(registry, who, revision))).await?;
-        }
+        Act::Revise(step) => revisions::carry_out(registry, who, &set.object, &step).await?,
         Act::Create(pods) => create(sets, key, &set, &pods).await?,
         Act::Delete(pods) => {
             try_join_all(pods.iter().map(|pod| delete(sets, &set, pod))).await?;

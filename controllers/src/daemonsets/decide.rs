@@ -20,7 +20,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use k8s_openapi::{api::apps::v1::DaemonSet, apimachinery::pkg::util::intstr::IntOrString};
-use orlop_objects::{Key, Object};
+use orlop_objects::Key;
 use serde_json::Value;
 
 use super::{
@@ -33,7 +33,7 @@ use crate::{
         family::Moves,
         pods::{self, Availability, Phase, Pod},
         portion::{self, Round},
-        revisions::{self, Newest, Revision},
+        revisions::{self, Newest, Revision, Step},
     },
 };
 
@@ -53,12 +53,8 @@ pub(crate) struct Verdict {
 pub(crate) enum Act {
     /// Adopt and release.
     Move(Moves),
-    /// Make a revision.
-    Remember(Value),
-    /// Give a revision a new number.
-    Renumber(Arc<Object>, i64),
-    /// Delete revisions.
-    Forget(Vec<Arc<Object>>),
+    /// Remember, renumber or forget revisions.
+    Revise(Step),
     /// Make pods.
     Create(Vec<Value>),
     /// Delete pods; those that have ended with what they ended as.
@@ -103,7 +99,7 @@ fn decide_one(facts: &Facts, view: &View) -> Verdict {
         Newest::Known(n) => Some(&facts.revisions[n]),
         _ if set.is_terminating() || facts.namespace_going => None,
         Newest::Renumber(n, number) => {
-            let act = Act::Renumber(facts.revisions[n].object.clone(), number);
+            let act = Act::Revise(Step::Renumber(facts.revisions[n].object.clone(), number));
             return Verdict { set, status: None, act };
         }
         Newest::Remember(_) if facts.taken => {
@@ -113,7 +109,7 @@ fn decide_one(facts: &Facts, view: &View) -> Verdict {
         }
         Newest::Remember(number) => {
             let form = revisions::form(&set.object, &facts.template, &facts.revision, number);
-            return Verdict { set, status: None, act: Act::Remember(form) };
+            return Verdict { set, status: None, act: Act::Revise(Step::Remember(form)) };
         }
     };
     let status = status(facts, view, newest);
@@ -147,7 +143,7 @@ fn act(facts: &Facts, view: &View, newest: &Revision) -> Act {
     let alive = alive.iter().map(String::as_str).chain([newest.name()]).collect();
     let limit = facts.set.spec.as_ref().and_then(|spec| spec.revision_history_limit).unwrap_or(10);
     match revisions::surplus(&facts.revisions, &alive, limit) {
-        surplus if !surplus.is_empty() => Act::Forget(surplus),
+        surplus if !surplus.is_empty() => Act::Revise(Step::Forget(surplus)),
         _ => Act::Nothing {
             until: pods::next_available(all(), least_ready(&facts.set), (view.now, view.clock)),
         },

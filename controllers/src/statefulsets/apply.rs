@@ -16,7 +16,7 @@ use crate::{
     error::stale,
     events::Said,
     worker::{Next, Seen},
-    workloads::{family, make, pods::Pod},
+    workloads::{family, make, pods::Pod, revisions},
 };
 
 /// Carries out one verdict.
@@ -28,19 +28,7 @@ pub(super) async fn apply(sets: &StatefulSets, key: &Key, verdict: Verdict) -> R
     }
     match act {
         Act::Move(moves) => family::carry_out(registry, who, &set.object, &moves).await?,
-        Act::Remember(form) => {
-            let made = make::create(registry, who, &set.object, &kind::CONTROLLER_REVISION, &form).await;
-            made.map_err(Error::doing("remember the template of", key))?;
-        }
-        Act::Renumber(revision, number) => {
-            let renumber = |value: &mut Value, _| value["revision"] = number.into();
-            let seen = (&revision.key, revision.revision);
-            let done = edit::change(registry, who, seen, Part::Main, renumber).await;
-            done.map_err(Error::doing("renumber", &revision.key))?;
-        }
-        Act::Forget(revisions) => {
-            try_join_all(revisions.iter().map(|revision| make::delete_one(registry, who, revision))).await?;
-        }
+        Act::Revise(step) => revisions::carry_out(registry, who, &set.object, &step).await?,
         Act::Own(claims) => {
             try_join_all(claims.iter().map(|(claim, owners)| own(sets, claim, owners))).await?;
         }

@@ -45,7 +45,7 @@ use crate::{
         family::Moves,
         pods::{self, Phase, Pod},
         portion::{self, Round},
-        revisions::{self, Newest, Revision},
+        revisions::{self, Newest, Revision, Step},
     },
 };
 
@@ -68,12 +68,8 @@ pub(crate) struct Verdict {
 pub(crate) enum Act {
     /// Adopt and release.
     Move(Moves),
-    /// Make a revision.
-    Remember(Value),
-    /// Give a revision a new number.
-    Renumber(Arc<Object>, i64),
-    /// Delete revisions.
-    Forget(Vec<Arc<Object>>),
+    /// Remember, renumber or forget revisions.
+    Revise(Step),
     /// Give claims these owners.
     Own(Vec<(Arc<Object>, Vec<Value>)>),
     /// Make pods, or only claims that a pod lacks.
@@ -132,7 +128,7 @@ fn decide_one(facts: &Facts, view: &View) -> Verdict {
             return Verdict { set, status: (status != told).then_some(status), act: Act::Settled };
         }
         Newest::Renumber(n, number) => {
-            let act = Act::Renumber(facts.revisions[n].object.clone(), number);
+            let act = Act::Revise(Step::Renumber(facts.revisions[n].object.clone(), number));
             return Verdict { set, status: None, act };
         }
         Newest::Remember(number) => return remember(facts, told, number),
@@ -155,7 +151,7 @@ fn remember(facts: &Facts, told: Status, number: i64) -> Verdict {
         return Verdict { set, status: Some(status), act: Act::Settled };
     }
     let form = revisions::form(&set.object, &facts.spec["template"], &facts.revision, number);
-    Verdict { set, status: None, act: Act::Remember(form) }
+    Verdict { set, status: None, act: Act::Revise(Step::Remember(form)) }
 }
 
 /// What a look at the numbers needs.
@@ -400,7 +396,7 @@ impl Step<'_> {
         let limit = self.facts.set.spec.as_ref().and_then(|spec| spec.revision_history_limit).unwrap_or(10);
         match revisions::surplus(&self.facts.revisions, &alive, limit) {
             surplus if surplus.is_empty() => Act::Settled,
-            surplus => Act::Forget(surplus),
+            surplus => Act::Revise(Step::Forget(surplus)),
         }
     }
 }

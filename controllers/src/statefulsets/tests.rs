@@ -25,7 +25,7 @@ use crate::{
     workloads::{
         family::Moves,
         pods::Pod,
-        revisions::{self, Revision},
+        revisions::{self, Revision, Step},
     },
 };
 
@@ -111,9 +111,9 @@ fn verdict(facts: Facts) -> Verdict {
 fn text(act: &Act) -> String {
     match act {
         Act::Move(moves) => format!("move {}", moves.adopt.len()),
-        Act::Remember(form) => format!("remember {}", form["revision"]),
-        Act::Renumber(revision, number) => format!("renumber {} {number}", revision.meta.name),
-        Act::Forget(revisions) => format!("forget {}", revisions.len()),
+        Act::Revise(Step::Remember(form)) => format!("remember {}", form["revision"]),
+        Act::Revise(Step::Renumber(revision, number)) => format!("renumber {} {number}", revision.meta.name),
+        Act::Revise(Step::Forget(revisions)) => format!("forget {}", revisions.len()),
         Act::Own(claims) => format!("own {}", claims.len()),
         Act::Create(births) => {
             let birth = |b: &super::decide::Birth| {

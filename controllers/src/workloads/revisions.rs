@@ -1,4 +1,4 @@
-//! Revisions: which templates a stateful set or a daemon set has had. Pure.
+//! Revisions: which templates a stateful set or a daemon set has had.
 //!
 //! | the newest template | there is | verdict |
 //! |---|---|---|
@@ -10,10 +10,13 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use orlop_objects::{Kind, Object, schema};
+use futures::future::try_join_all;
+use orlop_objects::{Kind, Object, kind, schema};
+use orlop_registry::{Part, Registry, Who};
 use serde_json::{Value, json};
 
-use super::family;
+use super::{family, make};
+use crate::{Error, edit};
 
 /// A remembered template.
 #[derive(Debug)]
@@ -44,6 +47,17 @@ impl Revision {
     pub(crate) fn name(&self) -> &str {
         &self.object.meta.name
     }
+}
+
+/// One step towards the revisions that there should be.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Make a revision.
+    Remember(Value),
+    /// Give a revision a new number.
+    Renumber(Arc<Object>, i64),
+    /// Delete revisions.
+    Forget(Vec<Arc<Object>>),
 }
 
 /// What is to be done about the newest template.
@@ -87,10 +101,33 @@ pub(crate) fn surplus(revisions: &[Revision], alive: &BTreeSet<&str>, limit: i32
     unused.iter().take(over).map(|revision| revision.object.clone()).collect()
 }
 
+/// Takes one step for `set`.
+pub(crate) async fn carry_out(
+    registry: &Registry,
+    who: &Who,
+    set: &Object,
+    step: &Step,
+) -> Result<(), Error> {
+    match step {
+        Step::Remember(form) => {
+            let made = make::create(registry, who, set, &kind::CONTROLLER_REVISION, form).await;
+            made.map(drop).map_err(Error::doing("remember the template of", &set.key))
+        }
+        Step::Renumber(revision, number) => {
+            let renumber = |value: &mut Value, _| value["revision"] = (*number).into();
+            let seen = (&revision.key, revision.revision);
+            let done = edit::change(registry, who, seen, Part::Main, renumber).await;
+            done.map_err(Error::doing("renumber", &revision.key))
+        }
+        Step::Forget(revisions) => {
+            let gone = revisions.iter().map(|revision| make::delete_one(registry, who, revision));
+            try_join_all(gone).await.map(drop)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use orlop_objects::kind;
-
     use super::*;
 
     fn template(image: &str) -> Value {
