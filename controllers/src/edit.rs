@@ -51,6 +51,20 @@ pub(crate) fn section<'a>(value: &'a mut Value, path: &str) -> &'a mut Map<Strin
     at.as_object_mut().expect("the loop made it an object")
 }
 
+/// Writes numbers as Kubernetes does where it leaves out those that are none.
+pub(crate) fn set_counts<'a>(
+    fields: &mut Map<String, Value>,
+    counts: impl IntoIterator<Item = (&'a str, i32)>,
+) {
+    for (field, count) in counts {
+        if count == 0 {
+            fields.remove(field);
+        } else {
+            fields.insert(field.to_owned(), count.into());
+        }
+    }
+}
+
 /// Sets an annotation.
 pub(crate) fn annotate(value: &mut Value, name: &str, text: &str) {
     section(value, "metadata/annotations").insert(name.to_owned(), text.into());

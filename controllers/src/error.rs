@@ -46,6 +46,11 @@ impl Error {
                 | Refused::Store(orlop_store::Error::Conflict)
         )
     }
+
+    /// For `or_else`, of what is written beside: where somebody else was faster, the next look writes it again.
+    pub(crate) fn unless_stale(self) -> Result<(), Self> {
+        if self.is_stale() { Ok(()) } else { Err(self) }
+    }
 }
 
 /// The world that was decided on has changed: raised inside a transaction, answered by another look.

@@ -2,12 +2,11 @@
 
 use futures::future::try_join_all;
 use k8s_openapi::api::apps::v1::Deployment;
-use orlop_objects::{Key, kind};
+use orlop_objects::kind;
 use orlop_registry::Part;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Deployments,
     decide::{Act, Change, Made, Verdict},
     history::REVISION,
     progress::{Condition, PROGRESSING, Status},
@@ -17,68 +16,61 @@ use crate::{
     Error, edit,
     events::Said,
     worker::{Next, Seen},
-    workloads::{family, make},
+    workloads::{family, make, parts::Parts},
 };
 
 /// Carries out one verdict.
-pub(super) async fn apply(deployments: &Deployments, key: &Key, verdict: Verdict) -> Result<Next, Error> {
+pub(super) async fn apply(parts: &Parts, verdict: Verdict) -> Result<Next, Error> {
     let Verdict { deployment, act, status, revision, said, until } = verdict;
-    let (registry, who) = (&deployments.registry, &deployments.who);
     match act {
-        Act::Move(moves) => family::carry_out(registry, who, &deployment.object, &moves).await?,
-        Act::Make(made) => create(deployments, key, &deployment, &made).await?,
+        Act::Move(moves) => family::carry_out(parts, &deployment.object, &moves).await?,
+        Act::Make(made) => create(parts, &deployment, &made).await?,
         Act::Change(changes) => {
-            try_join_all(changes.iter().map(|c| change(deployments, &deployment, c))).await?;
+            try_join_all(changes.iter().map(|c| change(parts, &deployment, c))).await?;
         }
         Act::Drop(sets) => {
-            let gone = sets.iter().map(|set| make::delete_one(registry, who, &set.set.object));
+            let gone = sets.iter().map(|set| make::delete_one(parts, &set.set.object));
             try_join_all(gone).await?;
         }
         Act::Nothing => {}
     }
     if status.is_some() || revision.is_some() {
-        write(deployments, key, &deployment, |value| {
+        // Both parts: the number of its template is an annotation.
+        let written = parts.write(&deployment.object, Part::Whole, |value, _| {
             if let Some(status) = &status {
                 set_status(value, status);
             }
             if let Some(revision) = &revision {
                 edit::annotate(value, REVISION, revision);
             }
-        })
-        .await?;
+        });
+        written.await?;
     }
     let waits = said.is_some() || until.is_some();
     if let Some(said) = said {
-        deployments.teller.tell(&deployment.object, said);
+        parts.tell(&deployment.object, said);
     }
     Ok(if waits { Next::Waiting(until) } else { Next::Settled })
 }
 
-async fn create(
-    deployments: &Deployments,
-    key: &Key,
-    deployment: &Seen<Deployment>,
-    made: &Made,
-) -> Result<(), Error> {
+async fn create(parts: &Parts, deployment: &Seen<Deployment>, made: &Made) -> Result<(), Error> {
     let body = body(deployment, made);
-    let (registry, who) = (&deployments.registry, &deployments.who);
-    match make::create(registry, who, &deployment.object, &kind::REPLICA_SET, &body).await {
+    match make::create(parts, &deployment.object, &kind::REPLICA_SET, &body).await {
         Ok(_) => {
             if made.size > 0 {
-                tell_size(deployments, deployment, &made.name, 0, made.size);
+                tell_size(parts, deployment, &made.name, 0, made.size);
             }
             Ok(())
         }
         Err(refused) => {
             let text = format!("Failed to create new replica set \"{}\": {refused}", made.name);
-            let error = Error::doing("create the replica set of", key)(refused);
+            let error = Error::doing("create the replica set of", deployment.key())(refused);
             if !error.is_stale() {
-                deployments.teller.tell(&deployment.object, Said::warning("ReplicaSetCreateError", &*text));
-                let now = deployments.registry.now();
-                let told = write(deployments, key, deployment, |value| {
+                parts.tell(&deployment.object, Said::warning("ReplicaSetCreateError", &*text));
+                let told = parts.write(&deployment.object, Part::Whole, |value, now| {
                     edit::set_condition(value, PROGRESSING, "False", "ReplicaSetCreateError", &text, now);
                 });
-                told.await.or_else(|failure| if failure.is_stale() { Ok(()) } else { Err(failure) })?;
+                told.await.or_else(Error::unless_stale)?;
             }
             Err(error)
         }
@@ -99,13 +91,9 @@ fn body(deployment: &Seen<Deployment>, made: &Made) -> Value {
     })
 }
 
-async fn change(
-    deployments: &Deployments,
-    deployment: &Seen<Deployment>,
-    change: &Change,
-) -> Result<(), Error> {
+async fn change(parts: &Parts, deployment: &Seen<Deployment>, change: &Change) -> Result<(), Error> {
     let seen = &change.set.set;
-    let done = deployments.registry.transact(&deployments.who, |door| {
+    let done = parts.registry.transact(&parts.who, |door| {
         edit::unchanged(door, seen)?;
         let apply = |mut value: Value| {
             let spec = edit::section(&mut value, "spec");
@@ -122,34 +110,15 @@ async fn change(
     });
     done.await.map_err(Error::doing("change", seen.key()))?;
     if change.size != change.set.wants() {
-        tell_size(deployments, deployment, seen.name(), change.set.wants(), change.size);
+        tell_size(parts, deployment, seen.name(), change.set.wants(), change.size);
     }
     Ok(())
 }
 
-fn tell_size(deployments: &Deployments, deployment: &Seen<Deployment>, set: &str, from: i32, to: i32) {
+fn tell_size(parts: &Parts, deployment: &Seen<Deployment>, set: &str, from: i32, to: i32) {
     let way = if to > from { "up" } else { "down" };
     let text = format!("Scaled {way} replica set {set} from {from} to {to}");
-    deployments.teller.tell(&deployment.object, Said::normal("ScalingReplicaSet", text));
-}
-
-/// Changes what this controller alone writes of a deployment: its status, and the number of its template.
-async fn write(
-    deployments: &Deployments,
-    key: &Key,
-    deployment: &Seen<Deployment>,
-    f: impl Fn(&mut Value) + Send + Sync,
-) -> Result<(), Error> {
-    let written = deployments.registry.transact(&deployments.who, |door| {
-        let change = |mut value: Value| {
-            // A namesake made since would be given the status of another.
-            value["metadata"]["uid"] = deployment.uid().into();
-            f(&mut value);
-            Ok(value)
-        };
-        door.change(key, Part::Whole, change).map(drop)
-    });
-    written.await.map_err(Error::doing("write the status of", key))
+    parts.tell(&deployment.object, Said::normal("ScalingReplicaSet", text));
 }
 
 fn set_status(value: &mut Value, status: &Status) {

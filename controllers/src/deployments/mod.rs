@@ -23,29 +23,25 @@ mod tests;
 pub(crate) mod view;
 
 use orlop_objects::{Key, Kind, Object, kind};
-use orlop_registry::{Registry, Who};
+use orlop_registry::Registry;
 use orlop_store::Snapshot;
 
 use self::{decide::Verdict, view::View};
 use crate::{
     Error,
-    events::Teller,
     worker::{Controller, Due, Next, Reader, Related},
-    workloads::family,
+    workloads::{family, parts::Parts},
 };
 
 /// The deployment controller.
 pub(crate) struct Deployments {
-    registry: Registry,
-    teller: Teller,
-    who: Who,
+    parts: Parts,
 }
 
 impl Deployments {
     /// A controller that writes through `registry`.
     pub(crate) fn new(registry: Registry) -> Self {
-        let teller = Teller::new(registry.clone(), "deployment-controller");
-        Self { registry, teller, who: crate::who(Self::NAME) }
+        Self { parts: Parts::of::<Self>(registry, "deployment-controller") }
     }
 }
 
@@ -70,14 +66,14 @@ impl Controller for Deployments {
     }
 
     fn view(&self, keys: &[Due], reader: &mut Reader) -> View {
-        view::view(keys, reader, self.registry.now())
+        view::view(keys, reader, self.parts.registry.now())
     }
 
     fn decide(view: &View) -> Vec<(Key, Verdict)> {
         decide::decide(view)
     }
 
-    async fn apply(&self, key: &Key, verdict: Verdict) -> Result<Next, Error> {
-        apply::apply(self, key, verdict).await
+    async fn apply(&self, _: &Key, verdict: Verdict) -> Result<Next, Error> {
+        apply::apply(&self.parts, verdict).await
     }
 }

@@ -19,30 +19,26 @@ mod tests;
 pub(crate) mod view;
 
 use orlop_objects::{Key, Kind, Object, kind};
-use orlop_registry::{Registry, Who};
+use orlop_registry::Registry;
 use orlop_store::Snapshot;
 
 use self::{decide::Verdict, view::View};
 use crate::{
     Error,
-    events::Teller,
     worker::{Controller, Due, Next, Reader, Related},
-    workloads::{family, pods::Pods},
+    workloads::{family, parts::Parts, pods::Pods},
 };
 
 /// The replica set controller.
 pub(crate) struct ReplicaSets {
-    registry: Registry,
-    teller: Teller,
-    who: Who,
+    parts: Parts,
     pods: Pods,
 }
 
 impl ReplicaSets {
     /// A controller that has read no pods yet.
     pub(crate) fn new(registry: Registry) -> Self {
-        let teller = Teller::new(registry.clone(), "replicaset-controller");
-        Self { registry, teller, who: crate::who(Self::NAME), pods: Pods::default() }
+        Self { parts: Parts::of::<Self>(registry, "replicaset-controller"), pods: Pods::default() }
     }
 }
 
@@ -72,14 +68,14 @@ impl Controller for ReplicaSets {
     }
 
     fn view(&self, keys: &[Due], reader: &mut Reader) -> View {
-        view::view(keys, reader, &self.pods, self.registry.now())
+        view::view(keys, reader, &self.pods, self.parts.registry.now())
     }
 
     fn decide(view: &View) -> Vec<(Key, Verdict)> {
         decide::decide(view)
     }
 
-    async fn apply(&self, key: &Key, verdict: Verdict) -> Result<Next, Error> {
-        apply::apply(self, key, verdict).await
+    async fn apply(&self, _: &Key, verdict: Verdict) -> Result<Next, Error> {
+        apply::apply(&self.parts, verdict).await
     }
 }

@@ -7,43 +7,40 @@ use orlop_registry::{Error as Refused, Part};
 use serde_json::Value;
 
 use super::{
-    StatefulSets,
     decide::{Act, Birth, Verdict, Why},
     status::Status,
 };
 use crate::{
     Error, edit,
-    error::stale,
     events::Said,
     worker::{Next, Seen},
-    workloads::{family, make, pods::Pod, revisions},
+    workloads::{family, make, parts::Parts, pods::Pod, revisions},
 };
 
 /// Carries out one verdict.
-pub(super) async fn apply(sets: &StatefulSets, key: &Key, verdict: Verdict) -> Result<Next, Error> {
+pub(super) async fn apply(parts: &Parts, verdict: Verdict) -> Result<Next, Error> {
     let Verdict { set, status, act } = verdict;
-    let (registry, who) = (&sets.registry, &sets.who);
     if let Some(status) = status {
-        write_status(sets, key, &set, &status).await?;
+        parts.write(&set.object, Part::Status, |value, _| set_status(value, &status)).await?;
     }
     match act {
-        Act::Move(moves) => family::carry_out(registry, who, &set.object, &moves).await?,
-        Act::Revise(step) => revisions::carry_out(registry, who, &set.object, &step).await?,
+        Act::Move(moves) => family::carry_out(parts, &set.object, &moves).await?,
+        Act::Revise(step) => revisions::carry_out(parts, &set.object, &step).await?,
         Act::Own(claims) => {
-            try_join_all(claims.iter().map(|(claim, owners)| own(sets, claim, owners))).await?;
+            try_join_all(claims.iter().map(|(claim, owners)| own(parts, claim, owners))).await?;
         }
         Act::Create(births) => {
-            let (_, failed) = make::slow_start(births.len(), |n| create(sets, &set, &births[n])).await;
+            let (_, failed) = make::slow_start(births.len(), |n| create(parts, &set, &births[n])).await;
             if let Some(failed) = failed {
                 return Err(failed);
             }
         }
         Act::Delete(pods) => {
-            try_join_all(pods.iter().map(|(pod, why)| delete(sets, &set, pod, *why))).await?;
+            try_join_all(pods.iter().map(|(pod, why)| delete(parts, &set, pod, *why))).await?;
         }
         Act::Wait { said, until } => {
             if let Some(said) = said {
-                sets.teller.tell(&set.object, said);
+                parts.tell(&set.object, said);
             }
             return Ok(Next::Waiting(until));
         }
@@ -53,25 +50,24 @@ pub(super) async fn apply(sets: &StatefulSets, key: &Key, verdict: Verdict) -> R
 }
 
 /// The claims of a number, and then its pod.
-async fn create(sets: &StatefulSets, set: &Seen<StatefulSet>, birth: &Birth) -> Result<(), Error> {
+async fn create(parts: &Parts, set: &Seen<StatefulSet>, birth: &Birth) -> Result<(), Error> {
     let pod = &birth.name;
     for claim in &birth.claims {
         let name = claim["metadata"]["name"].as_str().unwrap_or_default();
-        let made =
-            make::create(&sets.registry, &sets.who, &set.object, &kind::PERSISTENT_VOLUME_CLAIM, claim).await;
+        let made = make::create(parts, &set.object, &kind::PERSISTENT_VOLUME_CLAIM, claim).await;
         let words = (format!("Claim {name} Pod {pod} in StatefulSet {}", set.name()), "success");
-        tell_made(sets, set, &kind::PERSISTENT_VOLUME_CLAIM, name, &words, made)?;
+        tell_made(parts, set, &kind::PERSISTENT_VOLUME_CLAIM, name, &words, made)?;
     }
     if let Some(body) = &birth.pod {
-        let made = make::create(&sets.registry, &sets.who, &set.object, &kind::POD, body).await;
+        let made = make::create(parts, &set.object, &kind::POD, body).await;
         let words = (format!("Pod {pod} in StatefulSet {}", set.name()), "successful");
-        tell_made(sets, set, &kind::POD, pod, &words, made)?;
+        tell_made(parts, set, &kind::POD, pod, &words, made)?;
     }
     Ok(())
 }
 
 fn tell_made<T>(
-    sets: &StatefulSets,
+    parts: &Parts,
     set: &Seen<StatefulSet>,
     kind: &'static orlop_objects::Kind,
     name: &str,
@@ -81,21 +77,21 @@ fn tell_made<T>(
     match made {
         Ok(_) => {
             let said = Said::normal("SuccessfulCreate", format!("create {words} {good}"));
-            sets.teller.tell(&set.object, said);
+            parts.tell(&set.object, said);
             Ok(())
         }
         Err(refused) => {
             let text = format!("create {words} failed error: {refused}");
             let error = Error::doing("create", &Key::new(kind, &*set.key().namespace, name))(refused);
             if !error.is_stale() {
-                sets.teller.tell(&set.object, Said::warning("FailedCreate", text));
+                parts.tell(&set.object, Said::warning("FailedCreate", text));
             }
             Err(error)
         }
     }
 }
 
-async fn delete(sets: &StatefulSets, set: &Seen<StatefulSet>, pod: &Pod, why: Why) -> Result<(), Error> {
+async fn delete(parts: &Parts, set: &Seen<StatefulSet>, pod: &Pod, why: Why) -> Result<(), Error> {
     let place = format!("StatefulSet {}/{}", set.key().namespace, set.name());
     let again = match why {
         Why::Failed => {
@@ -109,38 +105,19 @@ async fn delete(sets: &StatefulSets, set: &Seen<StatefulSet>, pod: &Pod, why: Wh
         Why::Replaced => None,
     };
     if let Some(said) = again {
-        sets.teller.tell(&set.object, said);
+        parts.tell(&set.object, said);
     }
-    make::delete_one(&sets.registry, &sets.who, &pod.object).await?;
+    make::delete_one(parts, &pod.object).await?;
     let text = format!("delete Pod {} in StatefulSet {} successful", pod.name(), set.name());
-    sets.teller.tell(&set.object, Said::normal("SuccessfulDelete", text));
+    parts.tell(&set.object, Said::normal("SuccessfulDelete", text));
     Ok(())
 }
 
-async fn own(sets: &StatefulSets, claim: &Object, owners: &[Value]) -> Result<(), Error> {
+async fn own(parts: &Parts, claim: &Object, owners: &[Value]) -> Result<(), Error> {
     let change = |value: &mut Value, _| value["metadata"]["ownerReferences"] = owners.to_vec().into();
     let seen = (&claim.key, claim.revision);
-    let done = edit::change(&sets.registry, &sets.who, seen, Part::Main, change).await;
+    let done = edit::change(&parts.registry, &parts.who, seen, Part::Main, change).await;
     done.map_err(Error::doing("change the owners of", &claim.key))
-}
-
-async fn write_status(
-    sets: &StatefulSets,
-    key: &Key,
-    set: &Seen<StatefulSet>,
-    status: &Status,
-) -> Result<(), Error> {
-    let written = sets.registry.transact(&sets.who, |door| {
-        if door.get(key).is_none_or(|found| found.meta.uid != set.uid()) {
-            return Err(stale(key));
-        }
-        let change = |mut value: Value| {
-            set_status(&mut value, status);
-            Ok(value)
-        };
-        door.change(key, Part::Status, change).map(drop)
-    });
-    written.await.map_err(Error::doing("write the status of", key))
 }
 
 fn set_status(value: &mut Value, status: &Status) {
@@ -150,14 +127,7 @@ fn set_status(value: &mut Value, status: &Status) {
         ("currentReplicas", status.current),
         ("updatedReplicas", status.updated),
     ];
-    // As in Kubernetes, none is not written, but for these.
-    for (field, count) in counts {
-        if count == 0 {
-            fields.remove(field);
-        } else {
-            fields.insert(field.to_owned(), count.into());
-        }
-    }
+    edit::set_counts(fields, counts);
     fields.insert("replicas".to_owned(), status.replicas.into());
     fields.insert("availableReplicas".to_owned(), status.available.into());
     fields.insert("collisionCount".to_owned(), status.collisions.into());

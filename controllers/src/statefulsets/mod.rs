@@ -23,30 +23,26 @@ mod tests;
 pub(crate) mod view;
 
 use orlop_objects::{Key, Kind, Object, kind};
-use orlop_registry::{Registry, Who};
+use orlop_registry::Registry;
 use orlop_store::Snapshot;
 
 use self::{decide::Verdict, view::View};
 use crate::{
     Error,
-    events::Teller,
     worker::{Controller, Due, Next, Reader, Related},
-    workloads::{family, pods::Pods},
+    workloads::{family, parts::Parts, pods::Pods},
 };
 
 /// The stateful set controller.
 pub(crate) struct StatefulSets {
-    registry: Registry,
-    teller: Teller,
-    who: Who,
+    parts: Parts,
     pods: Pods,
 }
 
 impl StatefulSets {
     /// A controller that has read no pods yet.
     pub(crate) fn new(registry: Registry) -> Self {
-        let teller = Teller::new(registry.clone(), "statefulset-controller");
-        Self { registry, teller, who: crate::who(Self::NAME), pods: Pods::default() }
+        Self { parts: Parts::of::<Self>(registry, "statefulset-controller"), pods: Pods::default() }
     }
 }
 
@@ -93,14 +89,14 @@ impl Controller for StatefulSets {
     }
 
     fn view(&self, keys: &[Due], reader: &mut Reader) -> View {
-        view::view(keys, reader, &self.pods, self.registry.now())
+        view::view(keys, reader, &self.pods, self.parts.registry.now())
     }
 
     fn decide(view: &View) -> Vec<(Key, Verdict)> {
         decide::decide(view)
     }
 
-    async fn apply(&self, key: &Key, verdict: Verdict) -> Result<Next, Error> {
-        apply::apply(self, key, verdict).await
+    async fn apply(&self, _: &Key, verdict: Verdict) -> Result<Next, Error> {
+        apply::apply(&self.parts, verdict).await
     }
 }

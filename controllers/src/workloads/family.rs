@@ -17,10 +17,11 @@ use orlop_objects::{
     index::{self, Index},
     selector::{LabelSelector, Operator},
 };
-use orlop_registry::{Door, Error as Refused, Part, Registry, Who};
+use orlop_registry::{Door, Error as Refused, Part};
 use orlop_store::Snapshot;
 use serde_json::{Value, json};
 
+use super::parts::Parts;
 use crate::{Error, error::stale};
 
 /// A workload's objects of one kind.
@@ -150,12 +151,8 @@ pub(crate) fn stays(door: &mut Door<'_, '_>, owner: &Object) -> Result<(), Refus
 }
 
 /// Adopts and releases.
-pub(crate) async fn carry_out(
-    registry: &Registry,
-    who: &Who,
-    owner: &Object,
-    moves: &Moves,
-) -> Result<(), Error> {
+pub(crate) async fn carry_out(parts: &Parts, owner: &Object, moves: &Moves) -> Result<(), Error> {
+    let (registry, who) = (&parts.registry, &parts.who);
     let adopted = try_join_all(moves.adopt.iter().map(|object| async {
         let done = registry.transact(who, |door| {
             stays(door, owner)?;

@@ -3,12 +3,12 @@
 use std::{future::Future, sync::Arc};
 
 use futures::future::{join_all, try_join_all};
-use orlop_objects::{Key, Object, kind};
-use orlop_registry::{DeleteOptions, Error as Refused, Registry, Who};
+use orlop_objects::{Key, Kind, Object, kind};
+use orlop_registry::{DeleteOptions, Error as Refused};
 use serde_json::{Value, json};
 
-use super::{family, pods::Pod};
-use crate::Error;
+use super::{family, parts::Parts, pods::Pod};
+use crate::{Error, events::Said};
 
 /// A pod of `template` that `owner` controls; its name is still to be given.
 pub(crate) fn pod(template: &Value, owner: &Object) -> Value {
@@ -23,13 +23,12 @@ pub(crate) fn pod(template: &Value, owner: &Object) -> Value {
 
 /// Creates an object that `owner` controls, as long as the owner stays.
 pub(crate) async fn create(
-    registry: &Registry,
-    who: &Who,
+    parts: &Parts,
     owner: &Object,
-    kind: &'static orlop_objects::Kind,
+    kind: &'static Kind,
     body: &Value,
 ) -> Result<Arc<Object>, Refused> {
-    let made = registry.transact(who, |door| {
+    let made = parts.registry.transact(&parts.who, |door| {
         family::stays(door, owner)?;
         door.create(kind, &owner.key.namespace, body.clone()).map(|made| made.object)
     });
@@ -68,15 +67,36 @@ pub(crate) async fn slow_start<T, E, F: Future<Output = Result<T, E>>>(
     (done, failed)
 }
 
+/// Makes one pod of each body by slow start, and tells their owner of those that were made and of one that was not. An
+/// error comes with the words in which it was told.
+pub(crate) async fn pods(
+    parts: &Parts,
+    owner: &Arc<Object>,
+    bodies: &[&Value],
+) -> Result<(), (Error, String)> {
+    let (made, failed) = slow_start(bodies.len(), |n| create(parts, owner, &kind::POD, bodies[n])).await;
+    for pod in made {
+        let text = format!("Created pod: {}", pod.meta.name);
+        parts.tell(owner, Said::normal("SuccessfulCreate", text));
+    }
+    let Some(failed) = failed else { return Ok(()) };
+    let text = format!("Error creating: {failed}");
+    let error = Error::doing("create a pod of", &owner.key)(failed);
+    if !error.is_stale() {
+        parts.tell(owner, Said::warning("FailedCreate", &*text));
+    }
+    Err((error, text))
+}
+
 /// Asks for the deletion of these pods, and of no others that bear their names.
-pub(crate) async fn delete(registry: &Registry, who: &Who, pods: &[Arc<Pod>]) -> Result<(), Error> {
-    try_join_all(pods.iter().map(|pod| delete_one(registry, who, &pod.object))).await.map(drop)
+pub(crate) async fn delete(parts: &Parts, pods: &[Arc<Pod>]) -> Result<(), Error> {
+    try_join_all(pods.iter().map(|pod| delete_one(parts, &pod.object))).await.map(drop)
 }
 
 /// Asks for the deletion of this object, and of no other that bears its name.
-pub(crate) async fn delete_one(registry: &Registry, who: &Who, object: &Object) -> Result<(), Error> {
+pub(crate) async fn delete_one(parts: &Parts, object: &Object) -> Result<(), Error> {
     let options = DeleteOptions { uid: Some(object.meta.uid.clone()), ..DeleteOptions::default() };
-    match registry.delete(&object.key, &options, who).await {
+    match parts.registry.delete(&object.key, &options, &parts.who).await {
         Ok(_) | Err(Refused::NotFound(_)) => Ok(()),
         Err(error) => Err(Error::doing("delete", &object.key)(error)),
     }

@@ -12,10 +12,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use futures::future::try_join_all;
 use orlop_objects::{Kind, Object, kind, schema};
-use orlop_registry::{Part, Registry, Who};
+use orlop_registry::Part;
 use serde_json::{Value, json};
 
-use super::{family, make};
+use super::{family, make, parts::Parts};
 use crate::{Error, edit};
 
 /// A remembered template.
@@ -102,25 +102,20 @@ pub(crate) fn surplus(revisions: &[Revision], alive: &BTreeSet<&str>, limit: i32
 }
 
 /// Takes one step for `set`.
-pub(crate) async fn carry_out(
-    registry: &Registry,
-    who: &Who,
-    set: &Object,
-    step: &Step,
-) -> Result<(), Error> {
+pub(crate) async fn carry_out(parts: &Parts, set: &Object, step: &Step) -> Result<(), Error> {
     match step {
         Step::Remember(form) => {
-            let made = make::create(registry, who, set, &kind::CONTROLLER_REVISION, form).await;
+            let made = make::create(parts, set, &kind::CONTROLLER_REVISION, form).await;
             made.map(drop).map_err(Error::doing("remember the template of", &set.key))
         }
         Step::Renumber(revision, number) => {
             let renumber = |value: &mut Value, _| value["revision"] = (*number).into();
             let seen = (&revision.key, revision.revision);
-            let done = edit::change(registry, who, seen, Part::Main, renumber).await;
+            let done = edit::change(&parts.registry, &parts.who, seen, Part::Main, renumber).await;
             done.map_err(Error::doing("renumber", &revision.key))
         }
         Step::Forget(revisions) => {
-            let gone = revisions.iter().map(|revision| make::delete_one(registry, who, revision));
+            let gone = revisions.iter().map(|revision| make::delete_one(parts, revision));
             try_join_all(gone).await.map(drop)
         }
     }
