@@ -4,15 +4,19 @@
 
 use std::sync::Arc;
 
-use orlop_objects::{Object, Typed};
+use orlop_objects::{Kind, Object, Typed};
 use serde_json::{Value, json};
 
 use crate::worker::Seen;
 
+/// An object that a test writes.
+pub(crate) fn object(kind: &'static Kind, value: &Value) -> Arc<Object> {
+    Arc::new(Object::from_value(kind, value).expect("a test writes valid metadata").at(1000))
+}
+
 /// The typed view of an object that a test writes.
 pub(crate) fn seen<T: Typed>(value: &Value) -> Arc<Seen<T>> {
-    let object = Object::from_value(T::KIND, value).expect("a test writes valid metadata").at(1000);
-    Arc::new(Seen::new(Arc::new(object)).expect("a test writes what the type reads"))
+    Arc::new(Seen::new(object(T::KIND, value)).expect("a test writes what the type reads"))
 }
 
 /// `base` with the fields of `more` laid over it; null removes.

@@ -27,26 +27,16 @@ use super::{
     form::{self, Fit},
     view::{Facts, View},
 };
-use crate::{
-    worker::Seen,
-    workloads::{
-        family::Moves,
-        pods::{self, Availability, Phase, Pod},
-        portion::{self, Round},
-        revisions::{self, Newest, Revision, Step},
-    },
+use crate::workloads::{
+    family::Moves,
+    pass,
+    pods::{self, Availability, Phase, Pod},
+    portion::{self, Round},
+    revisions::{Newest, Revision, Step},
 };
 
 /// What to do about one daemon set.
-#[derive(Debug)]
-pub(crate) struct Verdict {
-    /// The set as it was seen.
-    pub(crate) set: Arc<Seen<DaemonSet>>,
-    /// What its status is to say, where that is not what it says.
-    pub(crate) status: Option<Status>,
-    /// And then.
-    pub(crate) act: Act,
-}
+pub(crate) type Verdict = pass::Verdict<DaemonSet, Status, Act>;
 
 /// The one step of a pass.
 #[derive(Debug)]
@@ -86,7 +76,7 @@ pub(crate) struct Status {
 
 /// All verdicts of a pass.
 pub(crate) fn decide(view: &View) -> Vec<(Key, Verdict)> {
-    view.sets.iter().map(|(key, facts)| (key.clone(), decide_one(facts, view))).collect()
+    view.decide(decide_one)
 }
 
 fn decide_one(facts: &Facts, view: &View) -> Verdict {
@@ -95,22 +85,15 @@ fn decide_one(facts: &Facts, view: &View) -> Verdict {
         return Verdict { set, status: None, act: Act::Move(facts.moves.clone()) };
     }
     let told = told(&set);
-    let newest = match revisions::newest(&facts.revisions, &facts.template) {
-        Newest::Known(n) => Some(&facts.revisions[n]),
+    let newest = match facts.history.newest(&set.object, &facts.template) {
+        Newest::Known(revision) => Some(revision),
         _ if set.is_terminating() || facts.namespace_going => None,
-        Newest::Renumber(n, number) => {
-            let act = Act::Revise(Step::Renumber(facts.revisions[n].object.clone(), number));
-            return Verdict { set, status: None, act };
-        }
-        Newest::Remember(_) if facts.taken => {
+        Newest::Taken => {
             // The next look has another name.
             let status = Status { collisions: told.collisions + 1, ..told };
             return Verdict { set, status: Some(status), act: Act::Nothing { until: None } };
         }
-        Newest::Remember(number) => {
-            let form = revisions::form(&set.object, &facts.template, &facts.revision, number);
-            return Verdict { set, status: None, act: Act::Revise(Step::Remember(form)) };
-        }
+        Newest::Missing(step) => return Verdict { set, status: None, act: Act::Revise(step) },
     };
     let status = status(facts, view, newest);
     let act = match newest {
@@ -141,10 +124,10 @@ fn act(facts: &Facts, view: &View, newest: &Revision) -> Act {
     let alive: BTreeSet<String> =
         all().map(|pod| format!("{}-{}", facts.set.name(), revision(pod))).collect();
     let alive = alive.iter().map(String::as_str).chain([newest.name()]).collect();
-    let limit = facts.set.spec.as_ref().and_then(|spec| spec.revision_history_limit).unwrap_or(10);
-    match revisions::surplus(&facts.revisions, &alive, limit) {
-        surplus if !surplus.is_empty() => Act::Revise(Step::Forget(surplus)),
-        _ => Act::Nothing {
+    let limit = facts.set.spec.as_ref().and_then(|spec| spec.revision_history_limit);
+    match facts.history.tidy(&alive, limit) {
+        Some(step) => Act::Revise(step),
+        None => Act::Nothing {
             until: pods::next_available(all(), least_ready(&facts.set), (view.now, view.clock)),
         },
     }

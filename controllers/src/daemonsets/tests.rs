@@ -2,33 +2,25 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "a row of a table reads best with plain values")]
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc};
 
-use jiff::{SignedDuration, Timestamp};
-use orlop_objects::{Key, Kind, Object, kind, schema};
+use orlop_objects::{kind, schema};
 use serde_json::{Value, json};
 
 use super::{
     decide::{Act, Verdict, decide},
     form::Fit,
-    view::{Facts, View},
+    view::Facts,
 };
 use crate::{
     testing::{seen, with},
     workloads::{
         family::Moves,
         pods::Pod,
-        revisions::{self, Revision, Step},
+        revisions::{History, Step},
+        testing::{self, says, view_of},
     },
 };
-
-fn clock() -> Timestamp {
-    "2026-01-01T01:00:00Z".parse().expect("a time")
-}
-
-fn object(kind: &'static Kind, value: &Value) -> Arc<Object> {
-    Arc::new(Object::from_value(kind, value).expect("valid").at(1000))
-}
 
 fn set(more: Value) -> Value {
     let base = json!({
@@ -41,38 +33,19 @@ fn set(more: Value) -> Value {
     set
 }
 
-fn revisions(set: &Value, images: &[&str]) -> Vec<Revision> {
-    let owner = object(&kind::DAEMON_SET, set);
-    let revision = |(n, image): (usize, &&str)| {
-        let mut template = set["spec"]["template"].clone();
-        template["spec"]["containers"][0]["image"] = (*image).into();
-        let number = 1 + i64::try_from(n).expect("few");
-        let form = revisions::form(&owner, &template, &format!("logs-{image}"), number);
-        Revision::of(object(&kind::CONTROLLER_REVISION, &form), &kind::DAEMON_SET)
-    };
-    images.iter().enumerate().map(revision).collect()
+fn history(set: &Value, images: &[&str]) -> History {
+    testing::history(&kind::DAEMON_SET, set, images)
 }
 
-/// `new`, `old`: available, of that revision; then `pending` (without a node), `failed`, `ended`, `going`, `unready`.
+/// `new`, `old`: of that revision; then `pending` (without a node) and the words of [`testing::pod`].
 fn pod(name: &str, node: &str, words: &str) -> Arc<Pod> {
-    let is = |word: &str| words.split(' ').any(|w| w == word);
-    let phases = [("pending", "Pending"), ("failed", "Failed"), ("ended", "Succeeded")];
-    let phase = phases.iter().find(|(word, _)| is(word)).map_or("Running", |(_, phase)| phase);
-    let ready = if phase == "Running" && !is("unready") { "True" } else { "False" };
-    let at = (clock() - SignedDuration::from_secs(90)).to_string();
-    let mut pod = json!({
-        "metadata": {"name": name, "namespace": "default", "uid": name, "creationTimestamp": at,
-            "labels": {"app": "logs", "controller-revision-hash": if is("old") { "old" } else { "new" }}},
-        "spec": {},
-        "status": {"phase": phase, "conditions": [{"type": "Ready", "status": ready, "lastTransitionTime": at}]},
-    });
-    if !is("pending") {
+    let revision = if says(words, "old") { "old" } else { "new" };
+    let mut pod =
+        json!({"metadata": {"name": name, "labels": {"app": "logs", "controller-revision-hash": revision}}});
+    if !says(words, "pending") {
         pod["spec"]["nodeName"] = node.into();
     }
-    if is("going") {
-        pod["metadata"]["deletionTimestamp"] = at.into();
-    }
-    Arc::new(Pod::of(object(&kind::POD, &pod)))
+    testing::pod(words, &pod)
 }
 
 /// Nodes with what fits them, and the pods there.
@@ -91,17 +64,14 @@ fn facts(set: &Value, nodes: &[(&str, Fit, &[&str])]) -> Facts {
             .map(|(node, fit, _)| ((*node).to_owned(), *fit))
             .collect(),
         pods: pods.map(|(node, _, pods)| ((*node).to_owned(), named(node, pods))).collect::<BTreeMap<_, _>>(),
-        revisions: revisions(set, &["new"]),
+        history: history(set, &["new"]),
         moves: Moves::default(),
-        revision: "logs-h".to_owned(),
-        taken: false,
         namespace_going: false,
     }
 }
 
 fn verdict(facts: Facts) -> Verdict {
-    let key = Key::new(&kind::DAEMON_SET, "default", "logs");
-    decide(&View { now: Instant::now(), clock: clock(), sets: vec![(key, facts)] }).remove(0).1
+    decide(&view_of(&kind::DAEMON_SET, "logs", facts)).remove(0).1
 }
 
 fn text(act: &Act) -> String {
@@ -174,12 +144,11 @@ fn every_row_of_the_table() {
 #[test]
 fn revisions_and_what_moves_come_first() {
     let set = set(json!({}));
-    let with_revisions = |images: &[&str]| {
-        text(&verdict(Facts { revisions: revisions(&set, images), ..facts(&set, &[]) }).act)
-    };
-    assert_eq!(with_revisions(&[]), "remember 1");
-    assert_eq!(with_revisions(&["new", "old"]), "renumber logs-new 3");
-    assert_eq!(with_revisions(&["old", "new"]), "forget 1");
+    let with_history =
+        |images: &[&str]| text(&verdict(Facts { history: history(&set, images), ..facts(&set, &[]) }).act);
+    assert_eq!(with_history(&[]), "remember 1");
+    assert_eq!(with_history(&["new", "old"]), "renumber logs-new 3");
+    assert_eq!(with_history(&["old", "new"]), "forget 1");
     let mut moving = facts(&set, &[]);
     moving.moves.adopt.push(pod("a", "n", "new").object.clone());
     assert_eq!(text(&verdict(moving).act), "move 1");

@@ -109,7 +109,7 @@ impl std::fmt::Debug for Verdict {
 
 /// All verdicts of a pass.
 pub(crate) fn decide(view: &View) -> Vec<(Key, Verdict)> {
-    view.deployments.iter().map(|(key, facts)| (key.clone(), decide_one(facts, view))).collect()
+    view.decide(decide_one)
 }
 
 /// A deployment's sets, told apart.

@@ -7,9 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
-use orlop_objects::{Key, Object, kind};
+use orlop_objects::kind;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -19,17 +18,16 @@ use super::{
     progress::Status,
     rolling::{Bounds, Size},
     share::{self, Part},
-    view::{Facts, Set, View},
+    view::{Facts, Set},
 };
 use crate::{
-    testing::{seen, with},
+    testing::{object, seen, with},
     worker::Seen,
-    workloads::family::Moves,
+    workloads::{
+        family::Moves,
+        testing::{ago, view_of},
+    },
 };
-
-fn clock() -> Timestamp {
-    "2026-01-01T01:00:00Z".parse().expect("a time")
-}
 
 fn template(image: &str) -> Value {
     json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": image}]}})
@@ -55,8 +53,11 @@ fn set(name: &str, image: &str, wants: i32, available: i32, revision: i64) -> Ar
         "status": {"replicas": wants, "readyReplicas": available, "availableReplicas": available,
             "observedGeneration": generation},
     });
-    let object = Object::from_value(&kind::REPLICA_SET, &value).expect("valid").at(1000);
-    Arc::new(Set::new(Arc::new(object)).expect("readable"))
+    read(&value)
+}
+
+fn read(value: &Value) -> Arc<Set> {
+    Arc::new(Set::new(object(&kind::REPLICA_SET, value)).expect("readable"))
 }
 
 fn facts(deployment: Arc<Seen<Deployment>>, sets: Vec<Arc<Set>>) -> Facts {
@@ -75,8 +76,7 @@ fn facts(deployment: Arc<Seen<Deployment>>, sets: Vec<Arc<Set>>) -> Facts {
 }
 
 fn verdict(facts: Facts) -> Verdict {
-    let key = Key::new(&kind::DEPLOYMENT, "default", "web");
-    decide(&View { now: Instant::now(), clock: clock(), deployments: vec![(key, facts)] }).remove(0).1
+    decide(&view_of(&kind::DEPLOYMENT, "web", facts)).remove(0).1
 }
 
 fn recreate() -> Value {
@@ -94,10 +94,7 @@ fn every_row_of_the_table() {
     let busy = || {
         let mut object = old(0, 0).set.object.value();
         object["status"]["terminatingReplicas"] = 1.into();
-        Arc::new(
-            Set::new(Arc::new(Object::from_value(&kind::REPLICA_SET, &object).expect("valid")))
-                .expect("readable"),
-        )
+        read(&object)
     };
     let rows = [
         ("nothing yet", none(), vec![], "make web-h of 4"),
@@ -148,8 +145,7 @@ fn a_deployment_that_recreates_says_what_it_waits_for_when_that_takes_long() {
     let lingering = || {
         let mut value = old()[0].set.object.value();
         value["status"]["terminatingReplicas"] = 2.into();
-        let object = Object::from_value(&kind::REPLICA_SET, &value).expect("valid");
-        vec![Arc::new(Set::new(Arc::new(object)).expect("readable"))]
+        vec![read(&value)]
     };
     let soon = verdict(facts(deployment(recreate()), lingering()));
     assert!(soon.said.is_none() && soon.until.is_some());
@@ -214,8 +210,8 @@ fn conditions(verdict: &Verdict, told: &Deployment) -> Vec<String> {
 
 #[test]
 fn every_row_of_the_conditions() {
-    let told = |reason: &str, ago: i64, numbers: [i32; 3]| {
-        let at = (clock() - SignedDuration::from_secs(ago)).to_string();
+    let told = |reason: &str, seconds: i64, numbers: [i32; 3]| {
+        let at = ago(seconds);
         json!({"status": {"observedGeneration": 1, "replicas": numbers[0], "updatedReplicas": numbers[1],
             "availableReplicas": numbers[2], "readyReplicas": numbers[2], "conditions": [
             {"type": "Progressing", "status": "True", "reason": reason, "lastUpdateTime": at, "lastTransitionTime": at}]}})
@@ -291,7 +287,7 @@ fn every_row_of_the_conditions() {
 
 #[test]
 fn a_deadline_wakes_and_none_is_none() {
-    let at = (clock() - SignedDuration::from_secs(590)).to_string();
+    let at = ago(590);
     let told = json!({"status": {"replicas": 4, "updatedReplicas": 4, "conditions": [
         {"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated", "lastUpdateTime": at}]}});
     let now = Instant::now();

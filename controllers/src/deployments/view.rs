@@ -8,11 +8,11 @@ use orlop_objects::{DecodeError, Key, Object, kind};
 use serde_json::Value;
 
 use crate::{
-    replicasets::{decide as sets, view::selector},
+    replicasets::decide as sets,
     worker::{Due, Reader, Seen},
     workloads::{
         family::{self, Moves},
-        hash, make,
+        hash, make, pass,
     },
 };
 
@@ -20,14 +20,7 @@ use crate::{
 pub(crate) const HASH: &str = "pod-template-hash";
 
 /// The facts of one pass.
-pub(crate) struct View {
-    /// The monotonic time.
-    pub(crate) now: Instant,
-    /// The time that conditions are written in.
-    pub(crate) clock: Timestamp,
-    /// The deployments.
-    pub(crate) deployments: Vec<(Key, Facts)>,
-}
+pub(crate) type View = pass::View<Facts>;
 
 /// All that matters for one deployment.
 pub(crate) struct Facts {
@@ -98,18 +91,13 @@ fn template(object: &Object) -> Value {
 
 /// Gathers the facts.
 pub(crate) fn view(keys: &[Due], reader: &mut Reader, clock: Timestamp) -> View {
-    let mut view = View { now: reader.now, clock, deployments: Vec::new() };
-    for due in keys {
-        let facts = reader.about(&due.key, |reader| facts(due, reader)).flatten();
-        view.deployments.extend(facts.map(|facts| (due.key.clone(), facts)));
-    }
-    view
+    View::gather(keys, reader, clock, facts)
 }
 
 fn facts(due: &Due, reader: &Reader) -> Result<Option<Facts>, DecodeError> {
     let key = &due.key;
     let Some(deployment) = reader.get::<Deployment>(key)? else { return Ok(None) };
-    let Some(selector) = deployment.spec.as_ref().and_then(|spec| selector(&spec.selector)) else {
+    let Some(selector) = deployment.spec.as_ref().and_then(|spec| family::selector(&spec.selector)) else {
         return Ok(None);
     };
     let family = family::of(&reader.snapshot, &deployment.object, &selector, &kind::REPLICA_SET);

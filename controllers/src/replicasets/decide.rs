@@ -21,12 +21,10 @@ use super::{
     rank,
     view::{Facts, View},
 };
-use crate::{
-    worker::Seen,
-    workloads::{
-        family::Moves,
-        pods::{self, Availability, Pod},
-    },
+use crate::workloads::{
+    family::Moves,
+    pass,
+    pods::{self, Availability, Pod},
 };
 
 /// Pods made or given up in one pass, at most.
@@ -35,15 +33,7 @@ const BURST: usize = 500;
 pub(crate) const FAILURE: &str = "ReplicaFailure";
 
 /// What to do about one replica set.
-#[derive(Debug)]
-pub(crate) struct Verdict {
-    /// The set as it was seen.
-    pub(crate) set: Arc<Seen<ReplicaSet>>,
-    /// What its status is to say, where that is not what it says.
-    pub(crate) status: Option<Status>,
-    /// And then.
-    pub(crate) act: Act,
-}
+pub(crate) type Verdict = pass::Verdict<ReplicaSet, Status, Act>;
 
 /// The one step of a pass.
 #[derive(Debug)]
@@ -79,7 +69,7 @@ pub(crate) struct Status {
 
 /// All verdicts of a pass.
 pub(crate) fn decide(view: &View) -> Vec<(Key, Verdict)> {
-    view.sets.iter().map(|(key, facts)| (key.clone(), decide_one(facts, view))).collect()
+    view.decide(decide_one)
 }
 
 fn decide_one(facts: &Facts, view: &View) -> Verdict {

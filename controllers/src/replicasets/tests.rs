@@ -2,32 +2,27 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "a row of a table reads best with plain values")]
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{collections::HashMap, sync::Arc};
 
-use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::ReplicaSet;
-use orlop_objects::{Key, Object, kind};
+use orlop_objects::kind;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
     decide::{Act, Status, Verdict, decide},
     rank,
-    view::{Facts, View},
+    view::Facts,
 };
 use crate::{
     testing::{seen, with},
     worker::Seen,
-    workloads::{family::Moves, pods::Pod},
+    workloads::{
+        family::Moves,
+        pods::Pod,
+        testing::{self, ago, clock, view_of},
+    },
 };
-
-fn clock() -> Timestamp {
-    "2026-01-01T01:00:00Z".parse().expect("a time")
-}
-
-fn ago(seconds: i64) -> String {
-    (clock() - SignedDuration::from_secs(seconds)).to_string()
-}
 
 fn set(more: Value) -> Arc<Seen<ReplicaSet>> {
     let base = json!({
@@ -41,15 +36,9 @@ fn set(more: Value) -> Arc<Seen<ReplicaSet>> {
 }
 
 fn pod(name: &str, more: Value) -> Arc<Pod> {
-    let base = json!({
-        "metadata": {"name": name, "namespace": "default", "uid": name, "labels": {"app": "web", "v": "1"},
-            "creationTimestamp": ago(100)},
-        "spec": {"nodeName": "n1"},
-        "status": {"phase": "Running",
-            "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": ago(90)}]},
-    });
-    let object = Object::from_value(&kind::POD, &with(base, &more)).expect("valid").at(1000);
-    Arc::new(Pod::of(Arc::new(object)))
+    let base =
+        json!({"metadata": {"name": name, "labels": {"app": "web", "v": "1"}}, "spec": {"nodeName": "n1"}});
+    testing::pod("", &with(base, &more))
 }
 
 fn facts(set: Arc<Seen<ReplicaSet>>, pods: Vec<Arc<Pod>>) -> Facts {
@@ -57,9 +46,7 @@ fn facts(set: Arc<Seen<ReplicaSet>>, pods: Vec<Arc<Pod>>) -> Facts {
 }
 
 fn verdict(facts: Facts) -> Verdict {
-    let key = Key::new(&kind::REPLICA_SET, "default", "web");
-    let view = View { now: Instant::now(), clock: clock(), sets: vec![(key, facts)] };
-    decide(&view).remove(0).1
+    decide(&view_of(&kind::REPLICA_SET, "web", facts)).remove(0).1
 }
 
 fn text(verdict: &Verdict) -> String {

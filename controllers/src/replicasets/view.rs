@@ -1,29 +1,22 @@
 //! What the replica set controller knows: sets, their pods, and how many pods of one deployment are on each node.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{collections::HashMap, sync::Arc};
 
 use jiff::Timestamp;
-use k8s_openapi::{api::apps::v1::ReplicaSet, apimachinery::pkg::apis::meta};
-use orlop_objects::{DecodeError, Key, index::Index, kind, selector::LabelSelector};
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use orlop_objects::{DecodeError, index::Index, kind};
 
 use crate::{
     worker::{Due, Reader, Seen},
     workloads::{
         family::{self, Moves},
-        make,
+        make, pass,
         pods::{Pod, Pods},
     },
 };
 
 /// The facts of one pass.
-pub(crate) struct View {
-    /// The monotonic time.
-    pub(crate) now: Instant,
-    /// The time that conditions are written in.
-    pub(crate) clock: Timestamp,
-    /// The sets.
-    pub(crate) sets: Vec<(Key, Facts)>,
-}
+pub(crate) type View = pass::View<Facts>;
 
 /// All that matters for one replica set.
 pub(crate) struct Facts {
@@ -41,23 +34,14 @@ pub(crate) struct Facts {
 
 /// Gathers the facts.
 pub(crate) fn view(keys: &[Due], reader: &mut Reader, pods: &Pods, clock: Timestamp) -> View {
-    let mut view = View { now: reader.now, clock, sets: Vec::new() };
-    for Due { key, .. } in keys {
-        let facts = reader.about(key, |reader| facts(key, reader, pods)).flatten();
-        view.sets.extend(facts.map(|facts| (key.clone(), facts)));
-    }
-    view
+    View::gather(keys, reader, clock, |due, reader| facts(due, reader, pods))
 }
 
-/// A selector as the objects crate reads it. One that cannot be read selects nothing: validation let none in.
-pub(crate) fn selector(selector: &meta::v1::LabelSelector) -> Option<LabelSelector> {
-    let value = serde_json::to_value(selector).ok()?;
-    LabelSelector::from_object("spec.selector", &value).ok().filter(|selector| !selector.is_empty())
-}
-
-fn facts(key: &Key, reader: &Reader, pods: &Pods) -> Result<Option<Facts>, DecodeError> {
-    let Some(set) = reader.get::<ReplicaSet>(key)? else { return Ok(None) };
-    let Some(selector) = set.spec.as_ref().and_then(|spec| selector(&spec.selector)) else { return Ok(None) };
+fn facts(due: &Due, reader: &Reader, pods: &Pods) -> Result<Option<Facts>, DecodeError> {
+    let Some(set) = reader.get::<ReplicaSet>(&due.key)? else { return Ok(None) };
+    let Some(selector) = set.spec.as_ref().and_then(|spec| family::selector(&spec.selector)) else {
+        return Ok(None);
+    };
     let family = family::of(&reader.snapshot, &set.object, &selector, &kind::POD);
     let own: Vec<Arc<Pod>> = family.own.iter().map(|pod| pods.read(pod)).collect();
     let wanted = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
@@ -68,7 +52,7 @@ fn facts(key: &Key, reader: &Reader, pods: &Pods) -> Result<Option<Facts>, Decod
         pods: own,
         moves: family.moves,
         crowd: if too_many { crowd(&set, reader, pods) } else { HashMap::new() },
-        namespace_going: make::is_going(&reader.snapshot, &key.namespace),
+        namespace_going: make::is_going(&reader.snapshot, &due.key.namespace),
         set: Arc::new(set),
     }))
 }

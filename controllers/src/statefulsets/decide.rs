@@ -40,12 +40,12 @@ use super::{
 };
 use crate::{
     events::Said,
-    worker::Seen,
     workloads::{
         family::Moves,
+        pass,
         pods::{self, Phase, Pod},
         portion::{self, Round},
-        revisions::{self, Newest, Revision, Step},
+        revisions::{Newest, Revision, Step},
     },
 };
 
@@ -53,15 +53,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What to do about one stateful set.
-#[derive(Debug)]
-pub(crate) struct Verdict {
-    /// The set as it was seen.
-    pub(crate) set: Arc<Seen<StatefulSet>>,
-    /// What its status is to say, where that is not what it says.
-    pub(crate) status: Option<Status>,
-    /// And then.
-    pub(crate) act: Act,
-}
+pub(crate) type Verdict = pass::Verdict<StatefulSet, Status, Act>;
 
 /// The one step of a pass.
 #[derive(Debug)]
@@ -111,7 +103,7 @@ pub(crate) enum Why {
 
 /// All verdicts of a pass.
 pub(crate) fn decide(view: &View) -> Vec<(Key, Verdict)> {
-    view.sets.iter().map(|(key, facts)| (key.clone(), decide_one(facts, view))).collect()
+    view.decide(decide_one)
 }
 
 fn decide_one(facts: &Facts, view: &View) -> Verdict {
@@ -120,42 +112,31 @@ fn decide_one(facts: &Facts, view: &View) -> Verdict {
         return Verdict { set, status: None, act: Act::Move(facts.moves.clone()) };
     }
     let told = Status::told(&set);
-    let newest = revisions::newest(&facts.revisions, &facts.spec["template"]);
-    let update = match newest {
-        Newest::Known(n) => &facts.revisions[n],
+    let update = match facts.history.newest(&set.object, &facts.spec["template"]) {
+        Newest::Known(revision) => revision,
         _ if set.is_terminating() => {
             let status = Status::of(facts, &told.current_revision, &told.update_revision, view.clock);
             return Verdict { set, status: (status != told).then_some(status), act: Act::Settled };
         }
-        Newest::Renumber(n, number) => {
-            let act = Act::Revise(Step::Renumber(facts.revisions[n].object.clone(), number));
-            return Verdict { set, status: None, act };
+        Newest::Taken | Newest::Missing(Step::Remember(_)) if facts.namespace_going => {
+            return Verdict { set, status: None, act: Act::Settled };
         }
-        Newest::Remember(number) => return remember(facts, told, number),
+        Newest::Taken => {
+            // The next look has another name.
+            let status = Status { collisions: told.collisions + 1, ..told };
+            return Verdict { set, status: Some(status), act: Act::Settled };
+        }
+        Newest::Missing(step) => return Verdict { set, status: None, act: Act::Revise(step) },
     };
-    let current = facts.revisions.iter().find(|revision| revision.name() == told.current_revision);
-    let step = Step { facts, view, update, current: current.unwrap_or(update) };
-    let status = Status::of(facts, step.current.name(), update.name(), view.clock);
-    let act = if set.is_terminating() { Act::Settled } else { step.act() };
+    let current = facts.history.revisions.iter().find(|revision| revision.name() == told.current_revision);
+    let look = Look { facts, view, update, current: current.unwrap_or(update) };
+    let status = Status::of(facts, look.current.name(), update.name(), view.clock);
+    let act = if set.is_terminating() { Act::Settled } else { look.act() };
     Verdict { set, status: (status != told).then_some(status), act }
 }
 
-fn remember(facts: &Facts, told: Status, number: i64) -> Verdict {
-    let set = facts.set.clone();
-    if facts.namespace_going {
-        return Verdict { set, status: None, act: Act::Settled };
-    }
-    if facts.taken {
-        // The next look has another name.
-        let status = Status { collisions: told.collisions + 1, ..told };
-        return Verdict { set, status: Some(status), act: Act::Settled };
-    }
-    let form = revisions::form(&set.object, &facts.spec["template"], &facts.revision, number);
-    Verdict { set, status: None, act: Act::Revise(Step::Remember(form)) }
-}
-
 /// What a look at the numbers needs.
-struct Step<'a> {
+struct Look<'a> {
     facts: &'a Facts,
     view: &'a View,
     update: &'a Revision,
@@ -169,7 +150,7 @@ enum Need {
     Wait(Act),
 }
 
-impl Step<'_> {
+impl Look<'_> {
     fn act(&self) -> Act {
         let wrong = self.wrongly_owned();
         if !wrong.is_empty() {
@@ -393,10 +374,7 @@ impl Step<'_> {
     fn tidy(&self) -> Act {
         let pods = self.facts.pods.values().map(|pod| status::revision(pod));
         let alive: BTreeSet<&str> = pods.chain([self.update.name(), self.current.name()]).collect();
-        let limit = self.facts.set.spec.as_ref().and_then(|spec| spec.revision_history_limit).unwrap_or(10);
-        match revisions::surplus(&self.facts.revisions, &alive, limit) {
-            surplus if surplus.is_empty() => Act::Settled,
-            surplus => Act::Revise(Step::Forget(surplus)),
-        }
+        let limit = self.facts.set.spec.as_ref().and_then(|spec| spec.revision_history_limit);
+        self.facts.history.tidy(&alive, limit).map_or(Act::Settled, Act::Revise)
     }
 }

@@ -9,8 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::{SignedDuration, Timestamp};
-use orlop_objects::{Key, Kind, Object, kind, schema};
+use orlop_objects::{kind, schema};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -18,24 +17,17 @@ use super::{
     claims,
     decide::{Act, Verdict, decide},
     form,
-    view::{Facts, View},
+    view::Facts,
 };
 use crate::{
-    testing::{seen, with},
+    testing::{object, seen, with},
     workloads::{
         family::Moves,
         pods::Pod,
-        revisions::{self, Revision, Step},
+        revisions::{History, Step},
+        testing::{self, says, view_of},
     },
 };
-
-fn clock() -> Timestamp {
-    "2026-01-01T01:00:00Z".parse().expect("a time")
-}
-
-fn object(kind: &'static Kind, value: &Value) -> Arc<Object> {
-    Arc::new(Object::from_value(kind, value).expect("valid").at(1000))
-}
 
 /// Set `web` of three, whose template has the image `new`.
 fn set(more: Value) -> Value {
@@ -51,39 +43,21 @@ fn set(more: Value) -> Value {
 }
 
 /// The revisions `web-old` and, the last, `web-new`.
-fn revisions(set: &Value, images: &[&str]) -> Vec<Revision> {
-    let owner = object(&kind::STATEFUL_SET, set);
-    let revision = |(n, image): (usize, &&str)| {
-        let mut template = set["spec"]["template"].clone();
-        template["spec"]["containers"][0]["image"] = (*image).into();
-        let number = 1 + i64::try_from(n).expect("few");
-        let form = revisions::form(&owner, &template, &format!("web-{image}"), number);
-        let form = with(form, &json!({"metadata": {"namespace": "default"}}));
-        Revision::of(object(&kind::CONTROLLER_REVISION, &form), &kind::STATEFUL_SET)
-    };
-    images.iter().enumerate().map(revision).collect()
+fn history(set: &Value, images: &[&str]) -> History {
+    testing::history(&kind::STATEFUL_SET, set, images)
 }
 
-/// `new`, `old`: ready and of that revision; then what else there is to say: `pending`, `failed`, `ended`, `going`,
-/// `unready`, `lost` (on a silent node).
+/// `new`, `old`: of that revision; `lost`: on a silent node; then the words of [`testing::pod`].
 fn pod(ordinal: i32, words: &str) -> Arc<Pod> {
-    let is = |word: &str| words.split(' ').any(|w| w == word);
-    let revision = if is("old") { "web-old" } else { "web-new" };
-    let phases = [("pending", "Pending"), ("failed", "Failed"), ("ended", "Succeeded")];
-    let phase = phases.iter().find(|(word, _)| is(word)).map_or("Running", |(_, phase)| phase);
-    let ready = if phase == "Running" && !is("unready") { "True" } else { "False" };
-    let at = (clock() - SignedDuration::from_secs(90)).to_string();
-    let name = form::name("web", ordinal);
-    let mut pod = json!({
-        "metadata": {"name": name, "namespace": "default", "uid": name,
-            "labels": {"app": "web", "controller-revision-hash": revision}},
-        "spec": {"nodeName": if is("lost") { "n9" } else { "n1" }},
-        "status": {"phase": phase, "conditions": [{"type": "Ready", "status": ready, "lastTransitionTime": at}]},
-    });
-    if is("going") {
-        pod["metadata"]["deletionTimestamp"] = at.into();
-    }
-    Arc::new(Pod::of(object(&kind::POD, &pod)))
+    let revision = if says(words, "old") { "web-old" } else { "web-new" };
+    testing::pod(
+        words,
+        &json!({
+            "metadata": {"name": form::name("web", ordinal),
+                "labels": {"app": "web", "controller-revision-hash": revision}},
+            "spec": {"nodeName": if says(words, "lost") { "n9" } else { "n1" }},
+        }),
+    )
 }
 
 fn facts(set: &Value, pods: BTreeMap<i32, Arc<Pod>>) -> Facts {
@@ -91,21 +65,18 @@ fn facts(set: &Value, pods: BTreeMap<i32, Arc<Pod>>) -> Facts {
         set: seen(set),
         spec: Arc::new(set["spec"].clone()),
         pods,
-        revisions: revisions(set, &["old", "new"]),
+        history: history(set, &["old", "new"]),
         moves: Moves::default(),
         claims: BTreeMap::new(),
         strangers: BTreeSet::new(),
         silent: BTreeSet::from(["n9".to_owned()]),
-        revision: "web-h".to_owned(),
-        taken: false,
         namespace_going: false,
         waiting_since: None,
     }
 }
 
 fn verdict(facts: Facts) -> Verdict {
-    let key = Key::new(&kind::STATEFUL_SET, "default", "web");
-    decide(&View { now: Instant::now(), clock: clock(), sets: vec![(key, facts)] }).remove(0).1
+    decide(&view_of(&kind::STATEFUL_SET, "web", facts)).remove(0).1
 }
 
 fn text(act: &Act) -> String {
@@ -220,23 +191,24 @@ fn every_row_of_the_table_in_parallel() {
 #[test]
 fn revisions_and_what_moves_come_first() {
     let set = set(json!({}));
-    let with_revisions = |images: &[&str]| {
-        let facts = Facts { revisions: revisions(&set, images), ..facts(&set, BTreeMap::new()) };
+    let with_history = |images: &[&str]| {
+        let facts = Facts { history: history(&set, images), ..facts(&set, BTreeMap::new()) };
         text(&verdict(facts).act)
     };
-    assert_eq!(with_revisions(&[]), "remember 1");
-    assert_eq!(with_revisions(&["old"]), "remember 2");
-    assert_eq!(with_revisions(&["new", "old"]), "renumber web-new 3");
+    assert_eq!(with_history(&[]), "remember 1");
+    assert_eq!(with_history(&["old"]), "remember 2");
+    assert_eq!(with_history(&["new", "old"]), "renumber web-new 3");
     let mut moving = facts(&set, BTreeMap::new());
     moving.moves.adopt.push(pod(0, "new").object.clone());
     assert_eq!(text(&verdict(moving).act), "move 1");
-    let taken = Facts { revisions: Vec::new(), taken: true, ..facts(&set, BTreeMap::new()) };
+    let taken =
+        Facts { history: History { taken: true, ..history(&set, &[]) }, ..facts(&set, BTreeMap::new()) };
     let taken = verdict(taken);
     assert_eq!(text(&taken.act), "settled");
     assert_eq!(taken.status.map(|status| status.collisions), Some(1));
     let old = self::set(json!({"spec": {"revisionHistoryLimit": 0}}));
     let whole =
-        Facts { revisions: revisions(&old, &["x", "y", "new"]), ..facts(&old, pods(&["new", "new", "new"])) };
+        Facts { history: history(&old, &["x", "y", "new"]), ..facts(&old, pods(&["new", "new", "new"])) };
     assert_eq!(text(&verdict(whole).act), "forget 2");
 }
 

@@ -14,25 +14,17 @@ use serde_json::Value;
 use super::{claims, form};
 use crate::{
     facts as read,
-    replicasets::view::selector,
     worker::{Due, Reader, Seen},
     workloads::{
         family::{self, Moves},
-        hash, make,
+        make, pass,
         pods::{Pod, Pods},
-        revisions::Revision,
+        revisions::History,
     },
 };
 
 /// The facts of one pass.
-pub(crate) struct View {
-    /// The monotonic time.
-    pub(crate) now: Instant,
-    /// The time that conditions are written in.
-    pub(crate) clock: Timestamp,
-    /// The sets.
-    pub(crate) sets: Vec<(Key, Facts)>,
-}
+pub(crate) type View = pass::View<Facts>;
 
 /// All that matters for one stateful set.
 pub(crate) struct Facts {
@@ -42,8 +34,8 @@ pub(crate) struct Facts {
     pub(crate) spec: Arc<Value>,
     /// Its pods by number.
     pub(crate) pods: BTreeMap<i32, Arc<Pod>>,
-    /// Its revisions, by number.
-    pub(crate) revisions: Vec<Revision>,
+    /// The templates that it has had.
+    pub(crate) history: History,
     /// What changes its controller first.
     pub(crate) moves: Moves,
     /// The claims there are of its numbers, by name.
@@ -52,10 +44,6 @@ pub(crate) struct Facts {
     pub(crate) strangers: BTreeSet<String>,
     /// Nodes of its pods that do not answer.
     pub(crate) silent: BTreeSet<String>,
-    /// The name that a revision of the newest template gets.
-    pub(crate) revision: String,
-    /// Whether there is a revision of this name, of whatever template.
-    pub(crate) taken: bool,
     /// Whether its namespace is going.
     pub(crate) namespace_going: bool,
     /// Since when it waits.
@@ -78,34 +66,26 @@ fn range(set: &StatefulSet) -> std::ops::Range<i32> {
 
 /// Gathers the facts.
 pub(crate) fn view(keys: &[Due], reader: &mut Reader, pods: &Pods, clock: Timestamp) -> View {
-    let mut view = View { now: reader.now, clock, sets: Vec::new() };
-    for due in keys {
-        let facts = reader.about(&due.key, |reader| facts(due, reader, pods)).flatten();
-        view.sets.extend(facts.map(|facts| (due.key.clone(), facts)));
-    }
-    view
+    View::gather(keys, reader, clock, |due, reader| facts(due, reader, pods))
 }
 
 fn facts(due: &Due, reader: &Reader, pods: &Pods) -> Result<Option<Facts>, DecodeError> {
     let key = &due.key;
     let Some(set) = reader.get::<StatefulSet>(key)? else { return Ok(None) };
-    let Some(selector) = set.spec.as_ref().and_then(|spec| selector(&spec.selector)) else { return Ok(None) };
+    let Some(selector) = set.spec.as_ref().and_then(|spec| family::selector(&spec.selector)) else {
+        return Ok(None);
+    };
     let snapshot = &reader.snapshot;
     let is_member = |object: &Arc<Object>| form::ordinal(&key.name, &object.meta.name).is_some();
     let mut family = family::of(snapshot, &set.object, &selector, &kind::POD);
     family.moves.adopt.retain(is_member);
-    let known = family::of(snapshot, &set.object, &selector, &kind::CONTROLLER_REVISION);
-    let mut revisions: Vec<Revision> =
-        known.own.into_iter().map(|object| Revision::of(object, &kind::STATEFUL_SET)).collect();
-    revisions.sort_by(|a, b| (a.number, a.name()).cmp(&(b.number, b.name())));
     let numbered =
         family.own.iter().filter_map(|pod| Some((form::ordinal(&key.name, &pod.meta.name)?, pods.read(pod))));
     let pods: BTreeMap<i32, Arc<Pod>> = numbered.collect();
     let spec = set.object.value()["spec"].take();
     let collisions = set.status.as_ref().and_then(|status| status.collision_count).unwrap_or(0);
-    let revision = format!("{}-{}", key.name, hash::of(&spec["template"], collisions));
-    let namesake = snapshot.get(&Key::new(&kind::CONTROLLER_REVISION, &*key.namespace, &*revision));
-    let moves = family.moves.and(known.moves);
+    let (history, moves) = History::of(snapshot, &set.object, &selector, &spec["template"], collisions);
+    let moves = family.moves.and(moves);
     let coming: BTreeSet<&str> = moves.adopt.iter().map(|object| object.meta.name.as_str()).collect();
     let free = |name: &str| snapshot.get(&Key::new(&kind::POD, &*key.namespace, name)).is_none();
     let missing = range(&set).filter(|n| !pods.contains_key(n)).map(|n| form::name(&key.name, n));
@@ -113,11 +93,9 @@ fn facts(due: &Due, reader: &Reader, pods: &Pods) -> Result<Option<Facts>, Decod
     Ok(Some(Facts {
         claims: claims_of(&set, &spec, &pods, reader),
         silent: silent(&pods, reader)?,
-        taken: namesake.is_some(),
         strangers,
         moves,
-        revisions,
-        revision,
+        history,
         namespace_going: make::is_going(snapshot, &key.namespace),
         waiting_since: due.waiting_since,
         pods,

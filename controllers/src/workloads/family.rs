@@ -12,6 +12,7 @@
 use std::sync::Arc;
 
 use futures::future::try_join_all;
+use k8s_openapi::apimachinery::pkg::apis::meta;
 use orlop_objects::{
     Key, Kind, Meta, Object,
     index::{self, Index},
@@ -54,6 +55,12 @@ impl Moves {
         self.release.extend(other.release);
         self
     }
+}
+
+/// A selector as the objects crate reads it. One that cannot be read selects nothing: validation let none in.
+pub(crate) fn selector(selector: &meta::v1::LabelSelector) -> Option<LabelSelector> {
+    let value = serde_json::to_value(selector).ok()?;
+    LabelSelector::from_object("spec.selector", &value).ok().filter(|selector| !selector.is_empty())
 }
 
 /// The uid of an object's controller.

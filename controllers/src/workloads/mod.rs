@@ -8,6 +8,7 @@
 //! | `make` | a pod from a template; several at once by slow start |
 //! | `portion` | a number or a percentage of a number |
 //! | `hash` | a template's short name |
+//! | `pass` | the facts of a pass, and a verdict about a set |
 //! | `revisions` | the templates that a workload has had |
 //!
 //! Must not know: any one workload's policy.
@@ -16,6 +17,9 @@ pub(crate) mod family;
 pub(crate) mod hash;
 pub(crate) mod make;
 pub(crate) mod parts;
+pub(crate) mod pass;
 pub(crate) mod pods;
 pub(crate) mod portion;
 pub(crate) mod revisions;
+#[cfg(test)]
+pub(crate) mod testing;
