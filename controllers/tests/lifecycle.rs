@@ -5,31 +5,13 @@ mod cluster;
 
 use std::time::Duration;
 
-use cluster::{Clock, Cluster, claim, pod_key};
+use cluster::{Clock, Cluster, pod_key};
 use orlop_objects::{Key, index::Index, kind};
 use orlop_registry::Part;
 use orlop_store::Snapshot;
 use serde_json::{Value, json};
 
 const MINUTE: Duration = Duration::from_secs(60);
-
-/// A cluster whose nodes live, with one volume that either can have, and its claim.
-async fn living(nodes: &[&str]) -> (Cluster, Clock) {
-    let clock = Clock::stop();
-    let mut cluster = Cluster::without_nodes().await;
-    for node in nodes {
-        cluster.add_living_node(node).await;
-    }
-    let volume = json!({"metadata": {"name": "v"}, "spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"],
-        "persistentVolumeReclaimPolicy": "Retain", "storageClassName": "manual",
-        "csi": {"driver": "net.example.com", "volumeHandle": "v"}}});
-    cluster.create(&kind::PERSISTENT_VOLUME, volume).await;
-    let mut data = claim("data");
-    data["spec"]["storageClassName"] = "manual".into();
-    cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, data).await;
-    clock.pass(&cluster, MINUTE).await;
-    (cluster, clock)
-}
 
 /// A pod with or without the claim, on one node or wherever there is room.
 fn pod(name: &str, with_claim: bool, node: Option<&str>) -> Value {
@@ -118,7 +100,7 @@ async fn call_in_service(cluster: &Cluster, name: &str) {
 
 /// Node n1 has the volume and pod `web`, and was cut off so long ago that its pods were asked to go.
 async fn with_n1_lost() -> (Cluster, Clock) {
-    let (cluster, clock) = living(&["n1", "n2"]).await;
+    let (cluster, clock) = Cluster::living(&["n1", "n2"], MINUTE).await;
     cluster.create(&kind::POD, pod("web", true, Some("n1"))).await;
     cluster.create(&kind::POD, pod("plain", false, Some("n1"))).await;
     until_running(&cluster, &clock, "web").await;
@@ -237,7 +219,7 @@ async fn a_node_that_is_back_in_time_keeps_its_pods() {
 
 #[tokio::test]
 async fn nobody_is_sent_away_where_no_other_node_is_alive() {
-    let (cluster, clock) = living(&["n1"]).await;
+    let (cluster, clock) = Cluster::living(&["n1"], MINUTE).await;
     cluster.create(&kind::POD, pod("web", true, None)).await;
     until_running(&cluster, &clock, "web").await;
     cluster.agent("n1").cut_off();
@@ -253,7 +235,7 @@ async fn nobody_is_sent_away_where_no_other_node_is_alive() {
 
 #[tokio::test]
 async fn who_is_called_off_and_heard_after_that_is_not_believed_to_be_off_when_it_is_cut_off_later() {
-    let (cluster, clock) = living(&["n1", "n2"]).await;
+    let (cluster, clock) = Cluster::living(&["n1", "n2"], MINUTE).await;
     cluster.create(&kind::POD, pod("web", true, Some("n1"))).await;
     until_running(&cluster, &clock, "web").await;
     call_out_of_service(&cluster, "n1").await;
@@ -279,7 +261,7 @@ async fn who_is_called_off_and_heard_after_that_is_not_believed_to_be_off_when_i
 
 #[tokio::test]
 async fn who_is_off_and_called_so_at_once_is_believed_when_it_is_missed() {
-    let (cluster, clock) = living(&["n1", "n2"]).await;
+    let (cluster, clock) = Cluster::living(&["n1", "n2"], MINUTE).await;
     cluster.create(&kind::POD, pod("web", true, Some("n1"))).await;
     until_running(&cluster, &clock, "web").await;
     cluster.agent("n1").power_off();

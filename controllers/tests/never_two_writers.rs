@@ -9,7 +9,7 @@ mod cluster;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use cluster::{Clock, Cluster, claim, pod_key, who};
+use cluster::{Clock, Cluster, pod_key, who};
 use orlop_controllers::Settings;
 use orlop_objects::{Key, index::Index, kind};
 use orlop_registry::{DeleteOptions, Part};
@@ -78,23 +78,6 @@ fn pod(name: &str, on: Option<usize>) -> Value {
         pod["spec"]["nodeName"] = NODES[n].into();
     }
     pod
-}
-
-async fn start() -> (Cluster, Clock) {
-    let clock = Clock::stop();
-    let mut cluster = Cluster::without_nodes().await;
-    for node in NODES {
-        cluster.add_living_node(node).await;
-    }
-    let volume = json!({"metadata": {"name": "v"}, "spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"],
-        "persistentVolumeReclaimPolicy": "Retain", "storageClassName": "manual",
-        "csi": {"driver": "net.example.com", "volumeHandle": "v"}}});
-    cluster.create(&kind::PERSISTENT_VOLUME, volume).await;
-    let mut data = claim("data");
-    data["spec"]["storageClassName"] = "manual".into();
-    cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, data).await;
-    clock.pass(&cluster, Duration::from_secs(10)).await;
-    (cluster, clock)
 }
 
 async fn set_taint(cluster: &Cluster, n: usize, on: bool) {
@@ -170,7 +153,7 @@ fn check(cluster: &Cluster) {
 }
 
 async fn life(story: Vec<Happens>) {
-    let (mut cluster, clock) = start().await;
+    let (mut cluster, clock) = Cluster::living(&NODES, Duration::from_secs(10)).await;
     let mut known = Known::default();
     for what in story {
         happen(&mut cluster, &clock, &mut known, what).await;

@@ -30,15 +30,6 @@ async fn resize(cluster: &Cluster, replicas: i32) {
     cluster.change(&web(), Part::Main, |set| set["spec"]["replicas"] = replicas.into()).await;
 }
 
-async fn set_image(cluster: &Cluster, image: &str) {
-    let container = "/spec/template/spec/containers/0/image";
-    cluster
-        .change(&web(), Part::Main, |value| {
-            *value.pointer_mut(container).expect("it is there") = image.into();
-        })
-        .await;
-}
-
 async fn until_whole(cluster: &Cluster, replicas: i64) {
     let whole = |snapshot: &Snapshot| {
         let value = snapshot.get(&web()).expect("it is there").value();
@@ -143,7 +134,7 @@ async fn an_update_goes_downwards_to_the_partition_and_back() {
                 json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 1}});
         })
         .await;
-    set_image(&cluster, "two").await;
+    cluster.set_image(&web(), "two").await;
     let images = |s: &Snapshot| {
         let image = |n: usize| {
             s.get(&pod_key(&format!("web-{n}")))
@@ -170,7 +161,7 @@ async fn an_update_goes_downwards_to_the_partition_and_back() {
     assert!(are(["two", "two", "two"])(&cluster.registry.snapshot()));
 
     // What `kubectl rollout undo` does with the first revision.
-    set_image(&cluster, "one").await;
+    cluster.set_image(&web(), "one").await;
     until_whole(&cluster, 3).await;
     assert!(are(["one", "one", "one"])(&cluster.registry.snapshot()));
     let revisions: BTreeSet<i64> = {
@@ -189,7 +180,7 @@ async fn parallel_pods_do_not_wait_for_each_other() {
     cluster.create(&kind::STATEFUL_SET, parallel).await;
     cluster.until("all are made", |s| s.list(&kind::POD, None, None).count() == 3).await;
     assert_eq!(cluster.names(&kind::POD), ["web-5", "web-6", "web-7"]);
-    set_image(&cluster, "one").await;
+    cluster.set_image(&web(), "one").await;
     until_whole(&cluster, 3).await;
 }
 

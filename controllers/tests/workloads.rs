@@ -26,15 +26,6 @@ fn web() -> Key {
     Key::new(&kind::DEPLOYMENT, "default", "web")
 }
 
-async fn set_image(cluster: &Cluster, image: &str) {
-    let container = "/spec/template/spec/containers/0/image";
-    cluster
-        .change(&web(), Part::Main, |value| {
-            *value.pointer_mut(container).expect("it is there") = image.into();
-        })
-        .await;
-}
-
 /// All pods wanted are of the newest template and available, and the status speaks of the newest spec.
 async fn until_rolled_out(cluster: &Cluster, replicas: i32) {
     let out = |snapshot: &Snapshot| {
@@ -110,7 +101,7 @@ async fn a_deployment_is_made_renewed_and_rolled_back() {
     assert!(names.iter().all(|name| name.starts_with(&format!("{set}-"))), "{names:?} of {set}");
     cluster.until_said(&set, "SuccessfulCreate", &format!("Created pod: {}", names[0])).await;
 
-    set_image(&cluster, "two").await;
+    cluster.set_image(&web(), "two").await;
     until_rolled_out(&cluster, 3).await;
     let both = |first: i64, second: i64| {
         vec![("1".to_owned(), "one".to_owned(), first), ("2".to_owned(), "two".to_owned(), second)]
@@ -123,7 +114,7 @@ async fn a_deployment_is_made_renewed_and_rolled_back() {
     assert!(seen[first..].iter().all(|(_, ready, _)| *ready >= 3), "{seen:?}");
 
     // What `kubectl rollout undo` does.
-    set_image(&cluster, "one").await;
+    cluster.set_image(&web(), "one").await;
     until_rolled_out(&cluster, 3).await;
     let back = vec![("2".to_owned(), "two".to_owned(), 0), ("3".to_owned(), "one".to_owned(), 3)];
     cluster.until("the first set has come back", |_| sets(&cluster) == back).await;
@@ -136,7 +127,7 @@ async fn recreate_never_has_two_versions() {
     let from = cluster.registry.snapshot().revision();
     cluster.create(&kind::DEPLOYMENT, deployment(3, json!({"strategy": {"type": "Recreate"}}))).await;
     until_rolled_out(&cluster, 3).await;
-    set_image(&cluster, "two").await;
+    cluster.set_image(&web(), "two").await;
     until_rolled_out(&cluster, 3).await;
     let seen = moments(&cluster, from).await;
     assert!(seen.iter().all(|(.., images)| *images <= 1), "{seen:?}");
@@ -148,12 +139,12 @@ async fn a_stuck_update_keeps_what_works_and_says_so() {
     let cluster = Cluster::new(&["n1"]).await;
     cluster.create(&kind::DEPLOYMENT, deployment(4, json!({"progressDeadlineSeconds": 1}))).await;
     until_rolled_out(&cluster, 4).await;
-    set_image(&cluster, BROKEN).await;
+    cluster.set_image(&web(), BROKEN).await;
     let late = ("False".to_owned(), "ProgressDeadlineExceeded".to_owned());
     cluster.until("the deadline passes", |_| condition(&cluster, "Progressing") == late).await;
     cluster.until_is(&web(), "/status/availableReplicas", json!(3)).await;
     assert_eq!(condition(&cluster, "Available").0, "True");
-    set_image(&cluster, "one").await;
+    cluster.set_image(&web(), "one").await;
     until_rolled_out(&cluster, 4).await;
     cluster.until("it is whole", |_| condition(&cluster, "Progressing").1 == "NewReplicaSetAvailable").await;
 }
@@ -165,7 +156,7 @@ async fn a_paused_deployment_is_resized_and_not_renewed() {
     until_rolled_out(&cluster, 2).await;
     cluster.change(&web(), Part::Main, |value| value["spec"]["paused"] = true.into()).await;
     cluster.until("it says so", |_| condition(&cluster, "Progressing").1 == "DeploymentPaused").await;
-    set_image(&cluster, "two").await;
+    cluster.set_image(&web(), "two").await;
     cluster.change(&web(), Part::Main, |value| value["spec"]["replicas"] = 5.into()).await;
     cluster.until_is(&web(), "/status/availableReplicas", json!(5)).await;
     assert_eq!(sets(&cluster), [("1".to_owned(), "one".to_owned(), 5)]);

@@ -262,16 +262,7 @@ pub fn said(output: &Output) -> String {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        if std::env::var_os("KEEP").is_some() {
-            eprintln!("KEEP: left for inspection: {}", self.dir().display());
-            self.program.leave();
-            return;
-        }
-        if std::thread::panicking() {
-            eprintln!("-- what orlop said --\n{}", self.log());
-        }
-        let _ = self.command(&["down"]).output();
-        let _ = self.program.wait();
-        let _ = self.command(&["reset", "--yes"]).output();
+        let (down, reset) = (self.command(&["down"]), self.command(&["reset", "--yes"]));
+        self.program.clear_away("orlop", &mut self.scratch, down, reset);
     }
 }

@@ -88,16 +88,7 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        if std::env::var_os("KEEP").is_some() {
-            eprintln!("KEEP: left for inspection: {}", self.dir().display());
-            self.program.leave();
-            return;
-        }
-        if std::thread::panicking() {
-            eprintln!("-- what the agent of {} said --\n{}", self.name, self.log());
-        }
-        let _ = self.command(&["down"]).output();
-        let _ = self.program.wait();
-        let _ = self.command(&["reset", "--yes"]).output();
+        let (down, reset) = (self.command(&["down"]), self.command(&["reset", "--yes"]));
+        self.program.clear_away(&format!("the agent of {}", self.name), &mut self.scratch, down, reset);
     }
 }

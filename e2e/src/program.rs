@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
 
 use crate::cluster::PATIENCE;
 
@@ -86,9 +87,27 @@ impl Program {
         self.log.lock().unwrap().clone()
     }
 
-    /// Leaves it running for inspection.
-    pub(crate) fn leave(&mut self) {
-        std::mem::forget(self.process.take());
+    /// Takes it down with all that it made in `scratch`; a test that failed is told what it said. With `KEEP=1` all is left
+    /// for inspection.
+    pub(crate) fn clear_away(
+        &mut self,
+        name: &str,
+        scratch: &mut TempDir,
+        mut down: Command,
+        mut reset: Command,
+    ) {
+        if std::env::var_os("KEEP").is_some() {
+            eprintln!("KEEP: left for inspection: {}", scratch.path().display());
+            scratch.disable_cleanup(true);
+            std::mem::forget(self.process.take());
+            return;
+        }
+        if std::thread::panicking() {
+            eprintln!("-- what {name} said --\n{}", self.log());
+        }
+        let _ = down.output();
+        let _ = self.wait();
+        let _ = reset.output();
     }
 }
 

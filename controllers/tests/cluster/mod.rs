@@ -59,6 +59,25 @@ impl Cluster {
         cluster
     }
 
+    /// A cluster whose nodes live, in a time of its own, with volume `v`, which any of them can have, and its claim `data`.
+    /// The time that they need to find each other has passed.
+    pub(crate) async fn living(nodes: &[&str], settled: Duration) -> (Self, Clock) {
+        let clock = Clock::stop();
+        let mut cluster = Self::without_nodes().await;
+        for node in nodes {
+            cluster.add_living_node(node).await;
+        }
+        let volume = json!({"metadata": {"name": "v"}, "spec": {"capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"], "persistentVolumeReclaimPolicy": "Retain", "storageClassName": "manual",
+            "csi": {"driver": "net.example.com", "volumeHandle": "v"}}});
+        cluster.create(&kind::PERSISTENT_VOLUME, volume).await;
+        let mut data = claim("data");
+        data["spec"]["storageClassName"] = "manual".into();
+        cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, data).await;
+        clock.pass(&cluster, settled).await;
+        (cluster, clock)
+    }
+
     /// Starts the controllers.
     pub(crate) fn start(&mut self) {
         self.start_with(Settings::default());
@@ -123,6 +142,13 @@ impl Cluster {
             Ok(value)
         };
         self.registry.change(key, part, &who(), false, change).await.expect("the change is valid");
+    }
+
+    /// Has the first container of a workload's template run another image.
+    pub(crate) async fn set_image(&self, key: &Key, image: &str) {
+        let container = "/spec/template/spec/containers/0/image";
+        let change = |value: &mut Value| *value.pointer_mut(container).expect("it is there") = image.into();
+        self.change(key, Part::Main, change).await;
     }
 
     /// Asks for an object's deletion.
