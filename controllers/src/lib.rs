@@ -42,6 +42,7 @@ mod facts;
 mod garbage;
 mod namespaces;
 mod nodes;
+mod parts;
 mod pools;
 mod protector;
 mod provisioner;

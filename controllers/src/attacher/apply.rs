@@ -24,29 +24,28 @@ pub(super) async fn apply(attacher: &Attacher, verdict: Verdict) -> Result<Next,
 async fn act(attacher: &Attacher, action: Action) -> Result<(), Error> {
     match action {
         Action::Attach { volume, node } => {
-            let asked =
-                attacher.registry.transact(&attacher.who, |door| request::request(door, &volume, &node));
+            let asked = attacher.parts.transact(|door| request::request(door, &volume, &node));
             asked.await.map_err(Error::doing("attach", volume.key()))
         }
         Action::Detach { attachment } => {
             let options =
                 DeleteOptions { uid: Some(attachment.uid().to_owned()), ..DeleteOptions::default() };
-            let asked = attacher.registry.delete(attachment.key(), &options, &attacher.who).await;
+            let asked = attacher.parts.registry.delete(attachment.key(), &options, &attacher.parts.who).await;
             asked.map(drop).map_err(Error::doing("detach", attachment.key()))
         }
         Action::Release { attachment, node } => {
-            let let_go = attacher.registry.transact(&attacher.who, |door| release(door, &attachment, &node));
+            let let_go = attacher.parts.transact(|door| release(door, &attachment, &node));
             let_go.await.map_err(Error::doing("let go of", attachment.key()))?;
             let text = format!(
                 "Node {} is out of service: {} was taken from it without its agent",
                 node.name(),
                 attachment.spec.source.persistent_volume_name.as_deref().unwrap_or("a volume"),
             );
-            attacher.teller.tell(&node.object, Said::normal("VolumeForceDetached", text));
+            attacher.parts.tell(&node.object, Said::normal("VolumeForceDetached", text));
             Ok(())
         }
         Action::Tell { pod, said } => {
-            attacher.teller.tell(&pod.object, said);
+            attacher.parts.tell(&pod.object, said);
             Ok(())
         }
         Action::Told { uid } => {

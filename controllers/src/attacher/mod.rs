@@ -24,16 +24,15 @@ use std::{
 
 use k8s_openapi::api::{core::v1::Pod, storage::v1::VolumeAttachment};
 use orlop_objects::{Key, Kind, Object, index::Index, kind};
-use orlop_registry::{Registry, Who};
+use orlop_registry::Registry;
 use orlop_store::Snapshot;
 
 use self::{decide::Verdict, view::View};
 use crate::{
     Error,
     drivers::Drivers,
-    edit,
-    events::Teller,
-    facts,
+    edit, facts,
+    parts::Parts,
     worker::{Controller, Due, Next, Reader, Related, Seen},
 };
 
@@ -42,9 +41,7 @@ const REMEMBERED: usize = 4096;
 
 /// The attacher.
 pub(crate) struct Attacher {
-    registry: Registry,
-    teller: Teller,
-    who: Who,
+    parts: Parts,
     drivers: Drivers,
     /// Attachments older than this were told by an earlier server.
     started: String,
@@ -54,9 +51,13 @@ pub(crate) struct Attacher {
 impl Attacher {
     /// An attacher for volumes of these drivers.
     pub(crate) fn new(registry: Registry, drivers: Drivers) -> Self {
-        let teller = Teller::new(registry.clone(), "attachdetach-controller");
         let started = edit::seconds(registry.now());
-        Self { registry, teller, who: crate::who(Self::NAME), drivers, started, told: Mutex::default() }
+        Self {
+            parts: Parts::of::<Self>(registry, "attachdetach-controller"),
+            drivers,
+            started,
+            told: Mutex::default(),
+        }
     }
 
     fn is_told(&self, attachment: &Seen<VolumeAttachment>) -> bool {

@@ -2,44 +2,38 @@
 
 use k8s_openapi::api::core::v1::PersistentVolume;
 use orlop_objects::{Key, phase::Binding};
-use orlop_registry::{Door, Part, Registry, Who};
+use orlop_registry::{Door, Part};
 use serde_json::{Value, json};
 
 use super::decide::Verdict;
 use crate::{
     Error, edit,
-    events::Teller,
     facts::{self, BIND_COMPLETED, BOUND_BY_CONTROLLER, Claim, Volume},
+    parts::Parts,
     worker::Next,
 };
 
 type Refused = orlop_registry::Error;
 
 /// Carries out one verdict.
-pub(super) async fn apply(
-    registry: &Registry,
-    teller: &Teller,
-    who: &Who,
-    key: &Key,
-    verdict: Verdict,
-) -> Result<Next, Error> {
+pub(super) async fn apply(parts: &Parts, key: &Key, verdict: Verdict) -> Result<Next, Error> {
     match verdict {
         Verdict::Bind { claim, volume } => {
-            let bound = registry.transact(who, |door| bind(door, &claim, &volume));
+            let bound = parts.transact(|door| bind(door, &claim, &volume));
             bound.await.map_err(Error::doing("bind", key))?;
             Ok(Next::Settled)
         }
         Verdict::Lose { claim, said } => {
-            let lost = registry.transact(who, |door| {
+            let lost = parts.transact(|door| {
                 edit::unchanged(door, &claim)?;
                 door.change(claim.key(), Part::Whole, |value| Ok(with_phase(value, "Lost"))).map(drop)
             });
             lost.await.map_err(Error::doing("lose the volume of", key))?;
-            teller.tell(&claim.object, said);
+            parts.tell(&claim.object, said);
             Ok(Next::Waiting(None))
         }
         Verdict::AssignClass { claim, class } => {
-            let assigned = registry.transact(who, |door| {
+            let assigned = parts.transact(|door| {
                 edit::unchanged(door, &claim)?;
                 let assign = |mut value: Value| {
                     edit::section(&mut value, "spec")
@@ -52,12 +46,12 @@ pub(super) async fn apply(
             Ok(Next::Settled)
         }
         Verdict::Phase { volume, phase } => {
-            let written = registry.transact(who, |door| set_phase(door, &volume, phase));
+            let written = parts.transact(|door| set_phase(door, &volume, phase));
             written.await.map_err(Error::doing("write the phase of", key))?;
             Ok(Next::Settled)
         }
         Verdict::Unclaim { volume, keep_name } => {
-            let freed = registry.transact(who, |door| {
+            let freed = parts.transact(|door| {
                 edit::unchanged(door, &volume)?;
                 door.change(volume.key(), Part::Whole, |value| Ok(unclaimed(value, keep_name))).map(drop)
             });
@@ -66,7 +60,7 @@ pub(super) async fn apply(
         }
         Verdict::Wait { claim, said } => {
             if let Some(said) = said {
-                teller.tell(&claim.object, said);
+                parts.tell(&claim.object, said);
             }
             Ok(Next::Waiting(None))
         }

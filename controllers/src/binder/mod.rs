@@ -18,29 +18,25 @@ mod tests;
 pub(crate) mod view;
 
 use orlop_objects::{Key, Kind, Object, index::Index, kind};
-use orlop_registry::{Registry, Who};
+use orlop_registry::Registry;
 use orlop_store::Snapshot;
 
 use self::{decide::Verdict, view::View};
 use crate::{
-    Error,
-    events::Teller,
-    facts,
+    Error, facts,
+    parts::Parts,
     worker::{Controller, Due, Next, Reader, Related, Seen},
 };
 
 /// The binder.
 pub(crate) struct Binder {
-    registry: Registry,
-    teller: Teller,
-    who: Who,
+    parts: Parts,
 }
 
 impl Binder {
     /// A binder that writes through `registry`.
     pub(crate) fn new(registry: Registry) -> Self {
-        let teller = Teller::new(registry.clone(), "persistentvolume-controller");
-        Self { registry, teller, who: crate::who(Self::NAME) }
+        Self { parts: Parts::of::<Self>(registry, "persistentvolume-controller") }
     }
 }
 
@@ -75,7 +71,7 @@ impl Controller for Binder {
     }
 
     async fn apply(&self, key: &Key, verdict: Verdict) -> Result<Next, Error> {
-        apply::apply(&self.registry, &self.teller, &self.who, key, verdict).await
+        apply::apply(&self.parts, key, verdict).await
     }
 }
 

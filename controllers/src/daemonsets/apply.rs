@@ -9,10 +9,10 @@ use super::decide::{Act, Status, Verdict};
 use crate::{
     Error, edit,
     events::Said,
+    parts::Parts,
     worker::{Next, Seen},
     workloads::{
         family, make,
-        parts::Parts,
         pods::{Phase, Pod},
         revisions,
     },

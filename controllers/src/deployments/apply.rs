@@ -15,6 +15,7 @@ use super::{
 use crate::{
     Error, edit,
     events::Said,
+    parts::Parts,
     worker::{Next, Seen},
     workloads::{family, make, parts::Parts},
 };
@@ -93,7 +94,7 @@ fn body(deployment: &Seen<Deployment>, made: &Made) -> Value {
 
 async fn change(parts: &Parts, deployment: &Seen<Deployment>, change: &Change) -> Result<(), Error> {
     let seen = &change.set.set;
-    let done = parts.registry.transact(&parts.who, |door| {
+    let done = parts.transact(|door| {
         edit::unchanged(door, seen)?;
         let apply = |mut value: Value| {
             let spec = edit::section(&mut value, "spec");

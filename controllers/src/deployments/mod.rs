@@ -29,6 +29,7 @@ use orlop_store::Snapshot;
 use self::{decide::Verdict, view::View};
 use crate::{
     Error,
+    parts::Parts,
     worker::{Controller, Due, Next, Reader, Related},
     workloads::{family, parts::Parts},
 };

@@ -16,11 +16,11 @@ const BY_TAINT: (&str, &str) = ("DeletionByTaintManager", "Taint manager: deleti
 /// Carries out one verdict.
 pub(super) async fn apply(evictor: &Evictor, key: &Key, verdict: Verdict) -> Result<Next, Error> {
     if verdict.not_ready || verdict.leave.is_some() {
-        let done = evictor.registry.transact(&evictor.who, |door| leave(door, &verdict));
+        let done = evictor.parts.transact(|door| leave(door, &verdict));
         done.await.map_err(Error::doing("evict", key))?;
     }
     for said in verdict.said {
-        evictor.teller.tell(&verdict.pod.object, said);
+        evictor.parts.tell(&verdict.pod.object, said);
     }
     // Every pod that has a node waits: for a taint, or for the node's end.
     Ok(Next::Waiting(verdict.until))

@@ -21,7 +21,7 @@ pub(crate) mod view;
 use std::sync::{Mutex, PoisonError};
 
 use orlop_objects::{Key, Kind, Object, index::Index, kind};
-use orlop_registry::{Registry, Who};
+use orlop_registry::Registry;
 use orlop_store::Snapshot;
 
 use self::{
@@ -30,23 +30,20 @@ use self::{
 };
 use crate::{
     Error,
-    events::Teller,
+    parts::Parts,
     worker::{Controller, Due, Next, Reader, Related},
 };
 
 /// The evictor.
 pub(crate) struct Evictor {
-    registry: Registry,
-    teller: Teller,
-    who: Who,
+    parts: Parts,
     memory: Mutex<Memory>,
 }
 
 impl Evictor {
     /// An evictor that has seen nothing yet.
     pub(crate) fn new(registry: Registry) -> Self {
-        let teller = Teller::new(registry.clone(), "taint-eviction-controller");
-        Self { registry, teller, who: crate::who(Self::NAME), memory: Mutex::default() }
+        Self { parts: Parts::of::<Self>(registry, "taint-eviction-controller"), memory: Mutex::default() }
     }
 }
 

@@ -4,15 +4,15 @@ use orlop_objects::{Key, exports::CLIENTS};
 use orlop_registry::Part;
 use serde_json::Value;
 
-use super::{Exports, decide::Verdict};
-use crate::{Error, edit, worker::Next};
+use super::decide::Verdict;
+use crate::{Error, edit, parts::Parts, worker::Next};
 
 /// Carries out one verdict. Every export waits: for nodes that come and go.
-pub(super) async fn apply(exports: &Exports, key: &Key, verdict: Verdict) -> Result<Next, Error> {
+pub(super) async fn apply(parts: &Parts, key: &Key, verdict: Verdict) -> Result<Next, Error> {
     let told = match verdict {
         Verdict::Watch { told } => told,
         Verdict::Write { volume, clients, told } => {
-            let changed = exports.registry.transact(&exports.who, |door| {
+            let changed = parts.transact(|door| {
                 edit::unchanged(door, &volume)?;
                 let change = |mut value: Value| {
                     edit::annotate(&mut value, CLIENTS, &clients);
@@ -25,7 +25,7 @@ pub(super) async fn apply(exports: &Exports, key: &Key, verdict: Verdict) -> Res
         }
     };
     for (object, said) in told {
-        exports.teller.tell(&object, said);
+        parts.tell(&object, said);
     }
     Ok(Next::Waiting(None))
 }

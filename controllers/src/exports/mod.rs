@@ -20,28 +20,25 @@ mod tests;
 pub(crate) mod view;
 
 use orlop_objects::{Key, Kind, Object, kind};
-use orlop_registry::{Registry, Who};
+use orlop_registry::Registry;
 use orlop_store::Snapshot;
 
 use self::{decide::Verdict, view::View};
 use crate::{
     Error, attacher,
-    events::Teller,
+    parts::Parts,
     worker::{Controller, Due, Next, Reader, Related},
 };
 
 /// The exports controller.
 pub(crate) struct Exports {
-    registry: Registry,
-    teller: Teller,
-    who: Who,
+    parts: Parts,
 }
 
 impl Exports {
     /// A controller that writes to this registry.
     pub(crate) fn new(registry: Registry) -> Self {
-        let teller = Teller::new(registry.clone(), "exports-controller");
-        Self { registry, teller, who: crate::who(Self::NAME) }
+        Self { parts: Parts::of::<Self>(registry, "exports-controller") }
     }
 }
 
@@ -79,6 +76,6 @@ impl Controller for Exports {
     }
 
     async fn apply(&self, key: &Key, verdict: Verdict) -> Result<Next, Error> {
-        apply::apply(self, key, verdict).await
+        apply::apply(&self.parts, key, verdict).await
     }
 }

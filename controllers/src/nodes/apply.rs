@@ -20,7 +20,7 @@ pub(super) async fn apply(nodes: &Nodes, key: &Key, verdict: Verdict) -> Result<
         || verdict.heard.is_some()
         || !(verdict.put.is_empty() && verdict.take.is_empty());
     if changes {
-        let written = nodes.registry.transact(&nodes.who, |door| {
+        let written = nodes.parts.transact(|door| {
             edit::unchanged(door, &verdict.node)?;
             let now = door.now();
             door.change(key, Part::Whole, |value| Ok(changed(value, &verdict, now))).map(drop)
@@ -28,11 +28,11 @@ pub(super) async fn apply(nodes: &Nodes, key: &Key, verdict: Verdict) -> Result<
         written.await.map_err(Error::doing("write conditions and taints of", key))?;
     }
     for said in verdict.said {
-        nodes.teller.tell(&verdict.node.object, said);
+        nodes.parts.tell(&verdict.node.object, said);
     }
     if let Some(lease) = &verdict.lease {
         let seconds = lease_seconds(nodes.grace);
-        let written = nodes.registry.transact(&nodes.who, |door| {
+        let written = nodes.parts.transact(|door| {
             edit::unchanged(door, lease)?;
             let change = |mut value: Value| {
                 edit::section(&mut value, "spec").insert("leaseDurationSeconds".to_owned(), seconds.into());

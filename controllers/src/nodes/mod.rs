@@ -20,7 +20,7 @@ pub(crate) mod view;
 use std::time::Duration;
 
 use orlop_objects::{Key, Kind, Object, kind};
-use orlop_registry::{Registry, Who};
+use orlop_registry::Registry;
 use orlop_store::Snapshot;
 
 use self::{
@@ -29,15 +29,13 @@ use self::{
 };
 use crate::{
     Error,
-    events::Teller,
+    parts::Parts,
     worker::{Controller, Due, Next, Reader, Related},
 };
 
 /// The nodes controller.
 pub(crate) struct Nodes {
-    registry: Registry,
-    teller: Teller,
-    who: Who,
+    parts: Parts,
     beats: Beats,
     grace: Duration,
 }
@@ -45,8 +43,7 @@ pub(crate) struct Nodes {
 impl Nodes {
     /// A controller that gives silent nodes this grace.
     pub(crate) fn new(registry: Registry, grace: Duration) -> Self {
-        let teller = Teller::new(registry.clone(), "node-controller");
-        Self { registry, teller, who: crate::who(Self::NAME), beats: Beats::default(), grace }
+        Self { parts: Parts::of::<Self>(registry, "node-controller"), beats: Beats::default(), grace }
     }
 }
 
@@ -71,7 +68,7 @@ impl Controller for Nodes {
     }
 
     fn view(&self, keys: &[Due], reader: &mut Reader) -> View {
-        view::view(keys, reader, &self.beats, self.grace, self.registry.now())
+        view::view(keys, reader, &self.beats, self.grace, self.parts.registry.now())
     }
 
     fn decide(view: &View) -> Vec<(Key, Verdict)> {

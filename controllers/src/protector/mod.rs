@@ -14,28 +14,25 @@ mod tests;
 pub(crate) mod view;
 
 use orlop_objects::{Key, Kind, Object, index::Index, kind};
-use orlop_registry::{Registry, Who};
+use orlop_registry::Registry;
 use orlop_store::Snapshot;
 
 use self::{decide::Verdict, view::View};
 use crate::{
     Error, attacher,
-    events::Teller,
+    parts::Parts,
     worker::{Controller, Due, Next, Reader, Related},
 };
 
 /// The protector.
 pub(crate) struct Protector {
-    registry: Registry,
-    teller: Teller,
-    who: Who,
+    parts: Parts,
 }
 
 impl Protector {
     /// A protector that writes through `registry`.
     pub(crate) fn new(registry: Registry) -> Self {
-        let teller = Teller::new(registry.clone(), "protection-controller");
-        Self { registry, teller, who: crate::who(Self::NAME) }
+        Self { parts: Parts::of::<Self>(registry, "protection-controller") }
     }
 }
 
@@ -74,6 +71,6 @@ impl Controller for Protector {
     }
 
     async fn apply(&self, key: &Key, verdict: Verdict) -> Result<Next, Error> {
-        apply::apply(self, key, verdict).await
+        apply::apply(&self.parts, key, verdict).await
     }
 }

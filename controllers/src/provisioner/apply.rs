@@ -28,12 +28,12 @@ pub(super) async fn apply(provisioner: &Provisioner, key: &Key, verdict: Verdict
                 value
             };
             change(provisioner, &claim, without).await.map_err(Error::doing("take the node from", key))?;
-            provisioner.teller.tell(&claim.object, said);
+            provisioner.parts.tell(&claim.object, said);
             Ok(Next::Settled)
         }
         Verdict::Wait { claim, said, until } => {
             if let Some(said) = said {
-                provisioner.teller.tell(&claim.object, said);
+                provisioner.parts.tell(&claim.object, said);
             }
             Ok(Next::Waiting(until))
         }
@@ -45,7 +45,7 @@ async fn change(
     claim: &Claim,
     f: impl Fn(Value) -> Value + Send + Sync,
 ) -> Result<(), orlop_registry::Error> {
-    let changed = provisioner.registry.transact(&provisioner.who, |door| {
+    let changed = provisioner.parts.transact(|door| {
         edit::unchanged(door, claim)?;
         door.change(claim.key(), Part::Main, |value| Ok(f(value))).map(drop)
     });

@@ -17,7 +17,7 @@ pub(crate) mod view;
 mod apply;
 
 use orlop_objects::{Key, Kind, Object, kind};
-use orlop_registry::{Registry, Who};
+use orlop_registry::Registry;
 use orlop_store::Snapshot;
 
 use self::{decide::Verdict, view::View};
@@ -25,15 +25,13 @@ use crate::{
     Error,
     attempts::Attempts,
     drivers::Drivers,
-    events::Teller,
+    parts::Parts,
     worker::{Controller, Due, Next, Reader, Related},
 };
 
 /// The provisioner.
 pub(crate) struct Provisioner {
-    registry: Registry,
-    teller: Teller,
-    who: Who,
+    parts: Parts,
     drivers: Drivers,
     attempts: Attempts,
 }
@@ -41,8 +39,7 @@ pub(crate) struct Provisioner {
 impl Provisioner {
     /// A provisioner that chooses among these drivers.
     pub(crate) fn new(registry: Registry, drivers: Drivers, attempts: Attempts) -> Self {
-        let teller = Teller::new(registry.clone(), "persistentvolume-controller");
-        Self { registry, teller, who: crate::who(Self::NAME), drivers, attempts }
+        Self { parts: Parts::of::<Self>(registry, "persistentvolume-controller"), drivers, attempts }
     }
 }
 

@@ -4,15 +4,15 @@ use orlop_objects::Key;
 use orlop_registry::Part;
 use serde_json::json;
 
-use super::{Ranges, decide::Verdict};
-use crate::{Error, edit, worker::Next};
+use super::decide::Verdict;
+use crate::{Error, edit, parts::Parts, worker::Next};
 
 /// Carries out one verdict.
-pub(super) async fn apply(ranges: &Ranges, key: &Key, verdict: Verdict) -> Result<Next, Error> {
+pub(super) async fn apply(parts: &Parts, key: &Key, verdict: Verdict) -> Result<Next, Error> {
     match verdict {
         Verdict::Give { node, range } => {
             let seen = (key, node.object.revision);
-            let given = edit::change(&ranges.registry, &ranges.who, seen, Part::Main, |value, _| {
+            let given = edit::change(&parts.registry, &parts.who, seen, Part::Main, |value, _| {
                 let spec = edit::section(value, "spec");
                 spec.insert("podCIDR".to_owned(), range.to_string().into());
                 spec.insert("podCIDRs".to_owned(), json!([range.to_string()]));
@@ -21,7 +21,7 @@ pub(super) async fn apply(ranges: &Ranges, key: &Key, verdict: Verdict) -> Resul
             Ok(Next::Settled)
         }
         Verdict::Wait { node, said } => {
-            ranges.teller.tell(&node.object, said);
+            parts.tell(&node.object, said);
             Ok(Next::Waiting(None))
         }
     }

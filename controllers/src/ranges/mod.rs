@@ -14,28 +14,25 @@ pub(crate) mod decide;
 mod view;
 
 use orlop_objects::{Key, Kind, Object, kind};
-use orlop_registry::{Registry, Who};
+use orlop_registry::Registry;
 use orlop_store::Snapshot;
 
 use self::decide::{Verdict, View};
 use crate::{
     Error,
-    events::Teller,
+    parts::Parts,
     worker::{Controller, Due, Next, Reader, Related},
 };
 
 /// The controller of ranges.
 pub(crate) struct Ranges {
-    registry: Registry,
-    teller: Teller,
-    who: Who,
+    parts: Parts,
 }
 
 impl Ranges {
     /// A controller that writes through `registry`.
     pub(crate) fn new(registry: Registry) -> Self {
-        let teller = Teller::new(registry.clone(), "range-controller");
-        Self { registry, teller, who: crate::who(Self::NAME) }
+        Self { parts: Parts::of::<Self>(registry, "range-controller") }
     }
 }
 
@@ -68,6 +65,6 @@ impl Controller for Ranges {
     }
 
     async fn apply(&self, key: &Key, verdict: Verdict) -> Result<Next, Error> {
-        apply::apply(self, key, verdict).await
+        apply::apply(&self.parts, key, verdict).await
     }
 }

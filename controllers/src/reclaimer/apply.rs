@@ -37,17 +37,17 @@ pub(super) async fn apply(reclaimer: &Reclaimer, key: &Key, verdict: Verdict) ->
         }
         Verdict::Watch => Ok(Next::Waiting(None)),
         Verdict::Delete { volume } => {
-            let deleted = reclaimer.registry.transact(&reclaimer.who, |door| delete(door, &volume)).await;
+            let deleted = reclaimer.parts.transact(|door| delete(door, &volume)).await;
             deleted.map_err(Error::doing("delete", key))?;
             Ok(Next::Settled)
         }
         Verdict::Fail { volume, said } => {
             change(reclaimer, &volume, Part::Status, |value| fail(value, &said)).await?;
-            reclaimer.teller.tell(&volume.object, said);
+            reclaimer.parts.tell(&volume.object, said);
             Ok(Next::Waiting(None))
         }
         Verdict::Wait { volume, said } => {
-            reclaimer.teller.tell(&volume.object, said);
+            reclaimer.parts.tell(&volume.object, said);
             Ok(Next::Waiting(None))
         }
     }
@@ -69,7 +69,7 @@ async fn change(
     part: Part,
     f: impl Fn(&mut Value) + Send + Sync,
 ) -> Result<(), Error> {
-    let changed = reclaimer.registry.transact(&reclaimer.who, |door| {
+    let changed = reclaimer.parts.transact(|door| {
         edit::unchanged(door, volume)?;
         let change = |mut value: Value| {
             f(&mut value);

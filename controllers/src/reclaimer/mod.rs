@@ -15,30 +15,27 @@ mod tests;
 pub(crate) mod view;
 
 use orlop_objects::{Key, Kind, Object, index::Index, kind};
-use orlop_registry::{Registry, Who};
+use orlop_registry::Registry;
 use orlop_store::Snapshot;
 
 use self::{decide::Verdict, view::View};
 use crate::{
     Error, attacher,
     drivers::Drivers,
-    events::Teller,
+    parts::Parts,
     worker::{Controller, Due, Next, Reader, Related},
 };
 
 /// The reclaimer.
 pub(crate) struct Reclaimer {
-    registry: Registry,
-    teller: Teller,
-    who: Who,
+    parts: Parts,
     drivers: Drivers,
 }
 
 impl Reclaimer {
     /// A reclaimer for volumes of these drivers.
     pub(crate) fn new(registry: Registry, drivers: Drivers) -> Self {
-        let teller = Teller::new(registry.clone(), "persistentvolume-controller");
-        Self { registry, teller, who: crate::who(Self::NAME), drivers }
+        Self { parts: Parts::of::<Self>(registry, "persistentvolume-controller"), drivers }
     }
 }
 

@@ -8,6 +8,7 @@ use super::decide::{Act, FAILURE, Status, Verdict};
 use crate::{
     Error, edit,
     events::Said,
+    parts::Parts,
     worker::{Next, Seen},
     workloads::{family, make, parts::Parts},
 };

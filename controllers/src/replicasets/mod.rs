@@ -25,8 +25,9 @@ use orlop_store::Snapshot;
 use self::{decide::Verdict, view::View};
 use crate::{
     Error,
+    parts::Parts,
     worker::{Controller, Due, Next, Reader, Related},
-    workloads::{family, parts::Parts, pods::Pods},
+    workloads::{family, pods::Pods},
 };
 
 /// The replica set controller.

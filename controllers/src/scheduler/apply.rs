@@ -23,12 +23,11 @@ use crate::{
 pub(super) async fn apply(scheduler: &Scheduler, key: &Key, verdict: Verdict) -> Result<Next, Error> {
     match verdict {
         Verdict::Assign { pod, node, claims, attach } => {
-            let assigned = scheduler
-                .registry
-                .transact(&scheduler.who, |door| assign(door, &pod, &node, &claims, attach.as_ref()));
+            let assigned =
+                scheduler.parts.transact(|door| assign(door, &pod, &node, &claims, attach.as_ref()));
             assigned.await.map_err(Error::doing("assign a node to", key))?;
             let text = format!("Successfully assigned {}/{} to {node}", key.namespace, key.name);
-            scheduler.teller.tell(&pod.object, Said::normal("Scheduled", text));
+            scheduler.parts.tell(&pod.object, Said::normal("Scheduled", text));
             Ok(Next::Settled)
         }
         Verdict::Select { place, claims } => {
@@ -44,7 +43,7 @@ pub(super) async fn apply(scheduler: &Scheduler, key: &Key, verdict: Verdict) ->
         Verdict::Patience { until } => Ok(Next::Waiting(Some(until))),
         Verdict::Unschedulable { pod, message, until } => {
             say_unschedulable(scheduler, &pod, &message).await?;
-            scheduler.teller.tell(&pod.object, Said::warning("FailedScheduling", message));
+            scheduler.parts.tell(&pod.object, Said::warning("FailedScheduling", message));
             Ok(Next::Waiting(until))
         }
     }
@@ -80,7 +79,7 @@ pub(crate) async fn select(
     provisioner: &str,
     node: &str,
 ) -> Result<(), Error> {
-    let selected = scheduler.registry.transact(&scheduler.who, |door| {
+    let selected = scheduler.parts.transact(|door| {
         edit::unchanged(door, claim)?;
         door.change(claim.key(), Part::Main, |value| Ok(selected(value, provisioner, node))).map(drop)
     });
@@ -100,7 +99,7 @@ pub(crate) fn selected(mut claim: Value, provisioner: &str, node: &str) -> Value
 
 /// Writes the condition; a condition that says so already is not written again.
 async fn say_unschedulable(scheduler: &Scheduler, pod: &Seen<Pod>, message: &str) -> Result<(), Error> {
-    let said = scheduler.registry.transact(&scheduler.who, |door| {
+    let said = scheduler.parts.transact(|door| {
         edit::unchanged(door, pod)?;
         let now = door.now();
         let change = |mut value: Value| {

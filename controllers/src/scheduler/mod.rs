@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::api::core::v1::Pod;
 use orlop_objects::{Key, Kind, Object, index::Index, kind};
-use orlop_registry::{Registry, Who};
+use orlop_registry::Registry;
 use orlop_store::Snapshot;
 
 use self::{
@@ -34,16 +34,14 @@ use crate::{
     Error,
     attempts::Attempts,
     drivers::Drivers,
-    events::Teller,
     facts,
+    parts::Parts,
     worker::{Controller, Due, Next, Reader, Related, Seen},
 };
 
 /// The scheduler.
 pub(crate) struct Scheduler {
-    registry: Registry,
-    teller: Teller,
-    who: Who,
+    parts: Parts,
     drivers: Drivers,
     attempts: Attempts,
     memory: Mutex<Memory>,
@@ -52,8 +50,12 @@ pub(crate) struct Scheduler {
 impl Scheduler {
     /// A scheduler that knows these drivers.
     pub(crate) fn new(registry: Registry, drivers: Drivers, attempts: Attempts) -> Self {
-        let teller = Teller::new(registry.clone(), "default-scheduler");
-        Self { registry, teller, who: crate::who(Self::NAME), drivers, attempts, memory: Mutex::default() }
+        Self {
+            parts: Parts::of::<Self>(registry, "default-scheduler"),
+            drivers,
+            attempts,
+            memory: Mutex::default(),
+        }
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {

@@ -13,8 +13,9 @@ use super::{
 use crate::{
     Error, edit,
     events::Said,
+    parts::Parts,
     worker::{Next, Seen},
-    workloads::{family, make, parts::Parts, pods::Pod, revisions},
+    workloads::{family, make, pods::Pod, revisions},
 };
 
 /// Carries out one verdict.

@@ -22,8 +22,7 @@ use orlop_registry::{Door, Error as Refused, Part};
 use orlop_store::Snapshot;
 use serde_json::{Value, json};
 
-use super::parts::Parts;
-use crate::{Error, error::stale};
+use crate::{Error, error::stale, parts::Parts};
 
 /// A workload's objects of one kind.
 #[derive(Debug, Default)]
@@ -159,9 +158,8 @@ pub(crate) fn stays(door: &mut Door<'_, '_>, owner: &Object) -> Result<(), Refus
 
 /// Adopts and releases.
 pub(crate) async fn carry_out(parts: &Parts, owner: &Object, moves: &Moves) -> Result<(), Error> {
-    let (registry, who) = (&parts.registry, &parts.who);
     let adopted = try_join_all(moves.adopt.iter().map(|object| async {
-        let done = registry.transact(who, |door| {
+        let done = parts.transact(|door| {
             stays(door, owner)?;
             with_owners(door, object, |owners| owners.push(reference(owner)))
         });
@@ -170,9 +168,8 @@ pub(crate) async fn carry_out(parts: &Parts, owner: &Object, moves: &Moves) -> R
     adopted.await?;
     let released = try_join_all(moves.release.iter().map(|object| async {
         let own = |reference: &Value| reference["uid"] == owner.meta.uid;
-        let done = registry.transact(who, |door| {
-            with_owners(door, object, |owners| owners.retain(|reference| !own(reference)))
-        });
+        let done = parts
+            .transact(|door| with_owners(door, object, |owners| owners.retain(|reference| !own(reference))));
         done.await.map_err(Error::doing("release", &object.key))
     }));
     released.await.map(drop)

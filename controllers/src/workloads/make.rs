@@ -7,8 +7,8 @@ use orlop_objects::{Key, Kind, Object, kind};
 use orlop_registry::{DeleteOptions, Error as Refused};
 use serde_json::{Value, json};
 
-use super::{family, parts::Parts, pods::Pod};
-use crate::{Error, events::Said};
+use super::{family, pods::Pod};
+use crate::{Error, events::Said, parts::Parts};
 
 /// A pod of `template` that `owner` controls; its name is still to be given.
 pub(crate) fn pod(template: &Value, owner: &Object) -> Value {
@@ -28,7 +28,7 @@ pub(crate) async fn create(
     kind: &'static Kind,
     body: &Value,
 ) -> Result<Arc<Object>, Refused> {
-    let made = parts.registry.transact(&parts.who, |door| {
+    let made = parts.transact(|door| {
         family::stays(door, owner)?;
         door.create(kind, &owner.key.namespace, body.clone()).map(|made| made.object)
     });

@@ -2,7 +2,6 @@
 //!
 //! | room | owns |
 //! |---|---|
-//! | `parts` | what their controllers work with |
 //! | `pods` | what a workload needs to know of a pod, read once per version |
 //! | `family` | which objects are a workload's, which it adopts, which it lets go |
 //! | `make` | a pod from a template; several at once by slow start |
@@ -16,7 +15,6 @@
 pub(crate) mod family;
 pub(crate) mod hash;
 pub(crate) mod make;
-pub(crate) mod parts;
 pub(crate) mod pass;
 pub(crate) mod pods;
 pub(crate) mod portion;

@@ -20,9 +20,8 @@ use serde_json::{Value, json};
 use super::{
     family::{self, Moves},
     hash, make,
-    parts::Parts,
 };
-use crate::{Error, edit};
+use crate::{Error, edit, parts::Parts};
 
 /// A remembered template.
 #[derive(Debug)]

@@ -1,10 +1,11 @@
-//! What the controller of every workload works with: the registry that it writes through and as whom, and whom it tells.
+//! What every controller that tells people something works with: the registry that it writes through, as whom it does, and
+//! where it leaves what it has to tell.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use orlop_objects::Object;
-use orlop_registry::{Part, Registry, Who};
+use orlop_registry::{Door, Error as Refused, Part, Registry, Who};
 use serde_json::Value;
 
 use crate::{
@@ -35,17 +36,25 @@ impl Parts {
         self.teller.tell(object, said);
     }
 
-    /// Changes what this controller alone writes of a workload: its status, say. The rest of it may have changed since it
-    /// was seen; it must still be the one that was decided for, or a namesake would be given the numbers of another.
+    /// [`Registry::transact`] as this controller.
+    pub(crate) async fn transact<T: Send>(
+        &self,
+        f: impl Fn(&mut Door<'_, '_>) -> Result<T, Refused> + Send,
+    ) -> Result<T, Refused> {
+        self.registry.transact(&self.who, f).await
+    }
+
+    /// Changes what this controller alone writes of an object, its status mostly. The rest of it may have changed since it
+    /// was seen; it must still be the one that was decided for, or a namesake would be given the status of another.
     pub(crate) async fn write(
         &self,
-        workload: &Object,
+        object: &Object,
         part: Part,
         f: impl Fn(&mut Value, Timestamp) + Send + Sync,
     ) -> Result<(), Error> {
-        let key = &workload.key;
-        let written = self.registry.transact(&self.who, |door| {
-            if door.get(key).is_none_or(|found| found.meta.uid != workload.meta.uid) {
+        let key = &object.key;
+        let written = self.transact(|door| {
+            if door.get(key).is_none_or(|found| found.meta.uid != object.meta.uid) {
                 return Err(stale(key));
             }
             let now = door.now();
