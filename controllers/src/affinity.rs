@@ -83,13 +83,10 @@ fn compared(found: Option<&str>, values: &[String]) -> Option<(i64, i64)> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
-
-    fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
-        serde_json::from_value(value).expect("a test writes what the type reads")
-    }
+    use crate::testing::read;
 
     #[test]
     fn every_operator_is_known() {

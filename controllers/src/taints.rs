@@ -129,14 +129,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-
-    fn read<T: serde::de::DeserializeOwned>(value: &Value) -> T {
-        serde_json::from_value(value.clone()).expect("a test writes what the type reads")
-    }
+    use crate::testing::read;
 
     #[test]
     fn how_long_a_pod_stays() {
-        let taint: Taint = read(&json!({"key": "a", "value": "b", "effect": "NoExecute"}));
+        let taint: Taint = read(json!({"key": "a", "value": "b", "effect": "NoExecute"}));
         let exists = |seconds: Value| json!({"key": "a", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds});
         let rows = [
             (json!([]), Stay::Not),
@@ -155,7 +152,7 @@ mod tests {
             (json!([exists(json!(-3))]), Stay::For(Duration::ZERO)),
         ];
         for (tolerations, wanted) in rows {
-            let pod: Pod = read(&json!({"spec": {"containers": [], "tolerations": tolerations}}));
+            let pod: Pod = read(json!({"spec": {"containers": [], "tolerations": tolerations}}));
             assert_eq!(stay(&pod, &taint), wanted, "{tolerations}");
             assert_eq!(is_tolerated(&pod, &taint), wanted != Stay::Not, "{tolerations}");
         }
@@ -163,8 +160,8 @@ mod tests {
 
     #[test]
     fn a_time_beyond_all_clocks_is_no_deadline() {
-        let taint: Taint = read(&json!({"key": "a", "effect": "NoExecute"}));
-        let pod: Pod = read(&json!({"spec": {"containers": [], "tolerations": [
+        let taint: Taint = read(json!({"key": "a", "effect": "NoExecute"}));
+        let pod: Pod = read(json!({"spec": {"containers": [], "tolerations": [
             {"key": "a", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": i64::MAX}]}}));
         assert_eq!(deadline(&pod, &taint, Instant::now()), None);
     }
@@ -183,7 +180,7 @@ mod tests {
         ];
         for (row, ready, taints, annotations, wanted) in rows {
             let node: Node =
-                read(&json!({"metadata": {"annotations": annotations}, "spec": {"taints": taints},
+                read(json!({"metadata": {"annotations": annotations}, "spec": {"taints": taints},
                 "status": {"conditions": [{"type": "Ready", "status": ready}]}}));
             assert_eq!(out_of_service(&node).is_some(), wanted, "{row}");
         }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use orlop_objects::{Kind, Object, Typed};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::worker::Seen;
@@ -17,6 +18,11 @@ pub(crate) fn object(kind: &'static Kind, value: &Value) -> Arc<Object> {
 /// The typed view of an object that a test writes.
 pub(crate) fn seen<T: Typed>(value: &Value) -> Arc<Seen<T>> {
     Arc::new(Seen::new(object(T::KIND, value)).expect("a test writes what the type reads"))
+}
+
+/// A part of an object that a test writes.
+pub(crate) fn read<T: DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).expect("a test writes what the type reads")
 }
 
 /// `base` with the fields of `more` laid over it; null removes.

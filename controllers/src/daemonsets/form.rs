@@ -115,10 +115,7 @@ mod tests {
     use orlop_objects::kind;
 
     use super::*;
-
-    fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
-        serde_json::from_value(value).expect("a test writes what the type reads")
-    }
+    use crate::testing::read;
 
     #[test]
     fn every_row_of_the_table() {

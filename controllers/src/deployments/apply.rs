@@ -17,7 +17,7 @@ use crate::{
     events::Said,
     parts::Parts,
     worker::{Next, Seen},
-    workloads::{family, make, parts::Parts},
+    workloads::{family, make},
 };
 
 /// Carries out one verdict.

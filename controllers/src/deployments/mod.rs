@@ -31,7 +31,7 @@ use crate::{
     Error,
     parts::Parts,
     worker::{Controller, Due, Next, Reader, Related},
-    workloads::{family, parts::Parts},
+    workloads::family,
 };
 
 /// The deployment controller.
