@@ -94,9 +94,10 @@ pub(crate) fn in_process(server: &Server, name: String) -> Connected {
     Connected { name, client, calls: Calls::Socket, address: None }
 }
 
-struct InProcess {
-    server: ApiServer,
-    identity: Identity,
+/// A way to a server of the same process, as somebody.
+pub(crate) struct InProcess {
+    pub(crate) server: ApiServer,
+    pub(crate) identity: Identity,
 }
 
 impl Transport for InProcess {

@@ -156,9 +156,15 @@ pub(crate) struct Drain {
     /// Evict pods with emptyDir volumes as well; that data is gone
     #[arg(long)]
     pub(crate) delete_emptydir_data: bool,
-    /// Seconds until it gives up and says which pods are left
+    /// Seconds that pods get to end, whatever they say themselves
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) grace_period: Option<u32>,
+    /// Seconds until it gives up and says what is left; 0 waits without end
     #[arg(long, default_value_t = 300, value_name = "SECONDS")]
     pub(crate) timeout: u64,
+    /// Taken for kubectl's sake: pods of DaemonSets always stay
+    #[arg(long, hide = true)]
+    pub(crate) ignore_daemonsets: bool,
 }
 
 /// Flags of `orlop reset`.

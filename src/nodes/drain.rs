@@ -8,11 +8,14 @@
 //! | with an emptyDir | refused before anything is done, unless `--delete-emptydir-data`: its data would be gone |
 //! | any other | evicted |
 //!
-//! An eviction that is put off (429) is asked for again until the time is over.
+//! Pods are evicted side by side; an eviction that is put off (429) is asked for again until the time is over. The node is
+//! drained when the pods are gone and nothing is attached but what pods of DaemonSets use: then nothing is lost when the
+//! machine is switched off.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use futures::future::try_join_all;
 use orlop_client::{Client, Error};
 use orlop_objects::{Key, Object, kind};
 use serde_json::{Value, json};
@@ -20,7 +23,7 @@ use tokio::time::Instant;
 
 use crate::cli;
 
-/// How long until an eviction that was put off is asked for again, and how often it is looked who is still there.
+/// How long until an eviction that was put off is asked for again, and how often it is looked what is still there.
 const AGAIN: Duration = Duration::from_millis(500);
 
 pub(super) async fn drain(client: &Client, flags: &cli::Drain) -> Result<()> {
@@ -37,17 +40,31 @@ pub(super) async fn drain(client: &Client, flags: &cli::Drain) -> Result<()> {
     if let Some(why) = sorted.refusal() {
         bail!("{why}; nothing was evicted, and `kubectl uncordon {}` takes the node back", flags.name);
     }
-    let end = Instant::now() + Duration::from_secs(flags.timeout);
-    let mut left = Vec::new();
-    for pod in sorted.leaving {
-        match evict(client, &pod, end).await? {
-            None => left.push((pod, "its end was asked for".to_owned())),
-            Some(why) => left.push((pod, why)),
-        }
-    }
-    wait(client, left, end).await?;
+    let end = End::after(flags.timeout);
+    let asked = sorted.leaving.into_iter().map(async |pod| {
+        let why = evict(client, &pod, flags.grace_period, end).await?;
+        anyhow::Ok((pod, why.unwrap_or_else(|| "its end was asked for".to_owned())))
+    });
+    let left = try_join_all(asked).await?;
+    wait_for_pods(client, left, end).await?;
+    wait_for_volumes(client, &flags.name, &sorted.staying, end).await?;
     println!("node {} is drained", flags.name);
     Ok(())
+}
+
+/// When to give up, if ever.
+#[derive(Clone, Copy)]
+struct End(Option<Instant>);
+
+impl End {
+    /// In so many seconds; 0 is never.
+    fn after(seconds: u64) -> Self {
+        Self((seconds > 0).then(|| Instant::now() + Duration::from_secs(seconds)))
+    }
+
+    fn has_come(self) -> bool {
+        self.0.is_some_and(|end| Instant::now() >= end)
+    }
 }
 
 /// Pods by what is to become of them.
@@ -64,14 +81,18 @@ impl Sorted {
         let mut sorted = Self::default();
         for pod in pods {
             let value = pod.value();
-            let controller = pod.meta.owner_references.iter().find(|owner| owner.controller);
+            let bare = !pod.meta.owner_references.iter().any(|owner| owner.controller);
             let finished = matches!(value["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
-            let place = match controller {
-                Some(owner) if owner.kind == "DaemonSet" => &mut sorted.staying,
-                _ if finished => &mut sorted.leaving,
-                None if !flags.force => &mut sorted.bare,
-                _ if has_data(&value) && !flags.delete_emptydir_data => &mut sorted.with_data,
-                _ => &mut sorted.leaving,
+            let place = if super::is_daemon(&pod) {
+                &mut sorted.staying
+            } else if finished {
+                &mut sorted.leaving
+            } else if bare && !flags.force {
+                &mut sorted.bare
+            } else if has_data(&value) && !flags.delete_emptydir_data {
+                &mut sorted.with_data
+            } else {
+                &mut sorted.leaving
             };
             place.push(pod);
         }
@@ -101,16 +122,19 @@ fn has_data(pod: &Value) -> bool {
 }
 
 /// Asks for one eviction until it is granted; why it was not, once the time is over.
-async fn evict(client: &Client, pod: &Object, end: Instant) -> Result<Option<String>> {
+async fn evict(client: &Client, pod: &Object, grace: Option<u32>, end: End) -> Result<Option<String>> {
     let (namespace, name) = (&pod.key.namespace, &pod.key.name);
     let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/eviction");
-    let body = json!({"apiVersion": "policy/v1", "kind": "Eviction",
+    let mut body = json!({"apiVersion": "policy/v1", "kind": "Eviction",
         "metadata": {"name": name, "namespace": namespace},
         "deleteOptions": {"preconditions": {"uid": pod.meta.uid}}});
+    if let Some(seconds) = grace {
+        body["deleteOptions"]["gracePeriodSeconds"] = seconds.into();
+    }
     loop {
         match client.ask(&path, &body).await {
             Ok(_) => return Ok(None),
-            Err(Error::Refused { code: 429, message, .. }) if Instant::now() >= end => {
+            Err(Error::Refused { code: 429, message, .. }) if end.has_come() => {
                 return Ok(Some(message));
             }
             Err(Error::Refused { code: 429, .. }) => tokio::time::sleep(AGAIN).await,
@@ -128,7 +152,7 @@ async fn is_gone(client: &Client, pod: &Object) -> Result<bool> {
 }
 
 /// Waits until all are gone; says which are not, and why, once the time is over.
-async fn wait(client: &Client, mut left: Vec<(Object, String)>, end: Instant) -> Result<()> {
+async fn wait_for_pods(client: &Client, mut left: Vec<(Object, String)>, end: End) -> Result<()> {
     loop {
         let mut still = Vec::new();
         for (pod, why) in left {
@@ -141,7 +165,7 @@ async fn wait(client: &Client, mut left: Vec<(Object, String)>, end: Instant) ->
         if still.is_empty() {
             return Ok(());
         }
-        if Instant::now() >= end {
+        if end.has_come() {
             let words: Vec<String> = still
                 .iter()
                 .map(|(pod, why)| format!("{}/{} ({why})", pod.key.namespace, pod.key.name))
@@ -157,6 +181,29 @@ async fn wait(client: &Client, mut left: Vec<(Object, String)>, end: Instant) ->
     }
 }
 
+/// Waits until nothing is attached but what the pods that stay use; says what is, once the time is over.
+async fn wait_for_volumes(client: &Client, node: &str, staying: &[Object], end: End) -> Result<()> {
+    loop {
+        let used = super::volumes_of(client, staying).await?;
+        let attached = super::attachments(client, node).await?;
+        let left: Vec<&str> = attached
+            .iter()
+            .map(|(_, volume)| volume.as_str())
+            .filter(|volume| !used.contains(*volume))
+            .collect();
+        if left.is_empty() {
+            return Ok(());
+        }
+        if end.has_come() {
+            bail!(
+                "the pods have left, but volumes are still attached: {}; the node's agent detaches them                  (`orlop node ls` shows whether it is Ready); run the command again, or give it longer with --timeout",
+                left.join(", ")
+            );
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,7 +215,14 @@ mod tests {
             "spec": {"volumes": volumes}, "status": {"phase": phase}});
         let pod = Object::from_value(&kind::POD, &value).expect("a pod");
         let [force, delete_emptydir_data] = flags;
-        let flags = cli::Drain { name: "x".into(), force, delete_emptydir_data, timeout: 1 };
+        let flags = cli::Drain {
+            name: "x".into(),
+            force,
+            delete_emptydir_data,
+            grace_period: None,
+            timeout: 1,
+            ignore_daemonsets: false,
+        };
         let sorted = Sorted::of(vec![pod], &flags);
         match (sorted.staying.len(), sorted.leaving.len(), sorted.refusal()) {
             (1, 0, None) => "stays",

@@ -3,8 +3,10 @@
 mod drain;
 mod ls;
 mod rm;
+#[cfg(test)]
+mod tests;
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use anyhow::{Context, Result, bail};
 use orlop_client::Client;
@@ -44,6 +46,27 @@ async fn attachments(client: &Client, node: &str) -> Result<Vec<(Key, String)>> 
         .filter(|(_, value)| value["spec"]["nodeName"] == *node)
         .map(|(key, v)| (key, volume(&v)))
         .collect())
+}
+
+/// The volumes of the claims that pods mount.
+async fn volumes_of(client: &Client, pods: &[Object]) -> Result<BTreeSet<String>> {
+    let mut volumes = BTreeSet::new();
+    for pod in pods {
+        for volume in pod.value()["spec"]["volumes"].as_array().into_iter().flatten() {
+            let Some(claim) = volume["persistentVolumeClaim"]["claimName"].as_str() else { continue };
+            let claim = Key::new(&kind::PERSISTENT_VOLUME_CLAIM, &pod.key.namespace, claim);
+            let found = client.get(&claim).await.with_context(|| format!("look at claim {claim}"))?;
+            volumes.extend(
+                found.and_then(|found| found.value()["spec"]["volumeName"].as_str().map(str::to_owned)),
+            );
+        }
+    }
+    Ok(volumes)
+}
+
+/// Whether a pod belongs to a DaemonSet: it is where its node is, and would come back at once.
+fn is_daemon(pod: &Object) -> bool {
+    pod.meta.owner_references.iter().any(|owner| owner.controller && owner.kind == "DaemonSet")
 }
 
 /// `namespace/name` of objects.
