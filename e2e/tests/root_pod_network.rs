@@ -3,7 +3,8 @@
 use std::{
     collections::BTreeSet,
     io::{Read, Write},
-    net::{IpAddr, SocketAddr, TcpStream},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    sync::mpsc,
     time::Duration,
 };
 
@@ -128,6 +129,27 @@ async fn root_three_servers_on_one_port_of_one_node_do_not_collide() -> Result<(
     Ok(())
 }
 
+/// Who a server on a pod's own node sees when the pod speaks to it: by that, exports are given and refused. What other
+/// machines see is shown where the rules are made (`root_a_pod_is_not_taken_for_its_node`).
+async fn seen_by_its_node(cluster: &Cluster, node: &str) -> Result<()> {
+    let listener = TcpListener::bind("0.0.0.0:0")?;
+    let port = listener.local_addr()?.port();
+    let (seen, peer) = mpsc::channel();
+    // Who speaks is told at once that this was all.
+    std::thread::spawn(move || listener.accept().map(|(_, peer)| seen.send(peer)));
+    let name = format!("seen-by-{node}");
+    let script = format!("echo hello | nc -w 2 $HOST_IP {port}; true");
+    let mut pod = manifests::pod(&name, &script, None);
+    pod["spec"]["nodeName"] = node.into();
+    pod["spec"]["containers"][0]["env"] =
+        json!([{"name": "HOST_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}]);
+    cluster.create(&kind::POD, pod).await?;
+    let pod = cluster.phase(&kind::POD, &name, "Succeeded").await?;
+    let peer = peer.try_recv().context("the pod has spoken to its node")?;
+    assert_eq!(peer.ip(), address(&pod)?, "and not under the node's address {}", pod["status"]["hostIP"]);
+    Ok(())
+}
+
 /// Two agents of one cluster on one machine: each has a bridge and a range of its own.
 #[tokio::test]
 async fn root_pods_of_two_nodes_reach_each_other() -> Result<()> {
@@ -157,6 +179,7 @@ async fn root_pods_of_two_nodes_reach_each_other() -> Result<()> {
         pod["spec"]["nodeName"] = node.name.as_str().into();
         cluster.create(&kind::POD, pod).await?;
         cluster.phase(&kind::POD, &name, "Succeeded").await?;
+        seen_by_its_node(&cluster, &node.name).await?;
     }
     let ranges: BTreeSet<String> = cluster
         .client

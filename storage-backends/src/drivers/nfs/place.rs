@@ -101,7 +101,7 @@ impl Own {
     }
 
     /// What it is to a node that does not keep it: a share like any other, of the one version and at the one port that
-    /// its server has, whatever the class's options say.
+    /// its server has, from a port of the kind that it hears, whatever the class's options say.
     pub(super) fn into_share(
         self,
         context: &Context,
@@ -111,7 +111,9 @@ impl Own {
             let why = format!("volumeAttributes path is {:?} and not this volume's", self.path);
             return Err(context.fail(Code::InvalidArgument, why));
         }
-        request.mount_options.extend([format!("port={}", self.port), "nfsvers=4.2".to_owned()]);
+        let (port, own) = (format!("port={}", self.port), ["nfsvers=4.2", "resvport"]);
+        request.mount_options.push(port);
+        request.mount_options.extend(own.map(str::to_owned));
         let existing = Existing {
             server: self.server.to_string(),
             share: self.path,
@@ -159,5 +161,32 @@ impl Existing {
         let share = self.share().to_string();
         let share = share.trim_end_matches('/').to_owned();
         self.directory.iter().fold(share, |source, part| format!("{source}/{part}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::VolumeRef;
+
+    /// A class cannot talk a node into a way of mounting that the keeper's server does not hear.
+    #[test]
+    fn an_export_is_mounted_as_its_server_wants() {
+        let handle = "pvc-0b6ad0f6-94a5-4b0e-a8c4-3d1b8d1f2a77".to_owned();
+        let own =
+            Own { node: "n".into(), server: [10, 0, 0, 2].into(), port: 20_001, path: format!("/{handle}") };
+        let asked = ["noresvport", "port=2049,nfsvers=3", "soft"].map(str::to_owned).to_vec();
+        let request = Stage {
+            volume: VolumeRef { handle, attributes: own.attributes(), deadline: super::super::DEADLINE },
+            device: None,
+            target: "/staged".into(),
+            fs_type: None,
+            mount_options: asked,
+        };
+        let (_, request) = own.into_share(&Context::new("stage", "v"), request).unwrap();
+        let options = nfs::options(&request.mount_options).unwrap();
+        assert_eq!((options.port, options.versions), (Some(20_001), vec![nfs::Version::V4(2)]));
+        let ports: Vec<_> = options.client.iter().filter(|(name, _)| name.contains("resvport")).collect();
+        assert_eq!(ports.last().map(|(name, _)| *name), Some("resvport"), "the last one counts");
     }
 }

@@ -2,7 +2,9 @@
 //! both what the server reads and what Orlop remembers. Pure.
 //!
 //! - Everybody is refused but the addresses of an export's `CLIENT` block. They are trusted with the user that they say
-//!   (`No_Root_Squash`), as pods run as any.
+//!   (`No_Root_Squash`), as pods run as any; so what speaks must be the node's kernel, or its administrator: only ports
+//!   below 1024 are heard, which no pod has under its node's address (`host::linux::network`'s firewall). The kernel's
+//!   client has one unless it is asked for `noresvport`, which the driver does not let through.
 //! - The lease is 30 s: with 5, clients under load lost it. The grace period after a start ends as soon as every client
 //!   of before has reclaimed what it had, and at once where there was none; 40 s is only how long missing ones are
 //!   waited for.
@@ -40,7 +42,7 @@ pub(super) fn render(places: &Places<'_>, table: &ExportTable) -> Result<String,
          NFS_KRB5 {{\n  Active_krb5 = false;\n  CCacheDir = {recovery};\n}}\n\
          MDCACHE {{\n  Dir_Chunk = 0;\n}}\n\
          EXPORT_DEFAULTS {{\n  Access_Type = None;\n  Protocols = 4;\n  Transports = TCP;\n  SecType = sys;\n  \
-         Squash = No_Root_Squash;\n  Attr_Expiration_Time = 0;\n}}\n"
+         Squash = No_Root_Squash;\n  PrivilegedPort = true;\n  Attr_Expiration_Time = 0;\n}}\n"
     );
     for export in table.shown() {
         block(&mut text, &table.root, export)?;
@@ -64,7 +66,7 @@ fn block(text: &mut String, root: &Path, export: &Export) -> Result<(), Cause> {
         let clients: Vec<String> = export.clients.iter().map(IpAddr::to_string).collect();
         let _ = writeln!(
             text,
-            "  CLIENT {{ Clients = {}; Access_Type = RW; Protocols = 4; Squash = No_Root_Squash; }}",
+            "  CLIENT {{ Clients = {}; Access_Type = RW; Protocols = 4; Squash = No_Root_Squash; PrivilegedPort = true; }}",
             clients.join(", ")
         );
     }
@@ -132,6 +134,7 @@ mod tests {
             "EXPORT_DEFAULTS {\n  Access_Type = None;".to_owned(),
             format!("Path = \"/d/nfs/my volumes/{name}\";\n  Pseudo = \"/{name}\";\n  Filesystem_Id = 8.17;"),
             "Clients = 10.0.0.2, fd00::2; Access_Type = RW;".to_owned(),
+            "Squash = No_Root_Squash; PrivilegedPort = true; }".to_owned(),
         ] {
             assert!(text.contains(&part), "{part} is not in\n{text}");
         }

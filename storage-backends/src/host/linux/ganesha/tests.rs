@@ -16,6 +16,8 @@ use crate::host::{
     },
 };
 
+mod client;
+
 const INSTANCE: &str = "0badcafe";
 static RANGES: AtomicU16 = AtomicU16::new(0);
 
@@ -133,6 +135,31 @@ fn root_nfs_server_takes_exports_and_lets_them_go_without_a_restart() {
     server.stop().unwrap();
     assert_eq!(server.server().unwrap(), None);
     assert!(!answers(table.port) && server.wait_for_end(Duration::ZERO).unwrap());
+}
+
+/// From the address of a client: its kernel is let in, and a program without rights is not.
+#[test]
+fn root_nfs_server_hears_reserved_ports_alone() {
+    let test = "root_nfs_server_hears_reserved_ports_alone";
+    if !ready(test) {
+        return;
+    }
+    let stand = Stand::new();
+    let mut table = stand.table();
+    let volume = Uuid::from_u128(4);
+    stand.mounted(&mut table, volume);
+    stand.server.write_table(&table).unwrap();
+    stand.server.start().unwrap();
+    let name = table.of(volume).unwrap().name();
+    let port = table.port;
+    let ask = |reserved| client::Client::connect(port, reserved).unwrap().look_up(&name).unwrap();
+    assert_eq!(ask(true), 0);
+    assert_ne!(ask(false), 0);
+    // Whoever is no client is refused from any port.
+    table.of_mut(volume).unwrap().clients = ["192.0.2.1".parse().unwrap()].into();
+    stand.server.write_table(&table).unwrap();
+    stand.server.reload().unwrap();
+    assert_ne!(ask(true), 0);
 }
 
 #[test]

@@ -3,6 +3,20 @@
 //! The rules let pods through where a firewall drops what is passed on (docker's does), and let them reach beyond the
 //! cluster under this machine's address. Without the program iptables there is no such firewall to be opened, as far as can
 //! be told, and no such address: that is said, and pods of the cluster still reach each other.
+//!
+//! | what a pod sends | where to | arrives |
+//! |---|---|---|
+//! | from an address that no pod of this node has | anywhere beyond the bridge | not at all |
+//! | from its own | a pod of another node | from its own address |
+//! | TCP or UDP | beyond the cluster's pods, also to another node | from the node's address and **no reserved port** |
+//! | anything else | the same | from the node's address |
+//! | anything | this machine | from its own address: it is not passed on |
+//!
+//! **A pod is not taken for its node.** Servers of files believe an address, and that a port below 1024 is spoken for by the
+//! administrator of that machine. A pod may have such a port of its own; with it and the node's address it could read and
+//! forge what is exported to the node. So it is given another port on its way out, wherever the server is and whoever runs
+//! it. A pod's own address towards other nodes would do as much for nodes of one segment, but those of another have no way
+//! back to it. A connection keeps the address and port with which it began.
 
 use std::{ffi::OsString, fs, io, time::Duration};
 
@@ -10,6 +24,9 @@ use crate::host::{Cause, Error, Result, linux::program::Program, network::Passag
 
 const SWITCH: &str = "/proc/sys/net/ipv4/ip_forward";
 const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Ports that nobody needs a right for.
+const NO_RESERVED: &str = "1024-65535";
 
 /// A chain of ours, and the kernel's own from which it is entered.
 struct Chain {
@@ -64,8 +81,16 @@ fn chains(passage: &Passage) -> [Chain; 2] {
     let (range, bridge) = (passage.range, &passage.bridge);
     let mut leave: Vec<String> =
         passage.peers.iter().map(|peer| format!("-s {range} -d {peer} -j RETURN")).collect();
-    leave.push(format!("-s {range} ! -o {bridge} -j MASQUERADE"));
-    let through = vec![format!("-i {bridge} -j ACCEPT"), format!("-o {bridge} -j ACCEPT")];
+    let beyond = format!("-s {range} ! -o {bridge}");
+    for protocol in ["tcp", "udp"] {
+        leave.push(format!("{beyond} -p {protocol} -j MASQUERADE --to-ports {NO_RESERVED}"));
+    }
+    leave.push(format!("{beyond} -j MASQUERADE"));
+    let through = vec![
+        format!("! -s {range} -i {bridge} -j DROP"),
+        format!("-i {bridge} -j ACCEPT"),
+        format!("-o {bridge} -j ACCEPT"),
+    ];
     [
         Chain { table: "filter", from: "FORWARD", rules: through },
         Chain { table: "nat", from: "POSTROUTING", rules: leave },
@@ -126,4 +151,36 @@ fn iptables(table: &str, command: &str) -> Result<String> {
         deadline: DEADLINE,
     };
     program.run()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rows of the table, in the order in which the kernel reads them: the first that fits decides.
+    #[test]
+    fn rules() {
+        let passage = Passage {
+            mark: "0123abcd".into(),
+            bridge: "b".into(),
+            range: "10.1.0.0/24".parse().unwrap(),
+            peers: vec!["10.2.0.0/24".parse().unwrap(), "10.3.0.0/24".parse().unwrap()],
+        };
+        let [filter, nat] = chains(&passage);
+        assert_eq!(
+            (filter.table, filter.from, nat.table, nat.from),
+            ("filter", "FORWARD", "nat", "POSTROUTING")
+        );
+        assert_eq!(filter.rules, ["! -s 10.1.0.0/24 -i b -j DROP", "-i b -j ACCEPT", "-o b -j ACCEPT"]);
+        assert_eq!(
+            nat.rules,
+            [
+                "-s 10.1.0.0/24 -d 10.2.0.0/24 -j RETURN",
+                "-s 10.1.0.0/24 -d 10.3.0.0/24 -j RETURN",
+                "-s 10.1.0.0/24 ! -o b -p tcp -j MASQUERADE --to-ports 1024-65535",
+                "-s 10.1.0.0/24 ! -o b -p udp -j MASQUERADE --to-ports 1024-65535",
+                "-s 10.1.0.0/24 ! -o b -j MASQUERADE",
+            ]
+        );
+    }
 }

@@ -3,13 +3,17 @@
 use std::{
     fs::{self, File},
     io::{Read, Write},
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
+    os::fd::AsRawFd,
     path::{Path, PathBuf},
     thread,
     time::Duration,
 };
 
-use nix::sched::CloneFlags;
+use nix::{
+    sched::CloneFlags,
+    sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn},
+};
 
 use super::{
     super::scratch::{Scratch, can_run},
@@ -231,6 +235,90 @@ fn root_pods_of_two_bridges_reach_each_other() {
     });
 }
 
+/// Connects to port 80 from a port of one's choice.
+fn connect_from(port: u16, to: Ipv4Addr) -> TcpStream {
+    let (family, kind) = (AddressFamily::Inet, SockType::Stream);
+    let socket = socket::socket(family, kind, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    let end = |address, port| SockaddrIn::from(SocketAddrV4::new(address, port));
+    socket::bind(socket.as_raw_fd(), &end(Ipv4Addr::UNSPECIFIED, port)).unwrap();
+    socket::connect(socket.as_raw_fd(), &end(to, 80)).unwrap();
+    socket.into()
+}
+
+/// A pod of this machine, and one that plays another machine: the range of its bridge is none of the cluster's pods.
+fn pod_and_elsewhere(scratch: &Scratch) -> [Cable; 2] {
+    [1, 2].map(|n| {
+        LinuxNetwork.set_bridge(&bridge(n)).unwrap();
+        let pod = pod(scratch, n, 2);
+        LinuxNetwork.connect(&pod).unwrap();
+        pod
+    })
+}
+
+/// What a server that believes a node's address and reserved ports is told by the node's pods.
+#[test]
+fn root_a_pod_is_not_taken_for_its_node() {
+    let test = "root_a_pod_is_not_taken_for_its_node";
+    alone(test, |scratch| {
+        const RESERVED: u16 = 700;
+        let [pod, server] = pod_and_elsewhere(scratch);
+        if !LinuxNetwork.open_passage(&passage(1, &[])).unwrap().is_empty() {
+            let _ = writeln!(std::io::stderr(), "SKIPPED {test}: no iptables (make setup)");
+            return;
+        }
+        let node = bridge(2).address;
+        let listener = inside(&server.namespace, || TcpListener::bind("0.0.0.0:80").unwrap()).join().unwrap();
+        let peer = |listener: &TcpListener| listener.accept().unwrap().1;
+        let from_node = connect_from(RESERVED, server.address);
+        assert_eq!(peer(&listener), SocketAddrV4::new(node, RESERVED).into(), "the node itself");
+        drop(from_node);
+        let from_pod = inside(&pod.namespace, move || connect_from(RESERVED, server.address));
+        let seen = peer(&listener);
+        assert_eq!(seen.ip(), node, "a pod goes out under its node's address");
+        assert!(seen.port() >= 1024, "and without a port that is the node's alone: {seen}");
+        drop(from_pod.join().unwrap());
+        // This machine sees a pod's own address, at whichever of its own it is asked.
+        let here = TcpListener::bind((node, 80)).unwrap();
+        let from_pod = inside(&pod.namespace, move || connect_from(RESERVED, node));
+        assert_eq!(peer(&here), SocketAddrV4::new(pod.address, RESERVED).into());
+        drop(from_pod.join().unwrap());
+        LinuxNetwork.close_passage(&passage(1, &[]).mark).unwrap();
+    });
+}
+
+/// A pod that takes an address of another machine for its own.
+#[test]
+fn root_a_pod_does_not_speak_under_anothers_address() {
+    let test = "root_a_pod_does_not_speak_under_anothers_address";
+    alone(test, |scratch| {
+        let [pod, elsewhere] = pod_and_elsewhere(scratch);
+        if !LinuxNetwork.open_passage(&passage(1, &[])).unwrap().is_empty() {
+            let _ = writeln!(std::io::stderr(), "SKIPPED {test}: no iptables (make setup)");
+            return;
+        }
+        let socket = inside(&elsewhere.namespace, || UdpSocket::bind("0.0.0.0:80").unwrap()).join().unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let stolen = Bridge { address: Ipv4Addr::new(10, 77, 2, 9), length: 32, ..bridge(9) };
+        inside(&pod.namespace, move || {
+            LinuxNetwork.set_bridge(&stolen).unwrap();
+            for from in [stolen.address, pod.address] {
+                let socket = UdpSocket::bind((from, 0)).unwrap();
+                socket.send_to(&from.octets(), (elsewhere.address, 80)).unwrap();
+            }
+        })
+        .join()
+        .unwrap();
+        let mut heard = [0; 4];
+        socket.recv_from(&mut heard).unwrap();
+        assert_eq!(
+            Ipv4Addr::from(heard),
+            Ipv4Addr::new(10, 77, 1, 2),
+            "the first that arrives is the honest one"
+        );
+        LinuxNetwork.close_passage(&passage(1, &[]).mark).unwrap();
+    });
+}
+
 #[test]
 fn root_firewall_rules_come_once_follow_the_nodes_and_go() {
     let test = "root_firewall_rules_come_once_follow_the_nodes_and_go";
@@ -253,6 +341,8 @@ fn root_firewall_rules_come_once_follow_the_nodes_and_go() {
             "-N ORLOP-0123ab01",
             "-A POSTROUTING -j ORLOP-0123ab01",
             "-A ORLOP-0123ab01 -s 10.77.1.0/24 -d 10.77.2.0/24 -j RETURN",
+            "-A ORLOP-0123ab01 -s 10.77.1.0/24 ! -o bridge1 -p tcp -j MASQUERADE --to-ports 1024-65535",
+            "-A ORLOP-0123ab01 -s 10.77.1.0/24 ! -o bridge1 -p udp -j MASQUERADE --to-ports 1024-65535",
             "-A ORLOP-0123ab01 -s 10.77.1.0/24 ! -o bridge1 -j MASQUERADE",
         ];
         assert_eq!(rules("nat"), nat);
@@ -260,7 +350,7 @@ fn root_firewall_rules_come_once_follow_the_nodes_and_go() {
         LinuxNetwork.open_passage(&passage(1, &["10.77.2.0/24"])).unwrap();
         assert_eq!((rules("filter"), rules("nat")), before, "once is enough");
         LinuxNetwork.open_passage(&passage(1, &["10.77.3.0/24"])).unwrap();
-        assert!(rules("nat")[2].contains("10.77.3.0/24") && rules("nat").len() == 4, "{:?}", rules("nat"));
+        assert!(rules("nat")[2].contains("10.77.3.0/24") && rules("nat").len() == 6, "{:?}", rules("nat"));
         LinuxNetwork.open_passage(&passage(2, &[])).unwrap();
         LinuxNetwork.close_passage(&passage(1, &[]).mark).unwrap();
         LinuxNetwork.close_passage(&passage(1, &[]).mark).unwrap();
