@@ -65,6 +65,11 @@ impl Home {
     pub(crate) fn owner_file(&self) -> PathBuf {
         owner_file(&self.instance)
     }
+
+    /// The file that says, until the next boot, where its pools are, a line for each.
+    pub(crate) fn pools_file(&self) -> PathBuf {
+        Path::new(RUN).join(format!("{}.pools", self.instance))
+    }
 }
 
 fn owner_file(instance: &str) -> PathBuf {

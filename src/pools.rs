@@ -1,7 +1,8 @@
 //! Where a node's loop files live: `--pool NAME=DIR[,shared]`, and what is remembered of it in `DIR/agent/pools.json`.
 //!
 //! `orlop down` knows no flags and no server, and a pool that is no longer named may still have volumes: so the node's name
-//! and all pools that it ever had are written down before any of them is used.
+//! and all pools that it ever had are written down before any of them is used. To the machine's other Orlops their
+//! directories are told in `/run/orlop`, so that none shows one of them to a pod.
 //!
 //! | named now | remembered | the pool is |
 //! |---|---|---|
@@ -13,7 +14,7 @@
 
 use std::{
     fs,
-    os::unix::fs::DirBuilderExt,
+    os::unix::{ffi::OsStrExt, fs::DirBuilderExt},
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
@@ -52,6 +53,9 @@ impl FromStr for PoolFlag {
         if !Path::new(dir).is_absolute() {
             return Err(format!("directory {dir:?} must be an absolute path"));
         }
+        if dir.chars().any(char::is_control) {
+            return Err(format!("directory {dir:?} must not contain control characters"));
+        }
         Ok(Self { name: name.to_owned(), dir: dir.into(), shared })
     }
 }
@@ -79,6 +83,7 @@ pub(crate) fn driver(
     // A retired pool whose directory is gone has nothing to offer.
     pools.retain(|pool| !pool.retired || pool.dir.is_dir());
     refuse_overlap(&pools)?;
+    leave_word(home, &pools)?;
     let driver = open(home, host, node, boot, &pools)?;
     for pool in &mut pools {
         if pool.shared {
@@ -96,6 +101,7 @@ pub(crate) fn remembered_driver(home: &Home, host: &Arc<dyn Host>, boot: String)
         remembered.pools.push(default_pool(&home.dir));
     }
     remembered.pools.retain(|pool| pool.dir.is_dir());
+    leave_word(home, &remembered.pools)?;
     open(home, host, &remembered.node, boot, &remembered.pools)
 }
 
@@ -114,6 +120,26 @@ fn open(
 ) -> Result<LoopDriver> {
     let node = Node { name: node.to_owned(), boot };
     LoopDriver::open(host, pools, &home.instance, &node).context("open the pools of this node")
+}
+
+/// Tells all Orlops of the machine where the pools are, without links: a pool on a file server is compared by name alone.
+fn leave_word(home: &Home, pools: &[PoolConfig]) -> Result<()> {
+    let path = home.pools_file();
+    let mut text = Vec::new();
+    for pool in pools {
+        let dir = fs::canonicalize(&pool.dir).unwrap_or_else(|_| pool.dir.clone());
+        if dir.as_os_str().as_bytes().contains(&b'\n') {
+            bail!("pool {}: the name of {} holds a line break; give it another", pool.name, dir.display());
+        }
+        text.extend(dir.as_os_str().as_bytes());
+        text.push(b'\n');
+    }
+    let fresh = path.with_extension("pools.new");
+    let write = || {
+        fs::write(&fresh, text)?;
+        fs::rename(&fresh, &path)
+    };
+    write().with_context(|| format!("write {}", path.display()))
 }
 
 /// As durable as what will be in it.
@@ -276,6 +302,7 @@ mod tests {
             ("fast=mnt", "absolute"),
             ("fast=", "absolute"),
             ("fast=/mnt,ro", "only `shared` is"),
+            ("fast=/mnt\n/x", "control characters"),
         ] {
             let why = flag(bad).unwrap_err();
             assert!(why.contains(word), "{bad}: {why}");

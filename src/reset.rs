@@ -32,8 +32,14 @@ pub(crate) fn run(dir: &Path, flags: &Reset, wrap: Wrap<'_>) -> Result<()> {
             host.remove_tree(&place).with_context(|| format!("remove {}", place.display()))?;
         }
     }
-    std::fs::remove_file(home.owner_file())
-        .with_context(|| format!("remove {}", home.owner_file().display()))?;
+    for word in [home.pools_file(), home.owner_file()] {
+        match std::fs::remove_file(&word) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("remove {}", word.display()));
+            }
+            _ => {}
+        }
+    }
     println!("removed {}", home.dir.display());
     for pool in outside {
         println!(

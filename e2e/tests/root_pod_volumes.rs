@@ -158,6 +158,27 @@ async fn root_init_containers_prepare_what_the_others_find() -> Result<()> {
     Ok(())
 }
 
+/// A pod that writes a note where a path of the node is shown to it.
+fn with_path(name: &str, path: &Path, kind: &str) -> Value {
+    let mut pod = manifests::pod(name, "echo written > /host/note; sleep 3600", None);
+    pod["spec"]["volumes"] = json!([{"name": "host", "hostPath": {"path": path, "type": kind}}]);
+    pod["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "host", "mountPath": "/host"}]);
+    pod
+}
+
+/// Waits until an Event on the pod says in these words why its volume is not shown.
+async fn is_refused(cluster: &Cluster, pod: &str, words: &str) -> Result<()> {
+    let started = std::time::Instant::now();
+    loop {
+        let said = cluster.reasons(pod).await?;
+        if said.iter().any(|said| said.starts_with("FailedMount") && said.contains(words)) {
+            return Ok(());
+        }
+        assert!(started.elapsed() < orlop_e2e::cluster::PATIENCE, "{pod}: {said:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test]
 async fn root_paths_of_the_node_are_shown_but_none_of_orlops() -> Result<()> {
     if !machine::can_run("root_paths_of_the_node_are_shown_but_none_of_orlops") {
@@ -166,12 +187,6 @@ async fn root_paths_of_the_node_are_shown_but_none_of_orlops() -> Result<()> {
     let (mut cluster, user) = (Cluster::start()?, tempfile::tempdir()?);
     images::load_busybox(&cluster)?;
     symlink(cluster.dir().join("pki"), user.path().join("link"))?;
-    let with_path = |name: &str, path: &Path, kind: &str| {
-        let mut pod = manifests::pod(name, "echo written > /host/note; sleep 3600", None);
-        pod["spec"]["volumes"] = json!([{"name": "host", "hostPath": {"path": path, "type": kind}}]);
-        pod["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "host", "mountPath": "/host"}]);
-        pod
-    };
     let good = user.path().join("made/for/it");
     cluster.create(&kind::POD, with_path("good", &good, "DirectoryOrCreate")).await?;
     let refused = [
@@ -192,20 +207,7 @@ async fn root_paths_of_the_node_are_shown_but_none_of_orlops() -> Result<()> {
     cluster.phase(&kind::POD, "good", "Running").await?;
     cluster.until(&Key::new(&kind::POD, "default", "good"), "a note", |_| good.join("note").exists()).await?;
     for (name, _, _, words) in &refused {
-        let started = std::time::Instant::now();
-        while !cluster
-            .reasons(name)
-            .await?
-            .iter()
-            .any(|said| said.starts_with("FailedMount") && said.contains(words))
-        {
-            assert!(
-                started.elapsed() < orlop_e2e::cluster::PATIENCE,
-                "{name}: {:?}",
-                cluster.reasons(name).await?
-            );
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
+        is_refused(&cluster, name, words).await?;
         cluster.delete(&kind::POD, name).await?;
     }
     // `down` takes the pod's view of the path away, never what is in it.
@@ -216,5 +218,51 @@ async fn root_paths_of_the_node_are_shown_but_none_of_orlops() -> Result<()> {
     cluster.up(&[])?;
     cluster.delete(&kind::POD, "good").await?;
     assert_eq!(fs::read_to_string(good.join("note"))?, "written\n");
+    Ok(())
+}
+
+/// Pools lie outside of the data directories: that of the agent that is asked, and that of another, which does not run.
+#[tokio::test]
+async fn root_no_pool_of_any_orlop_is_shown() -> Result<()> {
+    if !machine::can_run("root_no_pool_of_any_orlop_is_shown") {
+        return Ok(());
+    }
+    let disks = tempfile::tempdir()?;
+    let pool = |name: &str| {
+        let dir = disks.path().join(name).join("pool");
+        fs::create_dir_all(&dir).map(|()| (format!("fast={}", dir.display()), dir))
+    };
+    let ((own, own_dir), (other, other_dir)) = (pool("own")?, pool("other")?);
+    let cluster = Cluster::start_server()?;
+    let node = cluster.join("shows", &["--pool", &own]).await?;
+    let mut stopped = cluster.join("stopped", &["--pool", &other]).await?;
+    stopped.kill()?;
+    images::load_busybox_on(&node)?;
+    symlink(&other_dir, disks.path().join("link"))?;
+    let on_node = |name: &str, path: &Path| {
+        let mut pod = with_path(name, path, "");
+        pod["spec"]["nodeName"] = node.name.as_str().into();
+        pod
+    };
+    let refused = [
+        ("own", own_dir.clone()),
+        ("below", own_dir.join("new/dir")),
+        ("above", disks.path().join("own")),
+        ("others", other_dir.clone()),
+        ("link", disks.path().join("link")),
+        ("all", disks.path().to_owned()),
+    ];
+    for (name, path) in &refused {
+        cluster.create(&kind::POD, on_node(name, path)).await?;
+    }
+    for (name, _) in &refused {
+        is_refused(&cluster, name, "Orlop's own directory").await?;
+        cluster.delete(&kind::POD, name).await?;
+    }
+    assert!(!own_dir.join("new").exists(), "nothing is made in a pool");
+    let beside = disks.path().join("beside");
+    cluster.create(&kind::POD, on_node("beside", &beside)).await?;
+    cluster.phase(&kind::POD, "beside", "Running").await?;
+    cluster.delete(&kind::POD, "beside").await?;
     Ok(())
 }

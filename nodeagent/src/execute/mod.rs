@@ -6,6 +6,7 @@
 pub(crate) mod container;
 mod fence;
 mod making;
+mod own_places;
 pub(crate) mod pod;
 mod pod_run;
 mod pod_steps;

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -11,7 +10,10 @@ use orlop_backends::{
     host::{MountRequest, Namespace, PathBind, PathKind},
 };
 
-use super::container::{ensure_no_file, etc_dir, own_dir};
+use super::{
+    container::{ensure_no_file, etc_dir, own_dir},
+    own_places,
+};
 use crate::{
     error::Error,
     journal::VolumeIntent,
@@ -185,24 +187,7 @@ impl Machine {
         let target = self.layout.host_path(pod, volume);
         let kind = PathKind::named(kind)
             .ok_or_else(|| Error::Refused(format!("hostPath.type {kind} is not known; leave it out")))?;
-        Ok(self.host.bind_path(&PathBind { source, kind, target, own: self.own_places()? })?)
-    }
-
-    /// Directories of all Orlops of this machine, which no pod sees.
-    fn own_places(&self) -> Result<Vec<PathBuf>, Error> {
-        let run = self.layout.run();
-        let mut own = vec![self.layout.data().to_owned(), run.to_owned(), PathBuf::from("/run/orlop")];
-        // Each Orlop has left word there where its directory is.
-        let homes = run.parent().unwrap_or(run);
-        for name in self.host.list_dir(homes)?.into_iter().filter(|name| name.ends_with(".home")) {
-            let path = homes.join(name);
-            match fs::read_to_string(&path) {
-                Ok(text) => own.push(PathBuf::from(text.trim_end_matches('\n'))),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(Error::File { operation: "read", path, source }),
-            }
-        }
-        own.retain(|path| path.is_absolute());
-        Ok(own)
+        let own = own_places::all(self.layout.data(), self.layout.run())?;
+        Ok(self.host.bind_path(&PathBind { source, kind, target, own })?)
     }
 }

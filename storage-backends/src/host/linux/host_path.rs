@@ -111,15 +111,28 @@ fn place(file: &File, mounts: &[MountEntry]) -> io::Result<Place> {
     Ok(Place { number: mount.number, inside, path })
 }
 
-/// Where Orlop's own directories are, as far as they exist.
+/// Where Orlop's own directories are, as far as they exist. One on a file server, which a shared pool may be, is not opened:
+/// the server may be gone, and whoever looks would wait for it.
 fn own_places(own: &[PathBuf], mounts: &[MountEntry]) -> io::Result<Vec<Place>> {
     let mut places = Vec::with_capacity(own.len());
     for path in own {
-        if let Some(file) = open(path)? {
+        if let Some(place) = on_server(path, mounts) {
+            places.push(place);
+        } else if let Some(file) = open(path)? {
             places.push(place(&file, mounts)?);
         }
     }
     Ok(places)
+}
+
+/// The place of a directory on a file server, by names alone.
+fn on_server(path: &Path, mounts: &[MountEntry]) -> Option<Place> {
+    let holds = |mount: &&MountEntry| path.starts_with(&mount.target);
+    // Of those mounted at one place the last is seen.
+    let mount = mounts.iter().filter(holds).max_by_key(|mount| mount.target.as_os_str().len())?;
+    let below = path.strip_prefix(&mount.target).ok().filter(|_| mount.fs_type.starts_with("nfs"))?;
+    let inside = below.components().fold(mount.root.clone(), |inside, part| inside.join(part));
+    Some(Place { path: path.to_owned(), number: mount.number, inside })
 }
 
 /// The directory of Orlop's that a place shows something of, or that a mount below the place does.

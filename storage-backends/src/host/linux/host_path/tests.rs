@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::super::{
-    super::{Host, MountRequest},
+    super::{Host, MountEntry, MountRequest},
     Linux,
     scratch::{Scratch, can_run},
 };
@@ -232,4 +232,37 @@ fn root_mounts_in_the_source_are_shown_and_outlive_the_pod() {
 fn share(target: &Path) {
     let none = None::<&str>;
     nix::mount::mount(none, target, none, nix::mount::MsFlags::MS_SHARED, none).unwrap();
+}
+
+/// A pool on a file server that may be gone is known by the mount table; every other is opened.
+#[test]
+fn a_directory_on_a_file_server_is_not_touched() {
+    let mount = |id, target: &str, root: &str, fs_type: &str| MountEntry {
+        id,
+        target: target.into(),
+        root: root.into(),
+        fs_type: fs_type.into(),
+        number: (0, u32::try_from(id).unwrap()),
+        parent: 0,
+        options: String::new(),
+        source: String::new(),
+        super_options: String::new(),
+    };
+    let mounts = [
+        mount(1, "/", "/", "ext4"),
+        mount(2, "/srv/common", "/", "xfs"),
+        mount(3, "/srv/common", "/export", "nfs4"),
+        mount(4, "/srv/common/local", "/", "ext4"),
+    ];
+    let place = |path: &str| super::on_server(Path::new(path), &mounts).map(|at| (at.number.1, at.inside));
+    let rows = [
+        ("/srv/common", Some((3, "/export"))),
+        ("/srv/common/pool/a", Some((3, "/export/pool/a"))),
+        ("/srv/common/local/pool", None),
+        ("/srv/common2", None),
+        ("/", None),
+    ];
+    for (path, wanted) in rows {
+        assert_eq!(place(path), wanted.map(|(number, inside)| (number, inside.into())), "{path}");
+    }
 }
