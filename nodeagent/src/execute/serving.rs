@@ -36,11 +36,23 @@ impl Core {
         export.shuts_out(&self.address)
     }
 
+    /// | the volume | looked at |
+    /// |---|---|
+    /// | its driver serves nothing | no |
+    /// | the API or the journal knows it | when this node is to serve it |
+    /// | both have forgotten it | when its driver has a record of it |
     pub(super) async fn look_at_serving(&self, known: &Known) -> Result<Served, Error> {
         let driver = self.machine.driver(&known.id.driver);
         let Some(serving) = driver.as_ref().ok().and_then(|driver| driver.serving()) else {
             return Ok(Served::default());
         };
+        let is_served = match known.is_forgotten() {
+            true => serving.served().await?.contains(&known.id.handle),
+            false => serving.serves(&volume_ref(&known.id, &known.attributes())),
+        };
+        if !is_served {
+            return Ok(Served::default());
+        }
         let export = known.volume.as_ref().and_then(|volume| volume.export.as_ref());
         let clients = export.map(|export| export.clients.clone()).unwrap_or_default();
         Ok(serving.look(volume_ref(&known.id, &known.attributes()), clients).await?)

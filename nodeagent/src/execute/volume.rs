@@ -53,6 +53,11 @@ impl Known {
         }
     }
 
+    /// Neither the API nor the journal says anything of it.
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.volume.is_none() && self.journaled.is_none()
+    }
+
     pub(super) fn attributes(&self) -> BTreeMap<String, String> {
         match (&self.volume, &self.journaled) {
             (Some(volume), _) => volume.attributes.clone(),

@@ -30,9 +30,7 @@ impl Exports {
         volume: &VolumeRef,
         clients: BTreeSet<IpAddr>,
     ) -> Result<Served, Error> {
-        // A volume that somebody made by hand has no handle of ours, and was never served.
-        let Ok(uuid) = volume_of(context, &volume.handle) else { return Ok(Served::default()) };
-        let name = volume.handle.clone();
+        let (uuid, name) = (volume_of(context, &volume.handle)?, volume.handle.clone());
         self.blocking(context, move |this, context| {
             let directory = this.directory(context, &name)?;
             let up = !this.mounts(context, &name)?.is_empty();
