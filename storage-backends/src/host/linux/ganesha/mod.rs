@@ -43,8 +43,6 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(15);
 /// How long a killed one may take to be gone.
 const KILLED: Duration = Duration::from_secs(5);
-/// How long one that is gone may keep its port.
-const LET_GO: Duration = Duration::from_secs(1);
 /// How often the log is looked at while something is waited for.
 const PAUSE: Duration = Duration::from_millis(5);
 /// A log that has grown beyond this is begun anew.
@@ -234,7 +232,7 @@ impl NfsServer for Ganesha {
         }
         let table =
             self.table()?.ok_or_else(|| self.about(Cause::Refused("it was given no table".into())))?;
-        if !becomes_free(table.port) {
+        if !is_free(table.port) {
             let why = format!(
                 "port {} is in use by another program, and clients know the server by it; end that program \
                  (ss -lptn 'sport = :{}')",
@@ -293,18 +291,6 @@ impl NfsServer for Ganesha {
             None => Ok(true),
         }
     }
-}
-
-/// As [`is_free`]; a server that was killed is gone a moment before the last of its threads lets go of the port.
-fn becomes_free(port: u16) -> bool {
-    let begun = Instant::now();
-    while !is_free(port) {
-        if begun.elapsed() > LET_GO {
-            return false;
-        }
-        std::thread::sleep(PAUSE);
-    }
-    true
 }
 
 /// Whether nobody listens there, in either family that this machine speaks.

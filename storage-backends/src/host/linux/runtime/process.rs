@@ -79,27 +79,37 @@ pub(super) fn readable(fd: &OwnedFd, timeout: Duration) -> io::Result<bool> {
 
 /// Whether this very process lives; one that waits to be reaped does not.
 pub(in crate::host::linux) fn lives(process: Process) -> bool {
-    look(process.pid)
-        .is_some_and(|(state, started)| started == process.started && !matches!(state, 'Z' | 'X' | 'x'))
+    now(process.pid) == Some(process)
 }
 
 /// The process that has this number now, unless it only waits to be reaped.
 pub(in crate::host::linux) fn now(pid: i32) -> Option<Process> {
-    look(pid)
-        .filter(|(state, _)| !matches!(state, 'Z' | 'X' | 'x'))
-        .map(|(_, started)| Process { pid, started })
+    let stat = Stat::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?;
+    stat.is_alive().then_some(Process { pid, started: stat.started })
 }
 
-/// State and start time of whatever has this number.
-fn look(pid: i32) -> Option<(char, u64)> {
-    parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+/// What the kernel says of whatever has a number.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    state: char,
+    threads: u32,
+    started: u64,
 }
 
-/// Fields 3 and 22 of `/proc/PID/stat` (proc(5)); the second is a name that may hold blanks and brackets.
-fn parse(stat: &str) -> Option<(char, u64)> {
-    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
-    let state = fields.next()?.chars().next()?;
-    Some((state, fields.nth(18)?.parse().ok()?))
+impl Stat {
+    /// Fields 3, 20 and 22 of `/proc/PID/stat` (proc(5)); the second is a name that may hold blanks and brackets.
+    fn parse(stat: &str) -> Option<Self> {
+        let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+        let state = fields.next()?.chars().next()?;
+        let threads = fields.nth(16)?.parse().ok()?;
+        Some(Self { state, threads, started: fields.nth(1)?.parse().ok()? })
+    }
+
+    /// The state is that of the first thread, which may end before the others. As long as one is left, so is all that the
+    /// process has open: its port, its files.
+    fn is_alive(&self) -> bool {
+        self.threads > 1 || !matches!(self.state, 'Z' | 'X' | 'x')
+    }
 }
 
 #[cfg(test)]
@@ -107,11 +117,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_state_and_start_past_a_nasty_name() {
+    fn reads_what_it_needs_past_a_nasty_name() {
         let stat =
-            "12 (a) S (b) Z 1 12 12 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 98765 1000 2 18446744073709551615";
-        assert_eq!(parse(stat), Some(('Z', 98765)));
-        assert_eq!(parse("garbage"), None);
+            "12 (a) S (b) Z 1 12 12 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 3 0 98765 1000 2 18446744073709551615";
+        assert_eq!(Stat::parse(stat), Some(Stat { state: 'Z', threads: 3, started: 98765 }));
+        assert_eq!(Stat::parse("garbage"), None);
+    }
+
+    /// A server that is killed: its first thread may be gone while another still holds its port.
+    #[test]
+    fn a_process_ends_with_its_last_thread() {
+        let rows = [
+            ('S', 1, true),
+            ('D', 9, true),
+            ('Z', 2, true),
+            ('Z', 1, false),
+            ('Z', 0, false),
+            ('X', 1, false),
+        ];
+        for (state, threads, alive) in rows {
+            assert_eq!(Stat { state, threads, started: 1 }.is_alive(), alive, "{state} {threads}");
+        }
     }
 
     #[test]
