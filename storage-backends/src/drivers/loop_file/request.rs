@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::pools::{DEFAULT, Pools, check_name};
 use crate::{
     driver::{Code, Create},
+    drivers::{MADE, claim_uid},
     host::FsType,
 };
 
@@ -21,8 +22,6 @@ use crate::{
 pub(super) const COMPLETE: &str = ".img";
 /// Ending of a file that is being made.
 pub(super) const MAKING: &str = ".making";
-/// What all volumes' names begin with.
-const MADE: &str = "pvc-";
 /// Sizes are multiples of this: the block size of the file systems made here.
 pub(super) const BLOCK: u64 = 4096;
 
@@ -42,7 +41,7 @@ pub(super) struct Handle {
 }
 
 impl Handle {
-    /// Lower-case hexadecimal with hyphens, as the API server makes UIDs, and nothing else.
+    /// Takes exactly what is made here.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let (pool, name) = match text.split_once('/') {
             None => (DEFAULT, text),
@@ -50,7 +49,7 @@ impl Handle {
             Some((pool, name)) if pool != DEFAULT && check_name(pool).is_ok() => (pool, name),
             Some(_) => ("", ""),
         };
-        uid_of(name).map(|uid| Self { pool: pool.to_owned(), uid }).ok_or_else(|| {
+        claim_uid(name).map(|uid| Self { pool: pool.to_owned(), uid }).ok_or_else(|| {
             format!(
                 "volumeHandle {text:?} is not one of {}: it must be pvc- and the UID of a claim, in a pool other than \
                  {DEFAULT} with the pool's name and a slash before it",
@@ -61,7 +60,7 @@ impl Handle {
 
     /// The volume that is made under this name in a pool.
     fn made(pool: &str, name: &str) -> Result<Self, String> {
-        uid_of(name)
+        claim_uid(name)
             .map(|uid| Self { pool: pool.to_owned(), uid })
             .ok_or_else(|| format!("the name {name:?} is not pvc- and the UID of a claim"))
     }
@@ -106,12 +105,6 @@ impl Handle {
     pub(super) fn of_owner(pool: &str, name: &str) -> Option<Self> {
         Self::made(pool, name.strip_suffix(OWNER)?).ok()
     }
-}
-
-fn uid_of(name: &str) -> Option<Uuid> {
-    let uid = name.strip_prefix(MADE)?;
-    let parsed = Uuid::try_parse(uid).ok()?;
-    (parsed.hyphenated().to_string() == uid && !parsed.is_nil()).then_some(parsed)
 }
 
 impl std::fmt::Display for Handle {

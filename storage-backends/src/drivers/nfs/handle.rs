@@ -1,6 +1,6 @@
 //! Handles: `pvc-<claim uid>` of what was made for a claim, `nfs-<32 hex digits>` of what people made by hand.
 
-use uuid::Uuid;
+use crate::drivers::claim_uid;
 
 /// A checked handle.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,14 +14,10 @@ pub(super) enum Handle {
 impl Handle {
     /// Takes exactly what is made here, and the node agent.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let is_uid = |uid: &str| {
-            Uuid::try_parse(uid)
-                .is_ok_and(|parsed| !parsed.is_nil() && parsed.hyphenated().to_string() == uid)
-        };
         let is_digest = |digest: &str| {
             digest.len() == 32 && digest.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
         };
-        if text.strip_prefix("pvc-").is_some_and(is_uid) {
+        if claim_uid(text).is_some() {
             Ok(Self::Made(text.to_owned()))
         } else if text.strip_prefix("nfs-").is_some_and(is_digest) {
             Ok(Self::ByHand)
