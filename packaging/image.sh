@@ -3,6 +3,7 @@
 # from this machine. As root, with debootstrap and a running Docker:
 #
 #     packaging/image.sh [ORLOP]          ORLOP is the binary [default: target/release/orlop]
+#     packaging/image.sh --base           only the base, as a file: for a machine that reaches no mirror. Needs no Docker
 #
 # The base is kept as `orlop-base:12`, and as a file in target/ for a Docker that is new; remove both to have it made anew.
 set -eu
@@ -10,7 +11,8 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 orlop=${1:-$here/../target/release/orlop}
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
-[ -x "$orlop" ] || { echo "$0: there is no $orlop; build it with \`make\`, or name another" >&2; exit 1; }
+base=${CARGO_TARGET_DIR:-$here/../target}/orlop-base.tar
+[ "$orlop" = --base ] || [ -x "$orlop" ] || { echo "$0: there is no $orlop; build it with \`make\`, or name another" >&2; exit 1; }
 
 work=$(mktemp -d)
 trap 'rm -rf --one-file-system "$work"' EXIT
@@ -30,8 +32,11 @@ make_base() {
     mv "$1.part" "$1"
 }
 
+if [ "$orlop" = --base ]; then
+    [ -f "$base" ] || make_base "$base"
+    exit
+fi
 if ! docker image inspect orlop-base:12 >/dev/null 2>&1; then
-    base=${CARGO_TARGET_DIR:-$here/../target}/orlop-base.tar
     [ -f "$base" ] || make_base "$base"
     docker import "$base" orlop-base:12 >/dev/null
 fi
