@@ -14,4 +14,5 @@ pub mod manifests;
 pub mod member;
 pub mod program;
 pub mod remains;
+pub mod sample;
 pub mod story;

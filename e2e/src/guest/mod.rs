@@ -23,6 +23,7 @@ mod initramfs;
 mod kernel;
 mod modules;
 mod node;
+pub mod probes;
 mod qemu;
 mod running;
 pub mod servers;

@@ -111,6 +111,11 @@ impl Nodes {
         Ok(())
     }
 
+    /// The command that asks the first node's API for a path; the shell may fill in what the path leaves open.
+    pub fn curl(&self, path: &str) -> String {
+        format!("{} \"http://orlop{path}\"", curl())
+    }
+
     /// A command of the binary in a node's data directory.
     pub fn orlop(&self, node: &Guest, arguments: &str) -> Result<String> {
         node.run(&format!("ORLOP_DATA_DIR={DATA} {} {arguments}", cluster::binary().display()))
@@ -131,8 +136,8 @@ impl Nodes {
 
     /// Creates an object below a collection's path.
     pub fn create(&self, collection: &str, body: &Value) -> Result<()> {
-        let curl = curl();
-        let script = format!("{curl} -X POST http://orlop{collection} -d @- >/dev/null <<'END'\n{body}\nEND");
+        let curl = self.curl(collection);
+        let script = format!("{curl} -X POST -d @- >/dev/null <<'END'\n{body}\nEND");
         self.server().run(&script)?;
         Ok(())
     }
@@ -152,13 +157,13 @@ impl Nodes {
 
     /// What an object is now; `None` when it is not there.
     pub fn get(&self, path: &str) -> Result<Option<Value>> {
-        let answer = self.server().answer(&format!("{} http://orlop{path}", curl()))?;
+        let answer = self.server().answer(&self.curl(path))?;
         Ok(serde_json::from_str(&answer.output).ok().filter(|_| answer.code == 0))
     }
 
     /// Waits until an object satisfies `reached`.
     pub fn until(&self, path: &str, what: &str, reached: impl Fn(&Value) -> bool) -> Result<Value> {
-        let ask = format!("{} http://orlop{path}", curl());
+        let ask = self.curl(path);
         self.server()
             .until_json(&format!("{path}: {what}"), &ask, reached)
             .with_context(|| format!("-- orlop on node-1 said:\n{}", self.said(1)))
@@ -177,20 +182,20 @@ impl Nodes {
 
     /// The log of a pod, as far as it goes.
     pub fn log(&self, pod: &str) -> Result<String> {
-        self.server().run(&format!("{} http://orlop{NAMESPACE}/pods/{pod}/log", curl()))
+        self.server().run(&self.curl(&format!("{NAMESPACE}/pods/{pod}/log")))
     }
 
     /// Waits until the log of a pod holds `words`.
     pub fn until_logged(&self, pod: &str, words: &str) -> Result<()> {
-        let ask = format!("{} http://orlop{NAMESPACE}/pods/{pod}/log | grep -F '{words}'", curl());
+        let ask = format!("{} | grep -F '{words}'", self.curl(&format!("{NAMESPACE}/pods/{pod}/log")));
         self.server().until(&format!("`{words}` in the log of {pod}"), &ask)?;
         Ok(())
     }
 
     /// Waits until an Event about an object holds `words`.
     pub fn until_said_of(&self, name: &str, words: &str) -> Result<()> {
-        let query = format!("fieldSelector=involvedObject.name={name}");
-        let ask = format!("{} 'http://orlop{NAMESPACE}/events?{query}' | grep -F '{words}'", curl());
+        let events = format!("{NAMESPACE}/events?fieldSelector=involvedObject.name={name}");
+        let ask = format!("{} | grep -F '{words}'", self.curl(&events));
         self.server().until(&format!("`{words}` in an Event of {name}"), &ask)?;
         Ok(())
     }
@@ -211,7 +216,7 @@ impl Nodes {
     /// The same for any object.
     pub fn delete_at(&self, path: &str) -> Result<()> {
         let url = format!("http://orlop{path}");
-        self.server().run(&format!("{} -X DELETE {url} >/dev/null", curl()))?;
+        self.server().run(&format!("{} -X DELETE >/dev/null", self.curl(path)))?;
         let gone = format!(
             "[ $(curl -s -o /dev/null -w '%{{http_code}}' --unix-socket {DATA}/api.sock {url}) = 404 ]"
         );

@@ -9,7 +9,6 @@ mod bare;
 mod connection;
 mod floors;
 mod kubeconfig;
-mod sample;
 mod scenarios;
 mod shared;
 
@@ -23,9 +22,10 @@ use clap::Parser;
 use orlop_e2e::{
     cluster::{Cluster, binary},
     images,
+    sample::Sample,
 };
 
-use crate::{connection::Endpoint, sample::Sample};
+use crate::connection::Endpoint;
 
 /// Measures a Kubernetes API server, or an Orlop that it starts itself.
 #[derive(Debug, Parser)]

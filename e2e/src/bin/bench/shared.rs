@@ -9,8 +9,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use orlop_e2e::sample::Sample;
 
-use crate::{connection::Endpoint, sample::Sample, scenarios};
+use crate::{connection::Endpoint, scenarios};
 
 /// A class of loop volumes that binds at once, as `nfs` does.
 const LOOP: &str = "loop-now";
@@ -54,8 +55,8 @@ pub(crate) async fn measure(rounds: usize, endpoint: &Endpoint, data: &Path) -> 
         times(&bare, &bind)
     );
     println!(
-        "SKIPPED own export through a client, against the pool's directory: this kernel has no NFS client, and that of \
-         libnfs speaks no version 4.2"
+        "SKIPPED own export through a client, against the pool's directory: measured between guests, by \
+         `make test-vm` (e2e/tests/vm_bench.rs)"
     );
     kept.end(endpoint).await
 }
