@@ -91,6 +91,34 @@ async fn a_finished_pod_holds_neither_claim_nor_volume() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_claim_and_the_replacement_of_its_pod_do_not_wait_for_each_other() {
+    let cluster = Cluster::new(&["n1"]).await;
+    cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, claim("data")).await;
+    let mut template = pod("-", "data");
+    template["metadata"] = json!({"labels": {"app": "web"}});
+    let body = json!({"metadata": {"name": "web"},
+        "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "web"}}, "template": template}});
+    cluster.create(&kind::DEPLOYMENT, body).await;
+    let running = |snapshot: &orlop_store::Snapshot| {
+        let pods = snapshot.list(&kind::POD, None, None).map(|pod| pod.value());
+        pods.filter(|pod| pod["status"]["phase"] == "Running").count() == 1
+    };
+    cluster.until("its pod runs", running).await;
+    let volume = bound_to(&cluster, "data").await;
+    let first = cluster.names(&kind::POD).remove(0);
+
+    cluster.delete(&claim_key("data")).await;
+    cluster.until_said("data", "ClaimInUse", &first).await;
+    cluster.delete(&pod_key(&first)).await;
+    cluster.until_gone(&claim_key("data")).await;
+    cluster.until_gone(&volume_key(&volume)).await;
+    // The replacement goes on by itself as soon as there is a claim again.
+    cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, claim("data")).await;
+    cluster.until("the replacement runs", running).await;
+    assert!(!cluster.names(&kind::POD).contains(&first));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_namespace_takes_its_content_with_it() {
     let cluster = Cluster::new(&["n1"]).await;
     cluster.create(&kind::NAMESPACE, json!({"metadata": {"name": "team"}})).await;

@@ -3,13 +3,15 @@
 //! | terminating | protected | used | verdict |
 //! |---|---|---|---|
 //! | claim | no | | – |
-//! | claim | yes | unfinished pods name it (with or without a node) | Wait: which pod holds it |
-//! | claim | yes | only finished pods, or none | LetGo |
+//! | claim | yes | unfinished pods on a node name it | Wait: which pods hold it |
+//! | claim | yes | only pods without a node, finished ones, or none | LetGo |
 //! | volume | no | | – |
 //! | volume | yes | bound (uid and name, both ways) | Wait: which claim holds it |
 //! | volume | yes | not bound | LetGo |
 //!
-//! Finished pods (Succeeded, Failed) use nothing any more: they do not hold a claim.
+//! Finished pods (Succeeded, Failed) use nothing any more: they do not hold a claim. A pod without a node uses nothing
+//! yet, and gets no node while a claim of its own is going: if it held the claim, each would wait for the other, and a
+//! deployment makes such a pod as soon as the last one is deleted.
 
 use std::sync::Arc;
 
@@ -18,7 +20,7 @@ use orlop_objects::{Key, Object};
 use super::view::View;
 use crate::{
     events::Said,
-    facts::{CLAIM_PROTECTION, VOLUME_PROTECTION},
+    facts::{self, CLAIM_PROTECTION, VOLUME_PROTECTION},
 };
 
 /// What to do about one terminating object.
@@ -43,12 +45,14 @@ pub(crate) enum Verdict {
 /// All verdicts of a pass.
 pub(crate) fn decide(view: &View) -> Vec<(Key, Verdict)> {
     let claims = view.claims.iter().filter_map(|(claim, pods)| {
-        let said = (!pods.is_empty()).then(|| {
+        let users = pods.iter().filter(|pod| facts::pod_node(pod).is_some());
+        let users: Vec<&str> = users.map(|pod| pod.name()).collect();
+        let said = (!users.is_empty()).then(|| {
             let text = format!(
                 "persistentvolumeclaim {} is being deleted and still used by pod(s) {}; it goes when they have ended \
                  or are deleted",
                 claim.name(),
-                pods.join(", ")
+                users.join(", ")
             );
             Said::normal("ClaimInUse", text)
         });

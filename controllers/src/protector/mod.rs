@@ -1,8 +1,8 @@
 //! Keeps true: nothing in use goes away.
 //!
 //! ```text
-//!  delete claim  ──► terminating, held by kubernetes.io/pvc-protection ──► no unfinished pod names it ──► let go
-//!  delete volume ──► terminating, held by kubernetes.io/pv-protection  ──► not bound any more         ──► let go
+//!  delete claim  ──► terminating, held by kubernetes.io/pvc-protection ──► no unfinished pod on a node names it ──► let go
+//!  delete volume ──► terminating, held by kubernetes.io/pv-protection  ──► not bound any more                   ──► let go
 //! ```
 //!
 //! The registry puts the finalizers on; they are taken off here. Must not know: mounts, drivers.

@@ -7,7 +7,7 @@ use super::{
     decide::{Verdict, decide},
     view::View,
 };
-use crate::testing::{claim, seen, volume};
+use crate::testing::{claim, pod, seen, volume};
 
 fn text(view: &View) -> String {
     match decide(view).first() {
@@ -23,15 +23,18 @@ fn going(finalizers: &[&str]) -> Value {
 
 #[test]
 fn claims() {
-    let view = |more: Value, pods: &[&str]| View {
-        claims: vec![(seen(&claim(more)), pods.iter().map(|pod| (*pod).to_owned()).collect())],
+    let view = |more: Value, pods: &[Value]| View {
+        claims: vec![(seen(&claim(more)), pods.iter().map(seen).collect())],
         ..View::default()
     };
     let held = ["kubernetes.io/pvc-protection"];
     assert_eq!(text(&view(going(&["example.com/other"]), &[])), "-");
     assert_eq!(text(&view(json!({"metadata": {"finalizers": held}}), &[])), "-", "not terminating");
     assert_eq!(text(&view(going(&held), &[])), "let go kubernetes.io/pvc-protection");
-    let waits = text(&view(going(&held), &["web", "db"]));
+    let on_node = |name: &str| pod(name, json!({"spec": {"nodeName": "n1"}}));
+    let pending = || pod("pending", json!({}));
+    assert_eq!(text(&view(going(&held), &[pending()])), "let go kubernetes.io/pvc-protection", "on no node");
+    let waits = text(&view(going(&held), &[on_node("web"), pending(), on_node("db")]));
     assert!(waits.starts_with("wait ClaimInUse: ") && waits.contains("pod(s) web, db"), "{waits}");
 }
 

@@ -2,22 +2,26 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::Pod;
 use orlop_objects::{DecodeError, Key, kind};
 
 use crate::{
     attacher,
     binder::view::claim_key,
     facts::{self, Claim, Volume},
-    worker::{Due, Reader},
+    worker::{Due, Reader, Seen},
 };
+
+type ClaimFacts = (Arc<Claim>, Vec<Arc<Seen<Pod>>>);
+type VolumeFacts = (Arc<Volume>, Option<Key>);
 
 /// The facts of one pass; only terminating objects matter.
 #[derive(Default)]
 pub(crate) struct View {
     /// Claims, each with the unfinished pods that name it.
-    pub(crate) claims: Vec<(Arc<Claim>, Vec<String>)>,
+    pub(crate) claims: Vec<ClaimFacts>,
     /// Volumes, each with the claim that it is bound to.
-    pub(crate) volumes: Vec<(Arc<Volume>, Option<Key>)>,
+    pub(crate) volumes: Vec<VolumeFacts>,
 }
 
 /// Gathers the facts.
@@ -37,17 +41,13 @@ pub(crate) fn view(keys: &[Due], reader: &mut Reader) -> View {
     view
 }
 
-type ClaimFacts = (Arc<Claim>, Vec<String>);
-type VolumeFacts = (Arc<Volume>, Option<Key>);
-
 fn claim_facts(key: &Key, reader: &Reader) -> Result<Option<ClaimFacts>, DecodeError> {
     let Some(claim) = reader.get(key)? else {
         return Ok(None);
     };
     let claim: Claim = claim;
     let pods = attacher::view::pods_naming(&claim, reader)?;
-    let names = pods.iter().map(|pod| pod.name().to_owned()).collect();
-    Ok(Some((Arc::new(claim), names)))
+    Ok(Some((Arc::new(claim), pods.into_iter().map(Arc::new).collect())))
 }
 
 fn volume_facts(key: &Key, reader: &Reader) -> Result<Option<VolumeFacts>, DecodeError> {
