@@ -139,7 +139,8 @@ pod() { made "pod-$1" pod.yaml "NAME=$1" "NODE=$2" "CLAIM=$3" "SCRIPT=$4"; }
 rows() { api -H 'Accept: application/json;as=Table;v=v1;g=meta.k8s.io' "$1?includeObject=None" | grep -o '"cells":\[[^]]*\]'; }
 news() {
     rows "$(collection nodes)" | sed 's/"cells":\["\([^"]*\)","\([^"]*\)".*/\1 is \2/'
-    api "$(collection events)" |
+    # A container's event names it in braces, which end the object for a regular expression.
+    api "$(collection events)" | sed 's/"fieldPath":"[^"]*",//g' |
         grep -o '"involvedObject":{[^}]*}\|"message":"\([^"\\]\|\\.\)*"\|"reason":"[^"]*"' | paste - - - |
         sed 's/.*"kind":"\([^"]*\)","name":"\([^"]*\)".*"message":"\(.*\)"[[:space:]]"reason":"\([^"]*\)"/\1 \2: \4: \3/; s/\\"/"/g'
 }
