@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
-use orlop_objects::cidr::Cidr;
+use orlop_objects::cidr::{Cidr, CidrError};
 
 use crate::{Wrap, agent, down, image, nodes, pools::PoolFlag, reset, server, token, up};
 
@@ -69,6 +69,10 @@ pub(crate) struct Server {
     /// How many seconds pods that say nothing of it stay on a node that is not ready
     #[arg(long, default_value_t = 300, value_name = "SECONDS")]
     pub(crate) default_toleration_seconds: u32,
+    /// Where all nodes' pods may have their addresses; no node gets a range beyond it, whatever it asks for. May be given
+    /// several times [default: 10.0.0.0/8; of `up` the --pod-cidr as well]
+    #[arg(long = "cluster-cidr", value_parser = pod_range, value_name = "RANGE")]
+    pub(crate) cluster_cidrs: Vec<Cidr>,
 }
 
 /// A time in whole seconds: an agent renews its lease four times in it, and a lease says it in seconds.
@@ -79,8 +83,17 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A range in which the server would give none is refused here.
+fn pod_range(text: &str) -> Result<Cidr, String> {
+    let range: Cidr = text.parse().map_err(|error: CidrError| error.to_string())?;
+    if range.length() > 28 {
+        return Err(format!("{range} is too small for the pods of a node: give at least a /28"));
+    }
+    Ok(range)
+}
+
 /// What a node can be told.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct Node {
     /// Name of this node [default: the host name]
     #[arg(long, value_name = "NAME")]
@@ -92,8 +105,9 @@ pub(crate) struct Node {
     /// directory. May be given several times [default: `default`, in the data directory]
     #[arg(long = "pool", value_name = "NAME=DIR[,shared]")]
     pub(crate) pools: Vec<PoolFlag>,
-    /// Where this node takes a range for its pods' addresses from [default: 10.0.0.0/8]
-    #[arg(long, value_name = "RANGE")]
+    /// Where this node takes a range for its pods' addresses from, at least a /28; the server's --cluster-cidr must hold it
+    /// [default: 10.0.0.0/8; of `up` the first --cluster-cidr]
+    #[arg(long, value_parser = pod_range, value_name = "RANGE")]
     pub(crate) pod_cidr: Option<Cidr>,
 }
 

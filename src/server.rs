@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 use orlop_apiserver::{AgentSocket, Agents, ApiServer, MASTERS, pki::Pki};
 use orlop_controllers::{Controllers, Settings};
+use orlop_objects::cidr::Cidr;
 use orlop_registry::Registry;
 use orlop_store::Store;
 use tokio::{net::TcpListener, task::JoinSet};
@@ -47,12 +48,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Opens the store and serves it; `local` is the node of the agent in this process.
+    /// Opens the store and serves it; `local` is the node of the agent in this process, and where its pods are to be.
     pub(crate) async fn start(
         home: &Home,
         flags: &cli::Server,
         default: &str,
-        local: Option<&str>,
+        local: Option<(&str, Option<Cidr>)>,
     ) -> Result<Self> {
         home::refuse_agents(home)?;
         let listener = listen(flags.listen.map_or_else(|| default.parse(), Ok)?).await?;
@@ -61,12 +62,13 @@ impl Server {
         let certificates = Certificates::prepare(home, address, flags)?;
         let pki = certificates.pki.clone();
 
-        let local = local.map(|name| (name.to_owned(), AgentSocket::new(home.dir.join("agent.sock"))));
+        let pod_ranges = pod_ranges(&flags.cluster_cidrs, local.and_then(|(_, range)| range));
+        let local = local.map(|(name, _)| (name.to_owned(), AgentSocket::new(home.dir.join("agent.sock"))));
         let agents = Agents::new(registry.clone(), pki.clone(), local);
         let api = ApiServer::joinable(registry.clone(), Arc::new(agents), pki.clone());
         api.serve_unix(&home.dir.join("api.sock")).await.context("serve the unix socket")?;
         api.serve_tls(listener, &pki).await.context("serve HTTPS")?;
-        let settings = Settings { node_grace: flags.node_grace, ..Settings::default() };
+        let settings = Settings { node_grace: flags.node_grace, pod_ranges, ..Settings::default() };
         let controllers = start_controllers(&registry, settings).await?;
         let url = format!("https://{}", address::shown(address, flags.tls_san.first().map(String::as_str)));
         cluster_info::publish(&registry, &url, &pki).await.context("tell how this server is reached")?;
@@ -87,6 +89,13 @@ impl Server {
         self.controllers.stop().await;
         self.api.shutdown().await;
     }
+}
+
+/// Where pods may be. Who starts `up` says with one command what its node asks for and what its server gives.
+fn pod_ranges(given: &[Cidr], local: Option<Cidr>) -> Vec<Cidr> {
+    let default = [Cidr::PODS];
+    let cluster = if given.is_empty() { &default[..] } else { given };
+    cluster.iter().copied().chain(local).collect()
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener> {

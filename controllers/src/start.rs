@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use orlop_objects::cidr::Cidr;
 use orlop_registry::Registry;
 use tokio::{
     sync::watch,
@@ -35,17 +36,23 @@ use crate::{
 const REST: Duration = Duration::from_secs(1);
 
 /// What the binary may set.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// How long a node's lease may go without renewal before its conditions become Unknown and it is tainted.
     pub node_grace: Duration,
     /// How often Events that nobody repeats are swept away.
     pub sweep_every: Duration,
+    /// Where the addresses of all nodes' pods may be.
+    pub pod_ranges: Vec<Cidr>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { node_grace: Duration::from_secs(20), sweep_every: Duration::from_secs(300) }
+        Self {
+            node_grace: Duration::from_secs(20),
+            sweep_every: Duration::from_secs(300),
+            pod_ranges: vec![Cidr::PODS],
+        }
     }
 }
 
@@ -58,6 +65,7 @@ pub struct Controllers {
 /// Starts all controllers. They look at everything once, then at what changes.
 pub fn start(registry: Registry, drivers: Vec<DriverInfo>, settings: Settings) -> Controllers {
     let (stop, stopped) = watch::channel(false);
+    let Settings { node_grace, sweep_every, pod_ranges } = settings;
     let drivers = Drivers::new(drivers);
     let mut tasks = JoinSet::new();
     let mut run = Runner { registry: &registry, stopped: &stopped, tasks: &mut tasks };
@@ -72,8 +80,8 @@ pub fn start(registry: Registry, drivers: Vec<DriverInfo>, settings: Settings) -
     run.controller(move |registry| Reclaimer::new(registry, drivers.clone()));
     run.controller(Exports::new);
     run.controller(Protector::new);
-    run.controller(move |registry| Nodes::new(registry, settings.node_grace));
-    run.controller(Ranges::new);
+    run.controller(move |registry| Nodes::new(registry, node_grace));
+    run.controller(move |registry| Ranges::new(registry, pod_ranges.clone()));
     run.controller(Evictor::new);
     run.controller(Namespaces::new);
     run.controller(ServiceAccounts::new);
@@ -82,7 +90,7 @@ pub fn start(registry: Registry, drivers: Vec<DriverInfo>, settings: Settings) -
     run.controller(Deployments::new);
     run.controller(StatefulSets::new);
     run.controller(DaemonSets::new);
-    tasks.spawn(sweep(registry, settings.sweep_every, stopped.clone()));
+    tasks.spawn(sweep(registry, sweep_every, stopped.clone()));
     Controllers { stop, tasks }
 }
 

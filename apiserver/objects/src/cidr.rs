@@ -15,6 +15,9 @@ pub struct Cidr {
 pub struct CidrError(String);
 
 impl Cidr {
+    /// 10.0.0.0/8: where pods' addresses are where nobody has chosen anything else.
+    pub const PODS: Self = Self { base: 10 << 24, length: 8 };
+
     /// The range of that prefix length that holds `address`; `None` for a length over 32.
     pub fn around(address: Ipv4Addr, length: u8) -> Option<Self> {
         let mask = mask(length)?;
@@ -116,6 +119,7 @@ mod tests {
         assert_eq!((net.size(), net.nth(1), net.nth(256)), (256, Some(Ipv4Addr::new(10, 1, 2, 1)), None));
         assert!(net.contains(Ipv4Addr::new(10, 1, 2, 255)) && !net.contains(Ipv4Addr::new(10, 1, 3, 0)));
         let all = range("10.0.0.0/8");
+        assert_eq!(all, Cidr::PODS);
         assert_eq!(all.part(24, 258).map(|p| p.to_string()).as_deref(), Some("10.1.2.0/24"));
         assert_eq!(all.part(24, 65536), all.part(24, 0));
         assert_eq!(net.part(8, 0), None);

@@ -1,11 +1,12 @@
 //! Keeps true: every node whose agent asks for one has a range of pod addresses that is no other node's.
 //!
 //! ```text
-//!  agent ──annotation: ranges that are free on its machine──► first that no other node has ──► spec.podCIDR, for ever
+//!  agent ──annotation: ranges that are free on its machine──► first that is fit ──► spec.podCIDR, for ever
 //! ```
 //!
 //! Only here is `spec.podCIDR` written, one pass after another, so that no two nodes ever get addresses in common and none
-//! has to be taken back. What is free on a machine, its agent alone can see: hence the proposals.
+//! has to be taken back. What is free on a machine, its agent alone can see: hence the proposals. What may be given to anybody,
+//! the administrator of the server says: hence the pool.
 //!
 //! Must not know: pods, routes.
 
@@ -13,7 +14,7 @@ mod apply;
 pub(crate) mod decide;
 mod view;
 
-use orlop_objects::{Key, Kind, Object, kind};
+use orlop_objects::{Key, Kind, Object, cidr::Cidr, kind};
 use orlop_registry::Registry;
 use orlop_store::Snapshot;
 
@@ -27,12 +28,13 @@ use crate::{
 /// The controller of ranges.
 pub(crate) struct Ranges {
     parts: Parts,
+    pool: Vec<Cidr>,
 }
 
 impl Ranges {
-    /// A controller that writes through `registry`.
-    pub(crate) fn new(registry: Registry) -> Self {
-        Self { parts: Parts::of::<Self>(registry, "range-controller") }
+    /// A controller that writes through `registry`, and gives what lies in `pool`.
+    pub(crate) fn new(registry: Registry, pool: Vec<Cidr>) -> Self {
+        Self { parts: Parts::of::<Self>(registry, "range-controller"), pool }
     }
 }
 
@@ -57,7 +59,7 @@ impl Controller for Ranges {
     }
 
     fn view(&self, keys: &[Due], reader: &mut Reader) -> View {
-        view::view(keys, reader)
+        view::view(keys, reader, &self.pool)
     }
 
     fn decide(view: &View) -> Vec<(Key, Verdict)> {

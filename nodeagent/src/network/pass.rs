@@ -17,7 +17,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     On, State, lease, names,
-    plan::{Plan, Seen, Step, Want, plan},
+    plan::{LeftOut, Plan, Seen, Step, Want, plan},
     ranges,
 };
 use crate::{
@@ -110,7 +110,7 @@ impl Core {
         let (state, good) = match plan(&want, &Look::of(look)) {
             Plan::Wait(why) => (State::Unknown(why), false),
             Plan::Off(why) => (State::Off(why), false),
-            Plan::On { bridge, steps } => {
+            Plan::On { bridge, steps, left_out } => {
                 let on = |range, troubles| On { range, gateway: bridge.address, mtu: bridge.mtu, troubles };
                 match (self.carry_out_network(steps).await, want.range) {
                     (Ok(mut troubles), Some(range)) => {
@@ -119,7 +119,8 @@ impl Core {
                             self.leases.set(State::On(on(range, troubles.clone())));
                             self.wake_pods();
                         }
-                        troubles.extend(self.open_passage(range, &want).await);
+                        troubles.extend(left_out.iter().map(|left| left.why.clone()));
+                        troubles.extend(self.open_passage(range, &want, &left_out).await);
                         let good = troubles.is_empty();
                         (State::On(on(range, troubles)), good)
                     }
@@ -159,12 +160,13 @@ impl Core {
     }
 
     /// Answers what of the firewall could not be opened.
-    async fn open_passage(&self, range: Cidr, want: &Want) -> Vec<String> {
+    async fn open_passage(&self, range: Cidr, want: &Want, left_out: &[LeftOut]) -> Vec<String> {
+        let is_reached = |peer: &Cidr| !left_out.iter().any(|left| left.range == *peer);
         let passage = Passage {
             mark: want.instance.clone(),
             bridge: names::bridge(&want.instance),
             range,
-            peers: want.peers.iter().map(|peer| peer.range).collect(),
+            peers: want.peers.iter().map(|peer| peer.range).filter(is_reached).collect(),
         };
         let opened = self.machine.blocking(move |m| Ok(m.network.open_passage(&passage)?)).await;
         opened.unwrap_or_else(|error| vec![error.chain()])

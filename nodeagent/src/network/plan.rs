@@ -10,6 +10,8 @@
 //! | given | a route of ours that no other node wants | RemoveRoute |
 //! | given | another node at another address, without a route of ours | AddRoute |
 //! | given | another node at our own address, or at a loopback | no route: this machine has its bridge |
+//! | given | another node's range overlaps ours, or a network that this machine is on | leave it out, and say so |
+//! | given | another node's range overlaps a route of others', at least as narrow and not the very same | leave it out, and say so |
 
 use std::net::Ipv4Addr;
 
@@ -76,7 +78,18 @@ pub enum Plan {
         bridge: Bridge,
         /// What is missing.
         steps: Vec<Step>,
+        /// Other nodes whose pods are not reached, and why: their ranges are this machine's, or its neighbours'.
+        left_out: Vec<LeftOut>,
     },
+}
+
+/// The range of another node that nothing is sent to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The range.
+    pub range: Cidr,
+    /// Why, in a sentence.
+    pub why: String,
 }
 
 /// What to do about the network.
@@ -110,8 +123,11 @@ pub fn plan(want: &Want, seen: &Look<Seen>) -> Plan {
     if !own.is_some_and(|link| is_so(link, &bridge, seen)) {
         steps.push(Step::SetBridge(bridge.clone()));
     }
-    steps.extend(routes(want, seen));
-    Plan::On { bridge, steps }
+    let ours = own.map(|link| link.index);
+    let left_out: Vec<LeftOut> =
+        elsewhere(want).filter_map(|peer| left_out(range, peer, ours, instance, seen)).collect();
+    steps.extend(routes(want, &left_out, seen));
+    Plan::On { bridge, steps, left_out }
 }
 
 /// The largest packet that gets beyond this machine whole.
@@ -147,12 +163,43 @@ fn is_so(link: &Link, bridge: &Bridge, seen: &Seen) -> bool {
         && addresses.next().is_none()
 }
 
-fn routes(want: &Want, seen: &Seen) -> Vec<Step> {
+/// The nodes that are not on this machine.
+fn elsewhere(want: &Want) -> impl Iterator<Item = &Peer> {
+    want.peers.iter().filter(|peer| peer.address.is_some_and(|a| Some(a) != want.address && !a.is_loopback()))
+}
+
+/// Whether a route to this peer would take away what is reached on another way. The server gives each node a range that is
+/// no other node's; what else is around this machine, only this machine knows.
+fn left_out(own: Cidr, peer: &Peer, bridge: Option<u32>, instance: u32, seen: &Seen) -> Option<LeftOut> {
+    let range = peer.range;
+    let near = seen.addresses.iter().filter(|a| Some(a.link) != bridge);
+    let near = near.filter_map(|a| Cidr::around(a.address, a.length)).find(|net| net.overlaps(&range));
+    let is_foreign = |r: &&Route| {
+        r.instance != Some(instance) && r.to.length() > 0 && (r.link.is_none() || r.link != bridge)
+    };
+    // Two agents of one machine have the same ways to the others.
+    let differs = |r: &&Route| r.to != range || r.via != peer.address;
+    let narrow = |r: &&Route| r.to.overlaps(&range) && r.to.length() >= range.length();
+    let routes = || seen.routes.iter().filter(is_foreign).filter(narrow).find(differs);
+    let other = match near {
+        _ if own.overlaps(&range) => format!("this node's own range {own}"),
+        Some(net) => format!("the network {net} of this machine"),
+        None => format!("the route to {} of this machine", routes()?.to),
+    };
+    let node = peer.address.map(|a| format!(" at {a}")).unwrap_or_default();
+    let why = format!(
+        "pods of the node{node} are not reached: its range {range} overlaps {other}; remove that, or delete its Node: its \
+         agent makes it anew with another range"
+    );
+    Some(LeftOut { range, why })
+}
+
+fn routes(want: &Want, left_out: &[LeftOut], seen: &Seen) -> Vec<Step> {
     let instance = names::number(&want.instance);
-    let elsewhere = |peer: &&Peer| peer.address.is_some_and(|a| Some(a) != want.address && !a.is_loopback());
+    let reached = |peer: &&Peer| !left_out.iter().any(|left| left.range == peer.range);
     let route =
         |peer: &Peer| Route { to: peer.range, via: peer.address, link: None, instance: Some(instance) };
-    let wanted: Vec<Route> = want.peers.iter().filter(elsewhere).map(route).collect();
+    let wanted: Vec<Route> = elsewhere(want).filter(reached).map(route).collect();
     let has: Vec<&Route> = seen.routes.iter().filter(|r| r.instance == Some(instance)).collect();
     let same = |a: &Route, b: &Route| a.to == b.to && a.via == b.via;
     let stale = has.iter().filter(|r| !wanted.iter().any(|w| w.to == r.to)).map(|r| Step::RemoveRoute(**r));
@@ -215,7 +262,7 @@ mod tests {
         let words = match plan(want, seen) {
             Plan::Wait(why) => vec![format!("wait: {why}")],
             Plan::Off(why) => vec![format!("off: {why}")],
-            Plan::On { steps, .. } => steps
+            Plan::On { steps, left_out, .. } => steps
                 .iter()
                 .map(|step| match step {
                     Step::SetBridge(b) => {
@@ -226,6 +273,7 @@ mod tests {
                         format!("route {} via {:?} as {:x?}", r.to, r.via.unwrap(), r.instance.unwrap())
                     }
                 })
+                .chain(left_out.iter().map(|left| left.why.clone()))
                 .collect(),
         };
         assert_eq!(words.len(), wanted.len(), "{words:?}");
@@ -314,5 +362,52 @@ mod tests {
         // Another instance's, or an administrator's, is left alone.
         check(&want(&[]), &machine(has("10.3.0.0/24", [192, 0, 2, 3], Some(0xffff))), &[]);
         check(&want(&[]), &machine(has("10.3.0.0/24", [192, 0, 2, 3], None)), &[]);
+    }
+
+    #[test]
+    fn nothing_of_this_machine_or_near_it_is_sent_to_another_node() {
+        let left = |range: &str, other: &str| {
+            format!("pods of the node at 192.0.2.3 are not reached: its range {range} overlaps {other};")
+        };
+        let check_range = |to: &'static str, more: fn(&mut Seen), wanted: &str| {
+            let machine = machine(|s| {
+                with_bridge(s);
+                more(s);
+            });
+            check(&want(&[(to, [192, 0, 2, 3])]), &machine, &[wanted]);
+        };
+        let lan = |s: &mut Seen| {
+            s.addresses.push(LinkAddress { link: 2, address: [10, 8, 0, 9].into(), length: 16 });
+        };
+        let vpn = |s: &mut Seen| {
+            s.addresses.push(LinkAddress { link: 2, address: [10, 8, 0, 9].into(), length: 32 });
+        };
+        let behind = |s: &mut Seen| s.routes.push(route("10.8.0.0/24", Some([192, 0, 2, 9]), 2, None));
+        let wide = |s: &mut Seen| s.routes.push(route("10.0.0.0/8", Some([192, 0, 2, 9]), 2, None));
+        let rows: [(_, fn(&mut Seen), _); 8] = [
+            ("10.8.0.0/24", lan, left("10.8.0.0/24", "the network 10.8.0.0/16 of this machine")),
+            ("10.8.7.0/28", lan, left("10.8.7.0/28", "the network 10.8.0.0/16 of this machine")),
+            ("10.8.0.0/24", vpn, left("10.8.0.0/24", "the network 10.8.0.9/32 of this machine")),
+            ("192.0.2.0/26", |_| {}, left("192.0.2.0/26", "the network 192.0.2.0/24 of this machine")),
+            ("128.0.0.0/1", |_| {}, left("128.0.0.0/1", "the network 192.0.2.0/24 of this machine")),
+            ("10.1.0.0/16", |_| {}, left("10.1.0.0/16", "this node's own range 10.1.2.0/24")),
+            ("10.8.0.0/24", behind, left("10.8.0.0/24", "the route to 10.8.0.0/24 of this machine")),
+            ("10.8.0.0/16", behind, left("10.8.0.0/16", "the route to 10.8.0.0/24 of this machine")),
+        ];
+        for (to, more, wanted) in rows {
+            check_range(to, more, &wanted);
+        }
+        // A wider route is a way to elsewhere; another agent of this machine has the very same one.
+        check_range("10.8.0.0/24", wide, "route 10.8.0.0/24 via 192.0.2.3");
+        let twin = |s: &mut Seen| s.routes.push(route("10.8.0.0/24", Some([192, 0, 2, 3]), 2, Some(0xffff)));
+        check_range("10.8.0.0/24", twin, "route 10.8.0.0/24 via 192.0.2.3");
+        // A route that was made before the machine came to that network is taken back.
+        let late = machine(|s| {
+            with_bridge(s);
+            lan(s);
+            s.routes.push(route("10.8.0.0/24", Some([192, 0, 2, 3]), 2, Some(0xabcd)));
+        });
+        let wanted = left("10.8.0.0/24", "the network 10.8.0.0/16 of this machine");
+        check(&want(&[("10.8.0.0/24", [192, 0, 2, 3])]), &late, &["no route 10.8.0.0/24", &wanted]);
     }
 }

@@ -6,8 +6,6 @@
 //! | overlaps an address, a route or another node's range | never |
 //! | any other of the pool | in an order that the seed gives: two nodes rarely want the same |
 
-use std::net::Ipv4Addr;
-
 use orlop_objects::cidr::Cidr;
 use sha2::{Digest, Sha256};
 
@@ -22,11 +20,7 @@ const SERVICES: &str = "10.96.0.0/12";
 
 /// Ranges of `pool` (by default 10.0.0.0/8) to propose, the best first; `own` is what the bridge has.
 pub fn proposals(pool: Option<Cidr>, seed: &str, own: Option<Cidr>, taken: &[Cidr]) -> Vec<Cidr> {
-    let default = Cidr::around(Ipv4Addr::new(10, 0, 0, 0), 8);
-    pool.or(default).map(|pool| of_pool(pool, seed, own, taken)).unwrap_or_default()
-}
-
-fn of_pool(pool: Cidr, seed: &str, own: Option<Cidr>, taken: &[Cidr]) -> Vec<Cidr> {
+    let pool = pool.unwrap_or(Cidr::PODS);
     let services: Option<Cidr> =
         SERVICES.parse().ok().filter(|s: &Cidr| !s.overlaps(&pool) || s.size() < pool.size());
     let free = |range: &Cidr| !taken.iter().chain(&services).any(|other| other.overlaps(range));
