@@ -216,8 +216,7 @@ pub(crate) fn is_finished(pod: &Pod) -> bool {
 
 /// Whether a node says that it takes pods.
 pub(crate) fn is_ready(node: &Node) -> bool {
-    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True")
+    orlop_objects::out_of_service::is_ready(node)
 }
 
 /// The labels of an object's metadata, where it has none an empty set.

@@ -3,8 +3,12 @@
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod, Taint, Toleration};
+/// Put on by a person, who thereby says that the node is powered off; and what tells that it is not.
+pub(crate) use orlop_objects::out_of_service::{
+    HEARD_SINCE, TAINT as OUT_OF_SERVICE, believed as out_of_service, is_heard_since,
+};
 
-use crate::{edit, facts};
+use crate::edit;
 
 /// On a node whose agent says that it is not ready.
 pub(crate) const NOT_READY: &str = "node.kubernetes.io/not-ready";
@@ -12,11 +16,6 @@ pub(crate) const NOT_READY: &str = "node.kubernetes.io/not-ready";
 pub(crate) const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 /// On a node that `kubectl cordon` has closed to new pods.
 pub(crate) const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
-/// Put on by a person, who thereby says that the node is powered off.
-pub(crate) const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
-/// An annotation: the node was heard after it had been called out of service, so the taint is not believed until it is
-/// taken off and put on again. Kept on the Node, so that it outlives the server.
-pub(crate) const HEARD_SINCE: &str = "node.orlop.dev/heard-since-out-of-service";
 
 /// Keeps new pods away.
 pub(crate) const NO_SCHEDULE: &str = "NoSchedule";
@@ -107,18 +106,6 @@ pub(crate) fn since(node: &Node) -> String {
     at.map_or_else(|| "it joined".to_owned(), |time| edit::seconds(time.0))
 }
 
-/// Whether the node was heard after somebody had called it out of service.
-pub(crate) fn is_heard_since(node: &Node) -> bool {
-    node.metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(HEARD_SINCE))
-}
-
-/// The taint by which a person says that the node is powered off, where it is believed: on a node that is not Ready and
-/// was not heard since. Then, and only then, what it holds is taken from it.
-pub(crate) fn out_of_service(node: &Node) -> Option<&Taint> {
-    let taint = find(node, OUT_OF_SERVICE, NO_EXECUTE)?;
-    (!facts::is_ready(node) && !is_heard_since(node)).then_some(taint)
-}
-
 /// The command by which a person calls a node out of service.
 pub(crate) fn out_of_service_command(node: &str) -> String {
     format!("kubectl taint node {node} {OUT_OF_SERVICE}=nodeshutdown:{NO_EXECUTE}")
@@ -164,25 +151,5 @@ mod tests {
         let pod: Pod = read(json!({"spec": {"containers": [], "tolerations": [
             {"key": "a", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": i64::MAX}]}}));
         assert_eq!(deadline(&pod, &taint, Instant::now()), None);
-    }
-
-    #[test]
-    fn who_is_believed_to_be_out_of_service() {
-        let taints = json!([{"key": OUT_OF_SERVICE, "value": "nodeshutdown", "effect": "NoExecute"}]);
-        let softer = json!([{"key": OUT_OF_SERVICE, "effect": "NoSchedule"}]);
-        let heard = json!({HEARD_SINCE: "2026-01-01T00:00:00Z"});
-        let rows = [
-            ("not Ready", "Unknown", &taints, json!({}), true),
-            ("says that it is not ready", "False", &taints, json!({}), true),
-            ("Ready", "True", &taints, json!({}), false),
-            ("heard since", "Unknown", &taints, heard, false),
-            ("another effect", "Unknown", &softer, json!({}), false),
-        ];
-        for (row, ready, taints, annotations, wanted) in rows {
-            let node: Node =
-                read(json!({"metadata": {"annotations": annotations}, "spec": {"taints": taints},
-                "status": {"conditions": [{"type": "Ready", "status": ready}]}}));
-            assert_eq!(out_of_service(&node).is_some(), wanted, "{row}");
-        }
     }
 }

@@ -21,6 +21,7 @@ pub mod meta;
 pub mod names;
 pub mod nfs;
 pub mod object;
+pub mod out_of_service;
 pub mod patch;
 pub mod phase;
 pub mod quantity;

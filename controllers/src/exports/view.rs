@@ -9,7 +9,7 @@ use crate::{
     attacher::view::pods_naming,
     binder::view::claim_key,
     facts::{self, Claim, Volume},
-    taints::OUT_OF_SERVICE,
+    taints,
     worker::{Due, Reader, Seen},
 };
 
@@ -84,11 +84,10 @@ fn export(key: &Key, reader: &Reader) -> Result<Option<ExportFacts>, DecodeError
 fn node(node: &Seen<Node>) -> NodeFacts {
     let addresses = node.status.as_ref().and_then(|status| status.addresses.as_deref()).unwrap_or_default();
     let internal = addresses.iter().filter(|address| address.type_ == "InternalIP");
-    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
     NodeFacts {
         name: node.name().to_owned(),
         addresses: internal.filter_map(|address| address.address.parse().ok()).collect(),
         ready: facts::is_ready(node) && !node.is_terminating(),
-        off: taints.iter().any(|taint| taint.key == OUT_OF_SERVICE),
+        off: taints::out_of_service(node).is_some(),
     }
 }

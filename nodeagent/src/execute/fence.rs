@@ -6,18 +6,19 @@
 //! | the holder's node | what it holds |
 //! |---|---|
 //! | is there | stays its own: its agent lets go, now or when it is back |
-//! | has the out-of-service taint | is ended: an administrator vouches that the node is off |
+//! | has the out-of-service taint, of another effect, or is Ready, or was heard since | stays its own: it is not off |
+//! | has the out-of-service taint, and it is believed | is ended: an administrator vouches that the node is off |
 //! | is not there | is ended: an administrator has removed it |
 //! | unknown, the look failed | stays its own |
+//!
+//! The server believes the taint by the same rule ([`out_of_service`]). It may have done so a moment too early, when it took
+//! the first holder's attachment away; this guard must not fall for the same mistake.
 
 use k8s_openapi::api::core::v1::Node;
 use orlop_backends::driver::{Driver, VolumeRef};
-use orlop_objects::{Key, kind};
+use orlop_objects::{Key, kind, out_of_service};
 
 use crate::{core::Core, error::Error};
-
-/// By which an administrator says that a node is off, and stays so until it is taken away.
-const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
 impl Core {
     /// Ends what a node holds of a volume, when that node is known to be gone for good.
@@ -37,9 +38,7 @@ impl Core {
 }
 
 fn is_gone_for_good(node: Option<&Node>) -> bool {
-    let Some(node) = node else { return true };
-    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
-    taints.iter().any(|taint| taint.key == OUT_OF_SERVICE)
+    node.is_none_or(|node| out_of_service::believed(node).is_some())
 }
 
 #[cfg(test)]
@@ -51,13 +50,23 @@ mod tests {
     /// The rows of the table.
     #[test]
     fn whose_word_counts() {
-        let node = |taints: Value| -> Node {
-            serde_json::from_value(json!({"metadata": {"name": "n"}, "spec": {"taints": taints}})).unwrap()
+        let node = |key: &str, effect: &str, ready: &str, annotations: Value| -> Option<Node> {
+            let node = json!({"metadata": {"name": "n", "annotations": annotations},
+                "spec": {"taints": [{"key": key, "value": "nodeshutdown", "effect": effect}]},
+                "status": {"conditions": [{"type": "Ready", "status": ready}]}});
+            Some(serde_json::from_value(node).unwrap())
         };
-        let taint = |key: &str| json!([{"key": key, "value": "nodeshutdown", "effect": "NoExecute"}]);
-        assert!(!is_gone_for_good(Some(&node(Value::Null))));
-        assert!(!is_gone_for_good(Some(&node(taint("node.kubernetes.io/unreachable")))));
-        assert!(is_gone_for_good(Some(&node(taint(OUT_OF_SERVICE)))));
-        assert!(is_gone_for_good(None));
+        let off = out_of_service::TAINT;
+        let heard = json!({out_of_service::HEARD_SINCE: "2026-01-01T00:00:00Z"});
+        for (row, node, wanted) in [
+            ("is there", node("node.kubernetes.io/unreachable", "NoExecute", "Unknown", json!({})), false),
+            ("another effect", node(off, "NoSchedule", "Unknown", json!({})), false),
+            ("Ready", node(off, "NoExecute", "True", json!({})), false),
+            ("heard since", node(off, "NoExecute", "Unknown", heard), false),
+            ("believed", node(off, "NoExecute", "Unknown", json!({})), true),
+            ("is not there", None, true),
+        ] {
+            assert_eq!(is_gone_for_good(node.as_ref()), wanted, "{row}");
+        }
     }
 }
