@@ -341,3 +341,43 @@ async fn a_claim_for_one_pod_is_shown_to_one_pod_at_a_time() {
     agent.stop().await;
     cluster.stop().await;
 }
+
+/// An attachment goes without its agent's word, and the volume is another node's: who has it here keeps it, over a new life
+/// of the agent too; who comes new waits until it is given to this node again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_staged_is_shown_to_no_new_pod() {
+    let cluster = Cluster::start().await;
+    let agent = cluster.agent().await;
+    cluster.create_claim("data").await;
+    cluster.create_pod("old", Some("data"), json!({})).await;
+    cluster.until_running("old").await;
+    let bound = cluster.get(&claim("data")).await;
+    let attachment = |name: &str, node: &str| {
+        json!({"apiVersion": "storage.k8s.io/v1", "kind": "VolumeAttachment", "metadata": {"name": name},
+            "spec": {"attacher": "loop.orlop.dev", "nodeName": node,
+                "source": {"persistentVolumeName": bound["spec"]["volumeName"]}}})
+    };
+    let all = cluster.client.list(&kind::VOLUME_ATTACHMENT, None, &[]).await.unwrap();
+    let own = all[0].key.clone();
+    let other = cluster.create(&kind::VOLUME_ATTACHMENT, attachment("by-hand", "elsewhere")).await;
+    cluster.delete(&own).await;
+    cluster.client.patch(&own, None, &json!({"metadata": {"finalizers": []}})).await.unwrap();
+    cluster.until_gone(&own).await;
+    let waits = |p: &serde_json::Value| {
+        let message = first_container(p)["state"]["waiting"]["message"].as_str().unwrap_or_default();
+        message.contains("is being attached")
+    };
+    cluster.create_pod("new", Some("data"), json!({"nodeName": harness::NODE})).await;
+    cluster.until(&pod("new"), "waiting for its volume", waits).await;
+    agent.stop().await;
+    let agent = cluster.agent().await;
+    cluster.create_pod("newer", Some("data"), json!({"nodeName": harness::NODE})).await;
+    cluster.until(&pod("newer"), "waiting for its volume", waits).await;
+    let old = cluster.until_running("old").await;
+    assert_eq!(first_container(&old)["restartCount"], 0);
+    cluster.delete(&other.key).await;
+    cluster.until_running("new").await;
+    cluster.until_running("newer").await;
+    agent.stop().await;
+    cluster.stop().await;
+}

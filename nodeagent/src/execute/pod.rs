@@ -151,9 +151,7 @@ impl Core {
                     Wanted::Waiting(in_use(&volume.name))
                 }
                 Source::Volume { id, volume, .. } => {
-                    let attachment = self.world().attachment(&volume.name);
-                    let going = attachment.is_some_and(|a| a.terminating);
-                    if mounts.is_staged(id) && !going {
+                    if mounts.is_staged(id) && self.is_given(id, &volume.name) {
                         Wanted::Ready { volume: volume.name.clone() }
                     } else {
                         self.queue.wake(Work::Volume(id.clone()));

@@ -132,7 +132,7 @@ impl Core {
                 else {
                     return Ok(Done::Quiet);
                 };
-                machine.publish(pod, &volume.source).await?;
+                self.publish(pod, &volume.source).await?;
             }
             Step::Unpublish(name) => {
                 let known = view.intent.as_ref().and_then(|i| i.volumes.iter().find(|v| v.name == *name));

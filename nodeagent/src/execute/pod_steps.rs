@@ -15,6 +15,7 @@ use super::{
     own_places,
 };
 use crate::{
+    core::Core,
     error::Error,
     journal::VolumeIntent,
     machine::{Machine, volume_ref},
@@ -30,6 +31,44 @@ const NAMES: [&str; 3] = ["ipc", "net", "uts"];
 pub(super) fn is_pinned(pod: &PodFacts, pins: &BTreeSet<String>) -> bool {
     let names = if spec::host_network(pod) { &NAMES[..1] } else { &NAMES };
     names.iter().all(|name| pins.contains(*name))
+}
+
+impl Core {
+    /// Ensures that a staged volume is shown to the pod.
+    pub(super) async fn publish(&self, pod: &PodFacts, source: &Source) -> Result<(), Error> {
+        let Source::Volume { id, volume, read_only, one_pod } = source else { return Ok(()) };
+        let machine = &self.machine;
+        let driver = machine.driver(&id.driver)?;
+        let _apart = machine.lock(id).await;
+        let target = machine.layout.published(&pod.uid, &volume.name);
+        let (dir, of) = (target.clone(), id.clone());
+        let (uid, name) = (pod.uid.clone(), volume.name.clone());
+        // Under the volume's lock: no other pod can get it between this look and the mount.
+        let (staged, elsewhere) = machine
+            .blocking(move |m| {
+                m.host.create_dir(&dir)?;
+                let mounts = m.mounts()?;
+                Ok((mounts.is_staged(&of), mounts.published_elsewhere(&uid, &name).is_some()))
+            })
+            .await?;
+        if *one_pod && elsewhere {
+            return Err(Error::Refused(super::pod::in_use(&volume.name)));
+        }
+        if !staged {
+            return Err(Error::Refused(format!("volume {} is no longer staged", volume.name)));
+        }
+        // Its attachment may have gone since the pod was looked at.
+        if !self.is_given(id, &volume.name) {
+            return Err(Error::Refused(format!("volume {} is no longer attached to this node", volume.name)));
+        }
+        let request = Publish {
+            volume: volume_ref(id, &volume.attributes),
+            staged: machine.layout.staged(id),
+            target,
+            read_only: *read_only,
+        };
+        Ok(driver.publish(request).await?)
+    }
 }
 
 impl Machine {
@@ -48,37 +87,6 @@ impl Machine {
     pub(crate) fn unpin(&self, pod: &str) -> Result<(), Error> {
         self.disconnect(pod)?;
         Ok(self.runtime.unpin_namespaces(&self.layout.namespaces(pod))?)
-    }
-
-    /// Ensures that a staged volume is shown to the pod.
-    pub(super) async fn publish(&self, pod: &PodFacts, source: &Source) -> Result<(), Error> {
-        let Source::Volume { id, volume, read_only, one_pod } = source else { return Ok(()) };
-        let driver = self.driver(&id.driver)?;
-        let _apart = self.lock(id).await;
-        let target = self.layout.published(&pod.uid, &volume.name);
-        let (dir, of) = (target.clone(), id.clone());
-        let (uid, name) = (pod.uid.clone(), volume.name.clone());
-        // Under the volume's lock: no other pod can get it between this look and the mount.
-        let (staged, elsewhere) = self
-            .blocking(move |m| {
-                m.host.create_dir(&dir)?;
-                let mounts = m.mounts()?;
-                Ok((mounts.is_staged(&of), mounts.published_elsewhere(&uid, &name).is_some()))
-            })
-            .await?;
-        if *one_pod && elsewhere {
-            return Err(Error::Refused(super::pod::in_use(&volume.name)));
-        }
-        if !staged {
-            return Err(Error::Refused(format!("volume {} is no longer staged", volume.name)));
-        }
-        let request = Publish {
-            volume: volume_ref(id, &volume.attributes),
-            staged: self.layout.staged(id),
-            target,
-            read_only: *read_only,
-        };
-        Ok(driver.publish(request).await?)
     }
 
     /// Asks the servers of a pod's volumes whether they are there: a container would hang in its first look at them, and

@@ -16,7 +16,7 @@ use crate::{
     machine::{DEADLINE, Machine, volume_ref},
     plan::{
         Look,
-        volume::{Attachment, SHUT_OUT, Step, Want, plan},
+        volume::{Attachment, SHUT_OUT, Step, Want, is_given, plan},
     },
     world::{AttachmentFacts, ExportFacts, VolumeFacts, Work},
 };
@@ -120,15 +120,9 @@ impl Core {
 
     fn want_of(&self, known: &Known) -> Want {
         let world = self.world();
-        let attachment = known.attachment.as_ref().map(|a| {
-            if a.terminating {
-                Attachment::Deleted { held: a.finalizers.contains(&a.finalizer()) }
-            } else {
-                Attachment::Wanted { reported: a.attached }
-            }
-        });
+        let attachment = known.attachment.as_deref().map(of_facts);
         Want {
-            attach: self.machine.driver(&known.id.driver).ok().map(|d| d.capabilities().attach),
+            attach: self.attaches(&known.id),
             // A volume that the API no longer knows cannot be attached, whatever is left of its attachment.
             attachment: attachment
                 .filter(|a| known.volume.is_some() || matches!(a, Attachment::Deleted { .. })),
@@ -141,6 +135,17 @@ impl Core {
             told: self.kept(known).and_then(|v| v.export.as_ref()).is_some_and(ExportFacts::is_told),
             shut_out: self.shut_out(known).is_some(),
         }
+    }
+
+    /// Where the volume's driver attaches.
+    fn attaches(&self, id: &VolumeId) -> Option<Attach> {
+        self.machine.driver(&id.driver).ok().map(|driver| driver.capabilities().attach)
+    }
+
+    /// Whether the volume, a PersistentVolume of this name, may be shown to one more pod.
+    pub(super) fn is_given(&self, id: &VolumeId, name: &str) -> bool {
+        let attachment = self.world().attachment(name);
+        is_given(self.attaches(id), attachment.as_deref().map(of_facts))
     }
 
     /// Runs the steps in order. `Err` says when to come back, where coming back helps.
@@ -328,6 +333,14 @@ impl Core {
                 tracing::warn!(error = crate::error::chain(&error), "report a failed attachment");
             }
         });
+    }
+}
+
+fn of_facts(facts: &AttachmentFacts) -> Attachment {
+    if facts.terminating {
+        Attachment::Deleted { held: facts.finalizers.contains(&facts.finalizer()) }
+    } else {
+        Attachment::Wanted { reported: facts.attached }
     }
 }
 

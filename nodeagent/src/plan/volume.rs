@@ -20,6 +20,18 @@
 //! | none, was being made | – | PersistentVolume exists | ForgetMaking |
 //! | none, its data is to go | – | nothing left | DeleteData, ReleaseVolume |
 //!
+//! What is staged may be left from an attachment that went without its agent, and be another node's by now. So a pod that
+//! has not got the volume yet gets it only when it is *given* to this node:
+//!
+//! | its driver attaches | attachment | given |
+//! |---|---|---|
+//! | any | wanted | yes |
+//! | any | deleted | no: it is about to go |
+//! | somewhere | none | no: it may be another node's |
+//! | nowhere | none | yes |
+//!
+//! Pods that have it keep it, whatever becomes of the attachment.
+//!
 //! | kept | here | steps |
 //! |---|---|---|
 //! | here | not mounted | Serve, before all others |
@@ -141,16 +153,21 @@ pub fn plan(want: &Want, seen: &Look<Seen>) -> Plan {
     let Look::Seen(seen) = seen else {
         return waiting("this node could not be looked at");
     };
-    let wanted = match want.attachment {
-        Some(Attachment::Wanted { .. }) => true,
-        Some(Attachment::Deleted { .. }) => false,
-        None => want.attach == Some(Attach::None) && want.users > 0,
-    };
+    let wanted = is_given(want.attach, want.attachment) && (want.attachment.is_some() || want.users > 0);
     let mut plan = if wanted { build(want, seen) } else { tear_down(want, seen) };
     if want.keep {
         serve(want, seen, &mut plan.steps);
     }
     plan
+}
+
+/// Whether this node may show the volume to one more pod.
+pub fn is_given(attach: Option<Attach>, attachment: Option<Attachment>) -> bool {
+    match attachment {
+        Some(Attachment::Wanted { .. }) => true,
+        Some(Attachment::Deleted { .. }) => false,
+        None => attach == Some(Attach::None),
+    }
 }
 
 /// What other nodes need of a volume that is kept here.

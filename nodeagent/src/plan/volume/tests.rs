@@ -10,7 +10,7 @@ use super::{
         Attach, DeleteData, Detach, Export, Forget, ForgetMaking, Make, ReleaseAttachment, ReleaseVolume,
         Report, Serve, Stage, Tell, Unmake, Unserve, Unstage,
     },
-    Want, plan,
+    Want, is_given, plan,
 };
 
 const NODE: Option<Where> = Some(Where::Node);
@@ -99,6 +99,19 @@ fn a_driver_that_attaches_nowhere_stages_for_users_alone() {
     for (users, staged, expected) in rows {
         let want = Want { attach: NOWHERE, ..want(None, users) };
         assert_eq!(steps(&want, seen(false, staged, 0)), expected);
+    }
+}
+
+#[test]
+fn a_pod_gets_only_what_is_given_to_this_node() {
+    for attach in [NODE, NOWHERE, Some(Where::Controller), None] {
+        for reported in [false, true] {
+            assert!(is_given(attach, Some(Wanted { reported })), "{attach:?}");
+        }
+        for held in [false, true] {
+            assert!(!is_given(attach, Some(Deleted { held })), "{attach:?}");
+        }
+        assert_eq!(is_given(attach, None), attach == NOWHERE, "{attach:?}");
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! | staged | at the target | verdict |
 //! |---|---|---|
+//! | in a shared pool, and the record is not this node's | – | refused: who has it, or attach first |
 //! | no | – | refused: stage first |
 //! | yes | nothing | bind, look again |
 //! | yes | it, as wanted | already |
@@ -14,7 +15,7 @@ use std::path::Path;
 use super::{attach, fault::Context, mounted, pools::Pool, request::Handle};
 use crate::{
     driver::{Code, Error, Publish},
-    host::{MountEntry, MountRequest},
+    host::{LoopDevice, MountEntry, MountRequest},
 };
 
 pub(super) fn publish(
@@ -52,7 +53,7 @@ pub(super) fn publish(
 }
 
 fn staged(pool: &Pool, context: &Context, handle: &Handle, place: &Path) -> Result<MountEntry, Error> {
-    let devices = attach::devices(pool, handle).map_err(|error| context.host(error))?;
+    let devices = own_devices(pool, context, handle)?;
     let place = mounted::existing(pool, context, place)?;
     let top = mounted::stack(pool, &place).map_err(|error| context.host(error))?.pop();
     top.filter(|top| devices.iter().any(|device| device.number == top.number)).ok_or_else(|| {
@@ -61,6 +62,18 @@ fn staged(pool: &Pool, context: &Context, handle: &Handle, place: &Path) -> Resu
             format!("it is not staged at {}; stage it first", place.display()),
         )
     })
+}
+
+/// In a shared pool a device and a mount may be left from when the volume was this node's: the record says whose it is now.
+fn own_devices(pool: &Pool, context: &Context, handle: &Handle) -> Result<Vec<LoopDevice>, Error> {
+    if !pool.shared {
+        return attach::devices(pool, handle).map_err(|error| context.host(error));
+    }
+    let device = attach::find(pool, context, handle)?;
+    let device = device.ok_or_else(|| {
+        context.fail(Code::FailedPrecondition, "it is not attached to this node; attach it first")
+    })?;
+    Ok(vec![device])
 }
 
 enum Verdict {

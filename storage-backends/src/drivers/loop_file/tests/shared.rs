@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, io, path::Path, sync::Arc, time::Duration};
 use super::super::{LoopDriver, Node, PoolConfig};
 use crate::{
     conformance::{self, Stand, name, reference},
-    driver::{Code, Create, Driver, Error, Reach, Stage, Volume, VolumeRef},
+    driver::{Code, Create, Driver, Error, Publish, Reach, Stage, Volume, VolumeRef},
     host::{
         Host,
         fake::{Content, Fake},
@@ -254,6 +254,32 @@ async fn a_dead_owner_can_be_resolved() {
     again.detach(reference(&volume)).await.unwrap();
     assert_eq!((fake.loops().unwrap().len(), there.loops().unwrap().len()), (0, 1));
     assert!(again.attach(reference(&volume)).await.unwrap_err().message.contains("node \"b\""));
+}
+
+/// A node was called off and was not: what it still has mounted is shown to no new pod of its own.
+#[tokio::test]
+async fn what_went_to_another_is_shown_to_no_new_pod() {
+    let fake = site();
+    fake.create_dir(Path::new("/pod")).unwrap();
+    let there = fake.neighbour();
+    let (a, b) = (open(fake.clone(), "a", "a1"), open(there, "b", "b1"));
+    let volume = a.create(request(1, 64 << 20)).await.unwrap();
+    let here = Visit { driver: &a, place: "/a" };
+    here.up(&volume).await.unwrap();
+    let show = || {
+        let (volume, staged, target) = (reference(&volume), "/a".into(), "/pod".into());
+        a.publish(Publish { volume, staged, target, read_only: false })
+    };
+    b.fence(reference(&volume), "a".into()).await.unwrap();
+    assert!(show().await.unwrap_err().message.contains("not attached to this node"));
+    let elsewhere = Visit { driver: &b, place: "/b" };
+    elsewhere.up(&volume).await.unwrap();
+    assert!(show().await.unwrap_err().message.contains("node \"b\" has it attached"));
+    assert_eq!(fake.mounts().unwrap().iter().filter(|mount| mount.target == Path::new("/pod")).count(), 0);
+    elsewhere.down(&volume).await.unwrap();
+    here.down(&volume).await.unwrap();
+    here.up(&volume).await.unwrap();
+    show().await.unwrap();
 }
 
 #[tokio::test]
