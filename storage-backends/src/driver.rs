@@ -45,6 +45,8 @@ pub enum Code {
     FailedPrecondition,
     /// Another call for this volume is under way.
     Aborted,
+    /// What is there is damaged, or is not the volume's.
+    DataLoss,
     /// This driver cannot do that.
     Unimplemented,
     /// Anything else; trying again may help.
@@ -64,9 +66,12 @@ impl Code {
     /// When a call that failed so should be tried again.
     pub fn retry(self) -> Retry {
         match self {
-            Self::Aborted | Self::Internal | Self::FailedPrecondition | Self::ResourceExhausted => {
-                Retry::Later
-            }
+            // What is damaged may be restored meanwhile.
+            Self::Aborted
+            | Self::Internal
+            | Self::FailedPrecondition
+            | Self::ResourceExhausted
+            | Self::DataLoss => Retry::Later,
             Self::InvalidArgument
             | Self::NotFound
             | Self::AlreadyExists

@@ -59,7 +59,7 @@ fn check_same(pool: &Pool, context: &Context, spec: &Spec) -> Result<(), Error> 
             let why = format!("it exists with file system {kind} and not {}", spec.fs_type);
             Err(context.fail(Code::AlreadyExists, why))
         }
-        Err(why) => Err(context.fail(Code::Internal, why)),
+        Err(why) => Err(context.fail(Code::DataLoss, why)),
     }
 }
 

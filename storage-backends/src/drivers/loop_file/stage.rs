@@ -82,7 +82,7 @@ fn file_system(
     device: &LoopDevice,
 ) -> Result<FsType, Error> {
     let found = pool.host.probe(&device.device).map_err(|error| context.host(error))?;
-    let kind = create::judge(&found, handle).map_err(|why| context.fail(Code::Internal, why))?;
+    let kind = create::judge(&found, handle).map_err(|why| context.fail(Code::DataLoss, why))?;
     let wanted = request.fs_type.as_ref().or_else(|| request.volume.attributes.get("fsType"));
     match wanted {
         Some(wanted) if !wanted.is_empty() && wanted != kind => {

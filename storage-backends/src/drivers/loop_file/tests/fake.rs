@@ -56,7 +56,7 @@ async fn a_volume_that_lost_its_file_system_is_reported_and_never_formatted() {
     fake.create_sparse(Path::new(&file(1)), volume.bytes).unwrap();
     let device = stand.driver.attach(reference(&volume)).await.unwrap();
     let error = stand.stage(&volume, device, &stand.place("staged")).await.unwrap_err();
-    assert!(error.code == Code::Internal && error.message.contains("blank now"), "{error}");
+    assert!(error.code == Code::DataLoss && error.message.contains("blank now"), "{error}");
     let again = stand.driver.create(stand.request(1)).await.unwrap_err();
     assert!(again.message.contains("blank now"), "{again}");
     assert_eq!(fake.formatted(&conformance::name(1)["pvc-".len()..]), 1);

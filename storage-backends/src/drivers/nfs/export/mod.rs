@@ -16,6 +16,7 @@
 //! Must not know: claims, pods, the API; how the server is run.
 
 mod calls;
+mod patience;
 mod pod;
 mod serve;
 mod serving;
@@ -37,7 +38,7 @@ use uuid::Uuid;
 pub(super) use self::calls::{
     attributes, capacity, create, delete, is_client_mount, keeps, list, publish, stage, take_away,
 };
-use self::table::Table;
+use self::{patience::Patience, table::Table};
 use super::place::Own;
 use crate::{
     driver::{Capacity, Code, Create, Driver, Error, Reach, Volume, VolumeRef},
@@ -78,6 +79,7 @@ pub(super) struct Exports {
     host: Arc<dyn Host>,
     pool: Arc<dyn Driver>,
     table: Table,
+    patience: Patience,
     root: PathBuf,
     node: String,
     address: IpAddr,
@@ -113,6 +115,7 @@ impl Exports {
             host: config.host,
             pool: config.pool,
             table,
+            patience: Patience::default(),
             root: config.root,
             node: config.node,
             address: config.address,

@@ -52,8 +52,10 @@ impl Exports {
     ) -> Result<(), Error> {
         let uuid = volume_of(context, &volume.handle)?;
         let outcome = self.bring_up(context, volume, uuid).await;
-        if outcome.is_err() {
-            self.give_up(context, uuid).await?;
+        match &outcome {
+            Ok(()) => self.patience.forget(uuid),
+            Err(error) if self.patience.is_over(uuid, error.code) => self.give_up(context, uuid).await?,
+            Err(_) => {}
         }
         outcome
     }
@@ -86,7 +88,8 @@ impl Exports {
         Ok(())
     }
 
-    /// What cannot be mounted must not keep a server from starting that others wait for. One that runs goes on with it.
+    /// What cannot be mounted must not keep a server from starting that others wait for, once it has had its time (see
+    /// `patience`). One that runs goes on with it.
     async fn give_up(&self, context: &Context, uuid: Uuid) -> Result<(), Error> {
         self.blocking(context, move |this, context| {
             let server = this.table.server().server().map_err(|error| context.host(error))?;
@@ -97,7 +100,11 @@ impl Exports {
                 let row = table.of_mut(uuid).filter(|row| row.shown);
                 Ok(row.map(|row| row.shown = false).is_some())
             })?;
-            if shown { this.table.write(context) } else { Ok(()) }
+            if shown {
+                tracing::warn!(volume = %context.volume, "the NFS server starts without a volume that cannot be mounted");
+                this.table.write(context)?;
+            }
+            Ok(())
         })
         .await
     }
@@ -180,6 +187,7 @@ impl Exports {
         volume: &VolumeRef,
     ) -> Result<(), Error> {
         let (uuid, name) = (volume_of(context, &volume.handle)?, volume.handle.clone());
+        self.patience.forget(uuid);
         self.blocking(context, move |this, context| {
             let directory = this.directory(context, &name)?;
             this.refuse_users(context, &name, &[&directory])?;

@@ -1,12 +1,19 @@
 //! Conformance on the fake machine, and what only a machine that can be bent shows.
 
-use std::{collections::BTreeSet, io, net::IpAddr, path::Path, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    io,
+    net::IpAddr,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
-use super::{driver, request};
+use super::{driver, driver_by, request};
 use crate::{
     conformance::{self, Stand, reference},
     driver::{Code, Driver, Served, Serving, Volume},
-    drivers::nfs::NfsDriver,
+    drivers::nfs::{NfsDriver, export::patience::Patience},
     host::{
         Host, NfsServer,
         fake::{Content, Fake},
@@ -157,6 +164,40 @@ async fn a_damaged_volume_does_not_keep_the_others_from_being_exported() {
     next.export(reference(&sound), clients(&["10.0.0.2"])).await.unwrap();
     assert_eq!(exported(&fake).len(), 1);
     assert_eq!(fake.overwritten(), 0);
+}
+
+/// Its clients are told that their files are gone when the server starts without it.
+#[tokio::test]
+async fn a_volume_that_cannot_be_mounted_for_a_moment_is_waited_for() {
+    let fake = machine();
+    let first = own(&fake);
+    let (sound, slow) = (made(&first, 1).await, made(&first, 2).await);
+    let to = || clients(&["10.0.0.2"]);
+    for volume in [&sound, &slow] {
+        first.serve(reference(volume)).await.unwrap();
+        first.export(reference(volume), to()).await.unwrap();
+    }
+    let file = format!("/scratch/pool/{}.img", slow.handle);
+    for seconds in [59, 60] {
+        fake.reboot();
+        // Somebody has the file for a while.
+        let other = fake.attach_loop(Path::new(&file), true).unwrap();
+        let now = Arc::new(Mutex::new(Instant::now()));
+        let read = now.clone();
+        let patience = Patience::by(Arc::new(move || *read.lock().unwrap()));
+        let host: Arc<dyn Host> = Arc::new(fake.clone());
+        let next = driver_by(patience, &host, Arc::new(fake.clone()), Path::new("/scratch"));
+        next.serve(reference(&sound)).await.unwrap();
+        next.serve(reference(&slow)).await.expect_err("another has it");
+        *now.lock().unwrap() += Duration::from_secs(seconds);
+        next.serve(reference(&slow)).await.expect_err("another has it still");
+        let started = next.export(reference(&sound), to()).await;
+        assert_eq!(started.is_ok(), seconds == 60, "{started:?}");
+        fake.detach_loop(&other.device).unwrap();
+        next.serve(reference(&slow)).await.unwrap();
+        next.export(reference(&slow), to()).await.unwrap();
+        assert_eq!(exported(&fake).len(), 2, "when it comes, it is exported like the others");
+    }
 }
 
 #[tokio::test]

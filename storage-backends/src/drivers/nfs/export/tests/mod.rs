@@ -6,21 +6,21 @@ mod root;
 
 use std::{path::Path, sync::Arc};
 
-use super::ExportsConfig;
+use super::{Exports, ExportsConfig, patience::Patience};
 use crate::{
     conformance::{self, Stand},
     driver::{Create, Driver},
     drivers::{
+        blocking::Busy,
         loop_file::LoopDriver,
-        nfs::{NAME, NfsDriver},
+        nfs::{Inner, NAME, NfsDriver},
     },
     host::{Host, NfsServer},
 };
 
-/// The driver of node `here`, whose files are below `scratch`.
-fn driver<H: Host>(host: &Arc<H>, server: Arc<dyn NfsServer>, scratch: &Path, instance: &str) -> NfsDriver {
-    let host: Arc<dyn Host> = host.clone();
-    let config = ExportsConfig {
+/// Node `here`, whose files are below `scratch`.
+fn config(host: &Arc<dyn Host>, server: Arc<dyn NfsServer>, scratch: &Path, instance: &str) -> ExportsConfig {
+    ExportsConfig {
         host: host.clone(),
         server,
         pool: Arc::new(LoopDriver::new(host.clone(), scratch.join("pool"))),
@@ -28,8 +28,26 @@ fn driver<H: Host>(host: &Arc<H>, server: Arc<dyn NfsServer>, scratch: &Path, in
         instance: instance.to_owned(),
         node: "here".to_owned(),
         address: [127, 0, 0, 1].into(),
-    };
+    }
+}
+
+/// The driver of node `here`.
+fn driver<H: Host>(host: &Arc<H>, server: Arc<dyn NfsServer>, scratch: &Path, instance: &str) -> NfsDriver {
+    let host: Arc<dyn Host> = host.clone();
+    let config = config(&host, server, scratch, instance);
     NfsDriver::with_exports(host, config)
+}
+
+/// The driver of node `here`, to which this clock tells the time.
+fn driver_by(
+    patience: Patience,
+    host: &Arc<dyn Host>,
+    server: Arc<dyn NfsServer>,
+    scratch: &Path,
+) -> NfsDriver {
+    let mut exports = Exports::new(config(host, server, scratch, "0123abcd"));
+    exports.patience = patience;
+    NfsDriver { inner: Arc::new(Inner { host: host.clone(), busy: Busy::default(), exports: Some(exports) }) }
 }
 
 /// What class `nfs` asks for.
