@@ -108,6 +108,14 @@ pub(super) fn refused(context: &Context, share: &Share, directory: &[String], wh
                 marker.directory, marker.volume, marker.claim
             ),
         ),
+        Refusal::Above(marker) => (
+            Code::InvalidArgument,
+            format!(
+                "{} lies in directory {directory} of {share}, and is the directory of volume {} of claim {}, so it is not \
+                 given to another claim; choose a pathPattern that gives every claim its own",
+                marker.directory, marker.volume, marker.claim
+            ),
+        ),
         Refusal::NotADirectory(what) => (
             Code::FailedPrecondition,
             format!(

@@ -117,16 +117,7 @@ impl Fake {
         let Some(system) = machine.servers.shares.get(&(server.to_owned(), path.to_owned())) else {
             return Vec::new();
         };
-        let directory = Path::new("/").join(directory);
-        let below = machine
-            .files
-            .names
-            .keys()
-            .filter(|(number, name)| number == system && name.parent() == Some(&directory));
-        below
-            .filter_map(|(_, name)| name.file_name())
-            .map(|name| name.to_string_lossy().into_owned())
-            .collect()
+        machine.names_in(*system, &Path::new("/").join(directory))
     }
 
     pub(super) fn visit_share(&self, share: &Share, visit: &Visit) -> Result<Outcome> {
@@ -141,6 +132,15 @@ impl Fake {
 }
 
 impl Machine {
+    fn names_in(&self, system: u64, directory: &Path) -> Vec<String> {
+        let names = self.files.names.keys();
+        let below = names.filter(|(number, name)| *number == system && name.parent() == Some(directory));
+        below
+            .filter_map(|(_, name)| name.file_name())
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect()
+    }
+
     pub(super) fn mount_share(
         &mut self,
         share: &Share,
@@ -220,6 +220,11 @@ impl Root for OnShare<'_> {
 
     fn give(&self, path: &[&str], _uid: Option<u32>, _gid: Option<u32>, _mode: u32) -> io::Result<()> {
         self.kind(path)?.map(drop).ok_or_else(|| Errno::ENOENT.into())
+    }
+
+    fn names(&self, path: &[&str]) -> io::Result<Vec<String>> {
+        let (system, directory) = self.key(path);
+        Ok(self.with(|machine| machine.names_in(system, &directory)))
     }
 
     fn read(&self, path: &[&str]) -> io::Result<Option<Vec<u8>>> {

@@ -120,7 +120,8 @@ impl Walk<'_> {
     }
 }
 
-fn names(directory: impl AsFd) -> rustix::io::Result<Vec<(CString, FileType)>> {
+/// What is in a directory.
+pub(super) fn names(directory: impl AsFd) -> rustix::io::Result<Vec<(CString, FileType)>> {
     let mut found = Vec::new();
     for entry in Dir::read_from(directory)? {
         let entry = entry?;

@@ -115,6 +115,8 @@ pub enum Refusal {
     Foreign(Marker),
     /// The directory would lie in another volume's.
     Within(Marker),
+    /// The directory is there, and another volume's lies in it.
+    Above(Marker),
     /// A part of the directory's path is something else: a file, or a link.
     NotADirectory(String),
     /// The marker cannot be read.
@@ -141,6 +143,8 @@ pub trait Root {
     fn make_dir(&self, path: &[&str], mode: u32) -> io::Result<()>;
     /// Gives a directory its mode and, where they are said, its owner and group.
     fn give(&self, path: &[&str], uid: Option<u32>, gid: Option<u32>, mode: u32) -> io::Result<()>;
+    /// Names in a directory.
+    fn names(&self, path: &[&str]) -> io::Result<Vec<String>>;
     /// What a file holds.
     fn read(&self, path: &[&str]) -> io::Result<Option<Vec<u8>>>;
     /// Makes a durable file with this content, whole or not at all; fails when the name is taken.

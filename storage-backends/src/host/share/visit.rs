@@ -6,6 +6,7 @@
 //! | Make | of a volume above | | Refused: within |
 //! | Make | another's | | Refused: foreign |
 //! | Make | none | none | marker, directory |
+//! | Make | none, but of a volume below | there, may be adopted | Refused: above |
 //! | Make | none | there, may be adopted | marker |
 //! | Make | none | there | Refused: unmarked |
 //! | Make | own | none or there | what is missing |
@@ -123,11 +124,7 @@ fn ensure_own(root: &dyn Root, own: [&str; 2]) -> Step<()> {
 fn make(root: &dyn Root, make: &Make) -> Step<Outcome> {
     let directory = parts(&make.directory);
     ensure_own(root, VOLUMES)?;
-    for above in 1..directory.len() {
-        if let Some(marker) = read_marker(root, &directory[..above])? {
-            return Err(Stop::Refused(Refusal::Within(marker)));
-        }
-    }
+    refuse_within(root, &directory)?;
     let (marker, fresh) = match read_marker(root, &directory)? {
         Some(marker) if marker.volume == make.marker.volume => (marker, false),
         Some(marker) => return Err(Stop::Refused(Refusal::Foreign(marker))),
@@ -141,11 +138,35 @@ fn make(root: &dyn Root, make: &Make) -> Step<Outcome> {
     made.map(|()| Outcome::Done)
 }
 
+/// A directory in another volume's is that volume's.
+fn refuse_within(root: &dyn Root, directory: &[&str]) -> Step<()> {
+    for above in 1..directory.len() {
+        if let Some(marker) = read_marker(root, &directory[..above])? {
+            return Err(Stop::Refused(Refusal::Within(marker)));
+        }
+    }
+    Ok(())
+}
+
+/// Whoever has a directory has all that lies in it, other volumes' as well.
+fn refuse_above(root: &dyn Root, directory: &[&str]) -> Step<()> {
+    let begin = format!("{}+", marker_name(directory));
+    let Some(below) = root.names(&VOLUMES)?.into_iter().find(|name| name.starts_with(&begin)) else {
+        return Ok(());
+    };
+    // Gone between the two looks: its volume is, too.
+    let marker = read_marker(root, &below.split('+').collect::<Vec<_>>())?;
+    marker.map_or(Ok(()), |marker| Err(Stop::Refused(Refusal::Above(marker))))
+}
+
 /// Writes the marker of a directory that nobody has marked.
 fn mark(root: &dyn Root, make: &Make, directory: &[&str]) -> Step<Marker> {
     let adopted = match root.kind(directory)? {
         None => false,
-        Some(Kind::Directory) if make.adopt => true,
+        Some(Kind::Directory) if make.adopt => {
+            refuse_above(root, directory)?;
+            true
+        }
         Some(Kind::Directory) => return Err(Stop::Refused(Refusal::Unmarked)),
         Some(Kind::Other) => return Err(Stop::Refused(Refusal::NotADirectory(directory.join("/")))),
     };
@@ -158,7 +179,16 @@ fn mark(root: &dyn Root, make: &Make, directory: &[&str]) -> Step<Marker> {
             Some(own) => Ok(own),
             None => Err(Stop::Failed(error)),
         },
-        other => Ok(other.map(|()| marker)?),
+        Err(error) => Err(Stop::Failed(error)),
+        Ok(()) => {
+            // A directory above or below may have been marked between the look and the mark: one of the two sees it.
+            let crossed = refuse_within(root, directory)
+                .and_then(|()| if adopted { refuse_above(root, directory) } else { Ok(()) });
+            if crossed.is_err() {
+                remove_marker(root, directory)?;
+            }
+            crossed.map(|()| marker)
+        }
     }
 }
 

@@ -19,6 +19,8 @@ enum Attack {
     Parameter(&'static str, &'static str),
     /// A claim's annotation, in a class whose pattern asks for it.
     Annotation(&'static str),
+    /// A claim's annotation, in a class whose pattern asks for it and which takes what is there already.
+    Retained(&'static str),
     /// A claim's label, in a class whose pattern asks for it.
     Label(&'static str),
     /// A claim's namespace and name.
@@ -31,7 +33,7 @@ enum Attack {
     Option(&'static str),
 }
 
-use Attack::{Annotation, Attribute, Claim, Handle, Label, Option as MountOption, Parameter};
+use Attack::{Annotation, Attribute, Claim, Handle, Label, Option as MountOption, Parameter, Retained};
 
 #[rustfmt::skip]
 const ATTACKS: &[Attack] = &[
@@ -50,6 +52,7 @@ const ATTACKS: &[Attack] = &[
     Parameter("server", "../outside"), Parameter("server", "nfs.example.org:/other"),
     Annotation(".."), Annotation("../outside"), Annotation("../../outside/deep"), Annotation("/etc"), Annotation(""), Annotation("a/../../outside"),
     Annotation(".orlop/removing/x"), Annotation("${.PVC.name}"), Annotation("a\0b"), Annotation("link/deep/x"), Annotation("victim/x"),
+    Retained("above"), Retained("victim"), Retained("victim/x"), Retained(".orlop"),
     Label(".."), Label("."), Label(".orlop"),
     Claim("..", "x"), Claim("../..", "outside"), Claim("default", "../../outside"), Claim("a/..", ".."),
     Handle("../outside"), Handle("pvc-../../outside"), Handle("/etc"), Handle(""), Handle("nfs.example.org#/srv/nfs#../outside##"), Handle("pvc-1"),
@@ -97,6 +100,7 @@ async fn plant(stand: &Stand) -> Volume {
     let share = stand.share();
     let victim = stand.driver.create(request(1, &[("pathPattern", "victim")])).await.unwrap();
     fs::write(share.join("victim/data"), b"victim").unwrap();
+    stand.driver.create(request(2, &[("pathPattern", "above/victim")])).await.unwrap();
     fs::create_dir(share.join("unmarked")).unwrap();
     fs::write(share.join("unmarked/data"), b"unmarked").unwrap();
     fs::write(share.join("file"), b"file").unwrap();
@@ -127,6 +131,12 @@ async fn carry_out(stand: &Stand, attack: &Attack, number: u32, victim: &Volume)
             let mut asked = pattern("${.PVC.annotations.path}");
             asked.claim.annotations = map(&[("path", value)]);
             (format!("annotation {value:?}"), vec![create(stand, asked).await])
+        }
+        Retained(value) => {
+            let parameters = [("pathPattern", "${.PVC.annotations.path}"), ("onDelete", "retain")];
+            let mut asked = request(number, &parameters);
+            asked.claim.annotations = map(&[("path", value)]);
+            (format!("annotation {value:?}, retained"), vec![create(stand, asked).await])
         }
         Label(value) => {
             let mut asked = pattern("${.PVC.labels.path}");

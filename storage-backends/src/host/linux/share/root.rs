@@ -80,6 +80,13 @@ impl Root for Opened {
         Ok(rustix::fs::fsync(&directory)?)
     }
 
+    fn names(&self, path: &[&str]) -> io::Result<Vec<String>> {
+        let directory = self.open(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        let names = remove::names(&directory)?.into_iter();
+        // What is no text is no name of ours.
+        Ok(names.filter_map(|(name, _)| name.into_string().ok()).collect())
+    }
+
     fn read(&self, path: &[&str]) -> io::Result<Option<Vec<u8>>> {
         // A pipe of that name must not be waited on.
         let file = match self.open(path, OFlags::RDONLY | OFlags::NONBLOCK) {

@@ -151,6 +151,14 @@ fn what_is_not_the_volumes_own_is_left_alone() {
     }
     let within = refusal(server.visit(&Visit::Make(make("v2", "mine/inner"))));
     assert!(matches!(within, Refusal::Within(marker) if marker.volume == "v1"));
+    // A directory that may be adopted, but in which another volume's lies, or lay.
+    server.visit(&Visit::Make(make("v3", "above/mine")));
+    let adopting = Visit::Make(Make { adopt: true, ..make("v2", "above") });
+    assert!(matches!(refusal(server.visit(&adopting)), Refusal::Above(marker) if marker.volume == "v3"));
+    assert_eq!(server.names().1, ["above+mine", "mine"]);
+    server.visit(&Visit::Remove(kept("v3", "above/mine")));
+    assert_eq!(server.visit(&adopting), Outcome::Done);
+    server.visit(&Visit::Release(kept("v2", "above")));
     assert!(
         share.join("plain/kept").exists() && share.join("mine").is_dir() && share.join("link").is_symlink()
     );
@@ -256,6 +264,9 @@ impl Root for Dying<'_> {
     }
     fn read(&self, path: &[&str]) -> io::Result<Option<Vec<u8>>> {
         self.step(|root| root.read(path))
+    }
+    fn names(&self, path: &[&str]) -> io::Result<Vec<String>> {
+        self.step(|root| root.names(path))
     }
     fn write_new(&self, path: &[&str], content: &[u8]) -> io::Result<()> {
         self.step(|root| root.write_new(path, content))
