@@ -11,13 +11,21 @@
 //! | yes, shared | another id in the directory | refused by the driver: something else is mounted there |
 //! | none at all | – | `default`, in DIR/pool |
 //! | no | yes, and has its directory | retired: what lies there can be used and removed, nothing new is made |
+//! | no | yes, and its directory does not answer | left out, and remembered: it lies on a file server that is gone |
+//! | no | yes, and its directory is gone | forgotten |
 
 use std::{
+    collections::BTreeMap,
     fs,
     os::unix::{ffi::OsStrExt, fs::DirBuilderExt},
     path::{Path, PathBuf},
     str::FromStr,
-    sync::Arc,
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -67,6 +75,9 @@ struct Remembered {
     pools: Vec<PoolConfig>,
 }
 
+/// How long opening the pools may take before somebody is told what is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The loop driver of a node that is being started.
 pub(crate) fn driver(
     home: &Home,
@@ -76,12 +87,54 @@ pub(crate) fn driver(
     flags: &[PoolFlag],
 ) -> Result<LoopDriver> {
     let remembered = read(home)?;
-    let mut pools = wanted(&home.dir, flags, &remembered)?;
+    let shared = shared_pools(flags, &remembered).join(", ");
+    let tell = move || {
+        tracing::warn!(
+            shared,
+            "the directory of a shared pool does not answer, and this node starts when it does: bring its file server \
+             back, or start the agent without that --pool. Containers that run go on"
+        );
+    };
+    watched(PATIENCE, tell, || driver_of(home, host, node, boot, flags, &remembered))
+}
+
+/// Directories that may lie on a file server, which may keep whoever looks there waiting.
+fn shared_pools(flags: &[PoolFlag], remembered: &Remembered) -> Vec<String> {
+    let named = flags.iter().filter(|pool| pool.shared).map(|pool| (&pool.name, &pool.dir));
+    let old = remembered.pools.iter().filter(|pool| pool.shared).map(|pool| (&pool.name, &pool.dir));
+    let all: BTreeMap<_, _> = old.chain(named).collect();
+    all.into_iter().map(|(name, dir)| format!("{name}={}", dir.display())).collect()
+}
+
+/// Does the work; when it takes longer than that, says so while it goes on.
+fn watched<T>(patience: Duration, tell: impl FnOnce() + Send, work: impl FnOnce() -> T) -> T {
+    let (done, ended) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            if ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+                tell();
+            }
+        });
+        let answer = work();
+        drop(done);
+        answer
+    })
+}
+
+fn driver_of(
+    home: &Home,
+    host: &Arc<dyn Host>,
+    node: &str,
+    boot: String,
+    flags: &[PoolFlag],
+    remembered: &Remembered,
+) -> Result<LoopDriver> {
+    let mut pools = wanted(&home.dir, flags, remembered)?;
     if flags.is_empty() {
         make_default(&home.dir)?;
     }
-    // A retired pool whose directory is gone has nothing to offer.
-    pools.retain(|pool| !pool.retired || pool.dir.is_dir());
+    let mut silent = Vec::new();
+    pools.retain(|pool| !pool.retired || is_to_be_had(pool, is_dir(&pool.dir, PATIENCE / 2), &mut silent));
     refuse_overlap(&pools)?;
     leave_word(home, &pools)?;
     let driver = open(home, host, node, boot, &pools)?;
@@ -90,8 +143,31 @@ pub(crate) fn driver(
             pool.known_id = driver.pool_id(&pool.name);
         }
     }
+    pools.extend(silent);
     write(home, &Remembered { node: node.to_owned(), pools })?;
     Ok(driver)
+}
+
+/// Whether a retired pool can be used, as its directory has answered. One that is gone has nothing to offer.
+fn is_to_be_had(pool: &PoolConfig, answer: Option<bool>, silent: &mut Vec<PoolConfig>) -> bool {
+    if answer.is_none() {
+        tracing::warn!(
+            pool = pool.name,
+            dir = %pool.dir.display(),
+            "the directory does not answer: the node starts without this pool, and what it has attached of it stays so \
+             until the agent is started with it"
+        );
+        silent.push(pool.clone());
+    }
+    answer == Some(true)
+}
+
+/// Whether a directory is there; `None` when that cannot be known by then. What hangs costs its thread, once a start.
+fn is_dir(dir: &Path, patience: Duration) -> Option<bool> {
+    let (tell, told) = mpsc::channel();
+    let dir = dir.to_owned();
+    thread::spawn(move || tell.send(dir.is_dir()));
+    told.recv_timeout(patience).ok()
 }
 
 /// The loop driver of a node that is taken down: of all pools that it had, those that are still there.
@@ -363,6 +439,37 @@ mod tests {
         };
         assert_eq!(parse(&print(&all)).unwrap(), all);
         assert!(parse("{}").is_err());
+    }
+
+    /// The work goes on when somebody was told of it, and nobody is told of what ends.
+    #[test]
+    fn what_hangs_is_told_while_it_hangs() {
+        let (tell, told) = mpsc::channel();
+        let never = Duration::from_secs(3600);
+        watched(never, || panic!("it has ended"), || {});
+        let answer = watched(Duration::ZERO, move || tell.send(()).unwrap(), move || told.recv());
+        assert_eq!(answer, Ok(()));
+    }
+
+    #[test]
+    fn a_retired_pool_that_does_not_answer_is_left_out_and_remembered() {
+        let pool = old("team", Path::new("/srv/team"), Some("1f"));
+        for (answer, used, kept) in [(Some(true), true, 0), (Some(false), false, 0), (None, false, 1)] {
+            let mut silent = Vec::new();
+            assert_eq!(is_to_be_had(&pool, answer, &mut silent), used, "{answer:?}");
+            assert_eq!(silent.len(), kept, "{answer:?}");
+        }
+        let never = Duration::from_secs(3600);
+        assert_eq!(is_dir(Path::new("/"), never), Some(true));
+        assert_eq!(is_dir(Path::new("/no/such"), never), Some(false));
+    }
+
+    #[test]
+    fn the_directories_that_may_hang_are_named() {
+        let flags = [flag("fast=/mnt/ssd").unwrap(), flag("common=/srv/common,shared").unwrap()];
+        let old = vec![old("slow", Path::new("/a"), None), old("team", Path::new("/srv/team"), Some("1f"))];
+        let remembered = Remembered { node: "n".into(), pools: old };
+        assert_eq!(shared_pools(&flags, &remembered), ["common=/srv/common", "team=/srv/team"]);
     }
 
     #[test]
