@@ -8,7 +8,8 @@
 //! | no | more | Full, with the arithmetic |
 //!
 //! Size of the pool = free space of its file system + what its own files occupy: what others fill is not ours to
-//! promise. Promised = lengths of all volumes + what is being made at this moment.
+//! promise. Promised = lengths of all volumes + what is being made at this moment. Local pools of a node on one disk have
+//! their space and their promises in common ([`beside`]): so they have one set of accounts, and one lock.
 //!
 //! What a local pool's driver is making, it knows. In a shared pool others make volumes as well: there the file that is being
 //! made has its full length from the start and is locked by its maker, and both happen under the pool's lock. So everybody
@@ -22,6 +23,7 @@ use std::{
 
 use super::{
     attach::SIZE,
+    beside::{self, Beside},
     ensure_pool,
     fault::Context,
     pools::Pool,
@@ -32,7 +34,7 @@ use crate::{
     host::{self, FileInfo, FileLock, FsType, Probe},
 };
 
-/// The one thing that is kept in memory.
+/// The one thing that is kept in memory: of one shared pool, or of all local ones of a node.
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
     state: Mutex<State>,
@@ -40,8 +42,8 @@ pub(super) struct Accounts {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whether what a crashed run left half-made has been removed.
-    swept: bool,
+    /// Pools from which what a crashed run left half-made has been removed.
+    swept: BTreeSet<String>,
     /// Sizes of the volumes that are being made.
     making: BTreeMap<Handle, u64>,
 }
@@ -82,6 +84,8 @@ struct View {
     volumes: usize,
     promised: u64,
     total: u64,
+    /// Whose all that is as well, in words.
+    common: String,
 }
 
 fn decide(view: &View, bytes: u64, overcommit: Overcommit) -> Verdict {
@@ -95,11 +99,12 @@ fn decide(view: &View, bytes: u64, overcommit: Overcommit) -> Verdict {
         return Verdict::Promise;
     }
     Verdict::Full(format!(
-        "the pool cannot promise {}: it has {}, times overcommit {overcommit} is {}, of which {} are promised to {} \
+        "the pool cannot promise {}: it has {}{}, times overcommit {overcommit} is {}, of which {} are promised to {} \
          volumes and {} are left; ask for less, delete volumes, enlarge the disk, or raise the parameter overcommit \
          of the class",
         human(bytes),
         human(view.total),
+        view.common,
         human(limit),
         human(view.promised),
         view.volumes,
@@ -120,7 +125,13 @@ pub(super) fn promise<'a>(
         return Err(context.fail(Code::Aborted, "another node is making it; it is looked at again"));
     }
     let own = found.volumes.get(&spec.handle).map(|file| file.length);
-    let view = View { own, volumes: found.volumes.len(), promised: found.promised, total: found.total };
+    let view = View {
+        own,
+        volumes: found.volumes.len() + found.beside.volumes.len(),
+        promised: found.promised,
+        total: found.total,
+        common: found.beside.words(),
+    };
     match decide(&view, spec.bytes, spec.overcommit) {
         Verdict::Exists => Ok(None),
         Verdict::OtherSize(length) => Err(context.fail(
@@ -158,21 +169,37 @@ pub(super) struct Survey {
     volumes: BTreeMap<Handle, FileInfo>,
     /// What is being made by whoever has it locked, in a shared pool.
     made_elsewhere: BTreeSet<Handle>,
+    beside: Beside,
+    /// The disk that local pools have in common with those beside them.
+    pub(super) disk: Option<u64>,
+    /// With what the pools beside it have promised.
     pub(super) promised: u64,
+    /// With what the pools beside it occupy.
     pub(super) total: u64,
+}
+
+impl Survey {
+    /// Whether what is being made takes from this pool's space. What was renamed a moment ago is counted once, as a file.
+    fn is_only_promised(&self, pool: &Pool, making: &Handle) -> bool {
+        let in_common =
+            making.pool() == pool.name || self.beside.pools.iter().any(|name| name == making.pool());
+        in_common && !self.volumes.contains_key(making) && !self.beside.volumes.contains(making)
+    }
 }
 
 /// Looks at all files, and removes what no maker can own. The caller has the pool's turn.
 fn survey(pool: &Pool, state: &mut State) -> host::Result<Survey> {
     let host = pool.host.as_ref();
     ensure_pool(host, &pool.dir)?;
-    if !state.swept && !pool.shared {
+    if !pool.shared && !state.swept.contains(&pool.name) {
         sweep(pool)?;
-        state.swept = true;
+        state.swept.insert(pool.name.clone());
     }
-    let mut found =
-        Survey { volumes: BTreeMap::new(), made_elsewhere: BTreeSet::new(), promised: 0, total: 0 };
-    let mut occupied = 0u64;
+    let beside = beside::look(pool)?;
+    let (promised, mut occupied) = (beside.promised, beside.occupied);
+    let disk = if pool.shared { None } else { beside::disk(pool, &pool.dir)? };
+    let (volumes, made_elsewhere) = (BTreeMap::new(), BTreeSet::new());
+    let mut found = Survey { volumes, made_elsewhere, beside, disk, promised, total: 0 };
     for name in host.list_dir(&pool.dir)? {
         let path = pool.dir.join(&name);
         let making = Handle::of_making(&pool.name, &name);
@@ -193,9 +220,8 @@ fn survey(pool: &Pool, state: &mut State) -> host::Result<Survey> {
             found.made_elsewhere.insert(handle);
         }
     }
-    // A volume that was renamed a moment ago is counted once, as a file.
     let making =
-        state.making.iter().filter(|(handle, _)| !pool.shared && !found.volumes.contains_key(handle));
+        state.making.iter().filter(|(handle, _)| !pool.shared && found.is_only_promised(pool, handle));
     found.promised = making.fold(found.promised, |sum, (_, bytes)| sum.saturating_add(*bytes));
     found.total = host.space(&pool.dir)?.available.saturating_add(occupied);
     Ok(found)
@@ -263,7 +289,7 @@ mod tests {
     /// The rows of the table.
     #[test]
     fn verdicts() {
-        let view = |own, promised| View { own, volumes: 3, promised, total: 10 * GIB };
+        let view = |own, promised| View { own, volumes: 3, promised, total: 10 * GIB, common: String::new() };
         let once = Overcommit::default();
         assert_eq!(decide(&view(Some(GIB), 10 * GIB), GIB, once), Verdict::Exists);
         assert_eq!(decide(&view(Some(2 * GIB), 0), GIB, once), Verdict::OtherSize(2 * GIB));
@@ -274,11 +300,12 @@ mod tests {
 
     #[test]
     fn a_refusal_shows_the_arithmetic() {
-        let view = View { own: None, volumes: 3, promised: 9 * GIB, total: 10 * GIB };
+        let common = " in common with pool fast on the same disk".to_owned();
+        let view = View { own: None, volumes: 3, promised: 9 * GIB, total: 10 * GIB, common };
         let Verdict::Full(why) = decide(&view, 2 * GIB, Overcommit::default()) else { panic!() };
         for part in [
             "promise 2 GiB",
-            "it has 10 GiB",
+            "it has 10 GiB in common with pool fast on the same disk, times",
             "overcommit 1.0 is 10 GiB",
             "9 GiB are promised to 3",
             "1 GiB are left",

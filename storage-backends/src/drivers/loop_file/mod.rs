@@ -16,7 +16,7 @@
 //! Owns: the pool directories. Must not know: claims, pods, the API.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -34,6 +34,7 @@ use crate::{
 
 mod accounts;
 mod attach;
+mod beside;
 mod create;
 mod delete;
 mod mounted;
@@ -108,6 +109,7 @@ impl LoopDriver {
             }
             opened.push(pool);
         }
+        pools::introduce(&mut opened);
         Ok(Self::of(opened))
     }
 
@@ -221,7 +223,12 @@ impl Driver for LoopDriver {
     fn capacity(&self) -> BoxFuture<'_, Result<Capacity, Error>> {
         Box::pin(async {
             let mut sum = Capacity { available: 0, promised: 0, total: 0 };
+            let mut disks = BTreeSet::new();
             for found in self.each_pool("capacity", accounts::look).await? {
+                // Each of the pools on one disk tells of all of them.
+                if found.disk.is_some_and(|disk| !disks.insert(disk)) {
+                    continue;
+                }
                 let limit = request::Overcommit::default().of(found.total);
                 sum.available = sum.available.saturating_add(limit.saturating_sub(found.promised));
                 sum.promised = sum.promised.saturating_add(found.promised);

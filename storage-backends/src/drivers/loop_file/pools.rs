@@ -100,7 +100,10 @@ pub(super) struct Pool {
     /// The label's value.
     pub(super) id: String,
     pub(super) retired: bool,
-    pub(super) accounts: Accounts,
+    /// In common with the pools beside it.
+    pub(super) accounts: Arc<Accounts>,
+    /// Names and directories of the node's other local pools, when this is one.
+    pub(super) beside: Vec<(String, PathBuf)>,
     /// A local pool's lock.
     _held: Option<FileLock>,
 }
@@ -116,7 +119,8 @@ impl Pool {
             shared: false,
             id,
             retired: false,
-            accounts: Accounts::default(),
+            accounts: Arc::default(),
+            beside: Vec::new(),
             _held: None,
         }
     }
@@ -265,6 +269,17 @@ pub fn check_name(name: &str) -> Result<(), String> {
         return Err(format!("{name:?} is too long for a pool's name: at most {LONGEST} characters"));
     }
     Ok(())
+}
+
+/// Lets the local pools know of each other: they may lie on one disk.
+pub(super) fn introduce(pools: &mut [Pool]) {
+    let accounts = Arc::<Accounts>::default();
+    let local = pools.iter().filter(|pool| !pool.shared);
+    let local: Vec<(String, PathBuf)> = local.map(|pool| (pool.name.clone(), pool.dir.clone())).collect();
+    for pool in pools.iter_mut().filter(|pool| !pool.shared) {
+        pool.accounts = Arc::clone(&accounts);
+        pool.beside = local.iter().filter(|(name, _)| *name != pool.name).cloned().collect();
+    }
 }
 
 /// All pools of a driver, by name.

@@ -223,7 +223,7 @@ async fn a_server_that_dies_is_started_again_with_all_exports() {
     let volume = made(&driver, 1).await;
     driver.serve(reference(&volume)).await.unwrap();
     driver.export(reference(&volume), clients(&[])).await.unwrap();
-    assert!(!driver.server_ends(std::time::Duration::ZERO).await.unwrap());
+    assert!(!driver.server_ends(Duration::ZERO).await.unwrap());
     fake.kill_nfs_server();
     assert!(!served(&driver, &volume, &[]).await.exported);
     driver.export(reference(&volume), clients(&[])).await.unwrap();
