@@ -20,6 +20,9 @@ const AFTER_DEATH: Duration = Duration::from_secs(5);
 /// Where all Orlops of the machine keep what dies with a boot.
 const RUN: &str = "/run/orlop";
 
+/// What ext4 has at the root of a disk; a disk mounted at the data directory is empty with it.
+pub(crate) const LOST_AND_FOUND: &str = "lost+found";
+
 /// A data directory that this process holds alone.
 pub(crate) struct Home {
     /// The directory, absolute.
@@ -157,8 +160,10 @@ pub(crate) fn refuse_servers(home: &Home) -> Result<()> {
 fn refuse_foreign(dir: &Path) -> Result<()> {
     let Ok(mut entries) = fs::read_dir(dir) else { return Ok(()) };
     // A crash between making the lock file and the instance file leaves just the lock: still ours to take.
-    let foreign = entries
-        .find_map(|entry| entry.ok().filter(|e| !e.file_name().as_encoded_bytes().starts_with(b"lock")));
+    let foreign = entries.find_map(|entry| {
+        let name = |e: &fs::DirEntry| e.file_name();
+        entry.ok().filter(|e| !name(e).as_encoded_bytes().starts_with(b"lock") && name(e) != LOST_AND_FOUND)
+    });
     match foreign {
         Some(entry) if !is_ours(dir) => bail!(
             "{} is not empty and not a data directory of Orlop (it holds {:?}); give an empty or new one with --data-dir",

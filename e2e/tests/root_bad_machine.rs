@@ -172,15 +172,14 @@ async fn told(cluster: &Cluster, name: &str, words: &str) -> Result<()> {
     }
 }
 
-/// A small disk of its own under a cluster that has not been started.
+/// A small disk of its own, mounted somewhere.
 struct Disk {
     place: PathBuf,
     _image: tempfile::TempDir,
 }
 
 impl Disk {
-    fn under(cluster: &Cluster) -> Result<Self> {
-        let place = cluster.dir().parent().context("a parent")?.to_owned();
+    fn at(place: PathBuf) -> Result<Self> {
         let image = tempfile::Builder::new().prefix("orlop-e2e.").tempdir()?;
         let file = image.path().join("disk");
         fs::File::create(&file)?.set_len(192 << 20)?;
@@ -220,13 +219,52 @@ impl Drop for Disk {
 }
 
 #[tokio::test]
+async fn root_a_disk_of_its_own_can_be_the_data_directory() -> Result<()> {
+    if !machine::can_run("root_a_disk_of_its_own_can_be_the_data_directory") {
+        return Ok(());
+    }
+    let cluster = Cluster::prepared()?;
+    fs::create_dir(cluster.dir())?;
+    // Dropped after the cluster.
+    let disk = Disk::at(cluster.dir())?;
+    let mut cluster = cluster;
+    let left = || -> Result<Vec<_>> {
+        let names = fs::read_dir(&disk.place)?.map(|entry| Ok(entry?.file_name()));
+        names.collect()
+    };
+    assert_eq!(left()?, ["lost+found"], "as mkfs leaves it");
+    for interrupted in [false, true] {
+        cluster.up(&[])?;
+        images::load_busybox(&cluster)?;
+        cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, manifests::claim("c", "16Mi")).await?;
+        cluster.create(&kind::POD, manifests::pod("p", "sleep 1000", Some("c"))).await?;
+        cluster.phase(&kind::POD, "p", "Running").await?;
+        if interrupted {
+            // As a reset leaves it that ended before its end: everything is down, and some is gone.
+            cluster.run(&["down"])?;
+            for part in ["agent", "images", "store"] {
+                fs::remove_dir_all(cluster.dir().join(part))?;
+            }
+        }
+        let words = format!("emptied {}, which stays", cluster.dir().display());
+        let output = cluster.run(&["reset", "--yes"])?;
+        ensure!(output.contains(&words), "{words:?} is not in {output}");
+        cluster.wait()?;
+        assert_eq!(left()?, ["lost+found"], "all data is gone, and the disk can begin anew");
+    }
+    drop(cluster);
+    drop(disk);
+    Ok(())
+}
+
+#[tokio::test]
 async fn root_a_full_disk_refuses_in_words_and_loses_nothing() -> Result<()> {
     if !machine::can_run("root_a_full_disk_refuses_in_words_and_loses_nothing") {
         return Ok(());
     }
     let cluster = Cluster::prepared()?;
     // Dropped after the cluster, whose directory lies on it.
-    let disk = Disk::under(&cluster)?;
+    let disk = Disk::at(cluster.dir().parent().context("a parent")?.to_owned())?;
     let mut cluster = cluster;
     cluster.up(&[])?;
     images::load_busybox(&cluster)?;
