@@ -3,14 +3,16 @@
 //! Containers are stopped with their pods' grace, volumes unpublished, unstaged, detached. What a pod that is still wanted
 //! needs again stays: its directories on disk, its logs, the record of how its containers ended.
 
+mod devices;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
+use orlop_backends::host::LoopDevice;
 
 use crate::{
     Parts, clock,
@@ -242,8 +244,7 @@ fn sweep(machine: &Machine, stuck: &BTreeSet<String>) -> Result<Vec<String>, Err
             None => {}
         }
     }
-    let pool = machine.layout.data().join("pool");
-    for device in machine.host.loops()?.into_iter().filter(|l| l.path.starts_with(&pool)) {
+    for device in own_devices(machine)? {
         report_failure("detach", machine.host.detach_loop(&device.device));
     }
     let mut left: Vec<String> = machine
@@ -254,12 +255,28 @@ fn sweep(machine: &Machine, stuck: &BTreeSet<String>) -> Result<Vec<String>, Err
         .filter(|t| ours(t))
         .map(|t| format!("mount {}", t.display()))
         .collect();
-    let devices = machine.host.loops()?.into_iter().filter(|l| l.path.starts_with(&pool));
-    left.extend(
-        devices
-            .map(|l| format!("loop device {} of {}", l.device.display(), PathBuf::from(&l.path).display())),
-    );
+    let devices = own_devices(machine)?.into_iter();
+    left.extend(devices.map(|l| format!("loop device {} of {}", l.device.display(), l.path.display())));
     Ok(left)
+}
+
+/// Loop devices of volumes in the data directory.
+fn own_devices(machine: &Machine) -> Result<Vec<LoopDevice>, Error> {
+    let pool = machine.layout.data().join("pool");
+    let subjects = machine.journal.subjects().into_iter();
+    let recorded = subjects.filter_map(|subject| match subject {
+        Subject::Volume(id) | Subject::Making(id) => Some(id.handle),
+        Subject::Pod(_) => None,
+    });
+    let recorded: BTreeSet<String> = recorded.collect();
+    let mut own = Vec::new();
+    for device in machine.host.loops()?.into_iter().filter(|l| l.path.starts_with(&pool)) {
+        let there = machine.host.file(&device.path)?.map(|file| file.id);
+        if devices::is_ours(&device, &pool, there, &recorded) {
+            own.push(device);
+        }
+    }
+    Ok(own)
 }
 
 /// Removes what dies with a boot as far as nothing is in it: the records of pods that are still wanted stay.
