@@ -2,6 +2,15 @@
 //!
 //! Making is repeatable since the volume's name follows from the claim's uid; the intent is in the journal until the
 //! PersistentVolume exists, so that a volume whose claim went away meanwhile is found and removed.
+//!
+//! That removal must not meet data: the end of the intent may be lost, and the PersistentVolume be gone again when this node
+//! comes back, because somebody wanted the data kept. What stands in the journal then tells:
+//!
+//! | the volume can be used | its intent | nobody wants it, no PersistentVolume |
+//! |---|---|---|
+//! | here alone | stands | never attached: the end is before the intent to attach, which is synced (`attach`): removed |
+//! | elsewhere too | says that it was not offered yet | empty: removed |
+//! | elsewhere too | says that it was offered, synced before it was | may have been used: kept, and said so |
 
 use std::collections::BTreeMap;
 
@@ -53,11 +62,29 @@ impl Core {
         let name = format!("{}/{}", claim.key.namespace, claim.key.name);
         let handle = driver.handle(&request)?;
         let attributes = driver.attributes(&request)?;
-        let intent = Intent::Making { id: id.clone(), claim: name, handle, attributes };
-        self.machine.journal.begin(intent).await?;
+        let intent = |offered| Intent::Making {
+            id: id.clone(),
+            claim: name.clone(),
+            handle: handle.clone(),
+            attributes: attributes.clone(),
+            offered,
+        };
+        let before = self.is_offered(id);
+        self.machine.journal.begin(intent(before)).await?;
         let volume = driver.create(request).await?;
         let body = body(id, claim, class, &volume, &self.node);
-        match self.client.create(&kind::PERSISTENT_VOLUME, "", &body).await {
+        if volume.reach != Reach::Node {
+            self.machine.journal.begin(intent(true)).await?;
+        }
+        let posted = self.client.create(&kind::PERSISTENT_VOLUME, "", &body).await;
+        // A refusal is a promise that it was not posted; no answer is none.
+        if posted
+            .as_ref()
+            .is_err_and(|e| !before && e.code().is_some_and(|code| (400..500).contains(&code) && code != 409))
+        {
+            self.machine.journal.begin(intent(false)).await?;
+        }
+        match posted {
             Ok(object) => {
                 let key = object.key.clone();
                 let work = self.world().apply(&key, Some(&std::sync::Arc::new(object)));
@@ -129,6 +156,12 @@ impl Core {
             )));
         }
         match found? {
+            None if self.is_offered(id) => tracing::warn!(
+                volume = %id,
+                handle = %self.being_made(id).handle,
+                "kept: nobody wants this volume any more, but other nodes may have used it while this one was away; if its data \
+                 is not needed, remove it by hand"
+            ),
             None => {
                 let driver = self.machine.driver(&id.driver)?;
                 driver.delete(self.being_made(id)).await?;
@@ -141,6 +174,12 @@ impl Core {
         }
         self.machine.journal.end(&Subject::Making(id.clone()));
         Ok(())
+    }
+
+    /// Whether a volume that was being made may have been used by other nodes.
+    fn is_offered(&self, id: &VolumeId) -> bool {
+        let making = self.machine.journal.find(&Subject::Making(id.clone()));
+        matches!(making, Some(Intent::Making { offered: true, .. }))
     }
 
     /// A volume that is being made, as its driver is asked about it.

@@ -210,6 +210,9 @@ impl Core {
         let attributes = known.attributes();
         let intent = VolumeIntent { id: known.id.clone(), name: known.name().to_owned(), attributes };
         let volume = volume_ref(&known.id, &intent.attributes);
+        // It is made, or it could not be attached. Said before what follows and is synced, so that no later life takes a
+        // volume with data in it for one that was never used (`making`).
+        self.machine.journal.end(&Subject::Making(VolumeId::new(&known.id.driver, known.name())));
         self.machine.journal.begin(Intent::Volume(intent)).await?;
         memory.device = Some(match driver.capabilities().attach {
             Attach::Node => {

@@ -44,6 +44,9 @@ pub enum Intent {
         /// What removing it needs to know beside the handle.
         #[serde(default)]
         attributes: BTreeMap<String, String>,
+        /// It is complete, and other nodes can have used it since: its PersistentVolume may have been posted, and gone again.
+        #[serde(default)]
+        offered: bool,
     },
     /// A volume is being attached and staged.
     Volume(VolumeIntent),
