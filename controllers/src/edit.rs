@@ -122,6 +122,19 @@ pub(crate) fn set_condition(
     }
 }
 
+/// Writes a volume's phase; what was said of the last one is not true of the next.
+pub(crate) fn phase(value: &mut Value, phase: &str, now: Timestamp) {
+    let status = section(value, "status");
+    if status.get("phase").and_then(Value::as_str) == Some(phase) {
+        return;
+    }
+    status.insert("phase".to_owned(), phase.into());
+    status.insert("lastPhaseTransitionTime".to_owned(), seconds(now).into());
+    for field in ["reason", "message"] {
+        status.remove(field);
+    }
+}
+
 /// A time as Kubernetes writes it: UTC, whole seconds.
 pub(crate) fn seconds(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()

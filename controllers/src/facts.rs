@@ -133,6 +133,12 @@ pub(crate) fn volume_phase(volume: &PersistentVolume) -> &str {
     volume.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Pending")
 }
 
+/// Whether a volume's status says that its claim is gone: Failed is what becomes of a released one that nobody can recycle
+/// or delete, until its policy changes.
+pub(crate) fn is_said_released(volume: &PersistentVolume) -> bool {
+    matches!(volume_phase(volume), "Released" | "Failed")
+}
+
 /// The phase that a claim's status says.
 pub(crate) fn claim_phase(claim: &PersistentVolumeClaim) -> &str {
     claim.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Pending")

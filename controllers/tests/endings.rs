@@ -72,6 +72,32 @@ async fn recycling_is_refused_in_words() {
     cluster.delete(&claim_key("data")).await;
     cluster.until_said("v", "VolumeFailedRecycle", "No recycler plugin found for the volume!").await;
     cluster.until_is(&volume_key("v"), "/status/phase", json!("Failed")).await;
+    assert_eq!(cluster.get(&volume_key("v"))["status"]["reason"], "VolumeFailedRecycle");
+    // Its administrator gives it back: nothing is said of it any more.
+    let give_back = |value: &mut Value| drop(value["spec"]["claimRef"].take());
+    cluster.change(&volume_key("v"), Part::Main, give_back).await;
+    cluster.until_is(&volume_key("v"), "/status/phase", json!("Available")).await;
+    let status = cluster.get(&volume_key("v"))["status"].take();
+    assert_eq!((&status["reason"], &status["message"]), (&Value::Null, &Value::Null), "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_volume_that_could_not_be_recycled_is_deleted_as_the_advice_says() {
+    let cluster = Cluster::new(&["n1"]).await;
+    cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, claim("data")).await;
+    cluster.create(&kind::POD, pod("web", "data")).await;
+    cluster.until_is(&pod_key("web"), "/status/phase", json!("Running")).await;
+    let name = bound_to(&cluster, "data").await;
+    let follow = |policy: &'static str| {
+        move |value: &mut Value| value["spec"]["persistentVolumeReclaimPolicy"] = policy.into()
+    };
+    cluster.change(&volume_key(&name), Part::Main, follow("Recycle")).await;
+    cluster.delete(&pod_key("web")).await;
+    cluster.delete(&claim_key("data")).await;
+    cluster.until_is(&volume_key(&name), "/status/phase", json!("Failed")).await;
+    cluster.until_said(&name, "VolumeFailedRecycle", "set spec.persistentVolumeReclaimPolicy to Delete").await;
+    cluster.change(&volume_key(&name), Part::Main, follow("Delete")).await;
+    cluster.until_gone(&volume_key(&name)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -134,6 +134,28 @@ async fn a_volume_that_is_a_path_of_the_machine_is_shown_and_kept() {
     cluster.stop().await;
 }
 
+/// The advice that a volume gets whose policy cannot be followed is followed: then its file goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_that_could_not_be_recycled_is_deleted_when_its_policy_says_so() {
+    let cluster = Cluster::start().await;
+    let agent = cluster.agent().await;
+    cluster.create_claim("data").await;
+    cluster.create_pod("web", Some("data"), json!({})).await;
+    cluster.until_running("web").await;
+    let name = cluster.get(&claim("data")).await["spec"]["volumeName"].as_str().unwrap().to_owned();
+    let volume = orlop_objects::Key::cluster(&orlop_objects::kind::PERSISTENT_VOLUME, name);
+    let policy = |policy: &str| json!({"spec": {"persistentVolumeReclaimPolicy": policy}});
+    cluster.client.patch(&volume, None, &policy("Recycle")).await.unwrap();
+    cluster.delete(&pod("web")).await;
+    cluster.delete(&claim("data")).await;
+    cluster.until(&volume, "failed", |v| v["status"]["reason"] == "VolumeFailedRecycle").await;
+    cluster.client.patch(&volume, None, &policy("Delete")).await.unwrap();
+    cluster.until_gone(&volume).await;
+    assert_eq!(cluster.leftovers(), Vec::<String>::new());
+    agent.stop().await;
+    cluster.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn init_containers_run_in_order_are_restarted_and_end_before_the_others_start() {
     let cluster = Cluster::start().await;

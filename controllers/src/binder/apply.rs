@@ -1,5 +1,6 @@
 //! Carries out the binder's verdicts: one transaction each.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PersistentVolume;
 use orlop_objects::{Key, phase::Binding};
 use orlop_registry::{Door, Part};
@@ -71,13 +72,13 @@ pub(super) async fn apply(parts: &Parts, key: &Key, verdict: Verdict) -> Result<
 fn bind(door: &mut Door<'_, '_>, claim: &Claim, volume: &Volume) -> Result<(), Refused> {
     edit::unchanged(door, claim)?;
     edit::unchanged(door, volume)?;
-    let now = edit::seconds(door.now());
-    door.change(volume.key(), Part::Whole, |value| Ok(claimed(value, claim, volume, &now)))?;
+    let now = door.now();
+    door.change(volume.key(), Part::Whole, |value| Ok(claimed(value, claim, volume, now)))?;
     door.change(claim.key(), Part::Whole, |value| Ok(bound(value, claim, volume)))?;
     Ok(())
 }
 
-fn claimed(mut value: Value, claim: &Claim, volume: &Volume, now: &str) -> Value {
+fn claimed(mut value: Value, claim: &Claim, volume: &Volume, now: Timestamp) -> Value {
     if !matches!(facts::binding(claim, volume), Binding::Held | Binding::Bound) {
         let key = claim.key();
         edit::section(&mut value, "spec").insert(
@@ -90,7 +91,7 @@ fn claimed(mut value: Value, claim: &Claim, volume: &Volume, now: &str) -> Value
             edit::annotate(&mut value, BOUND_BY_CONTROLLER, "yes");
         }
     }
-    phased(&mut value, "Bound", now);
+    edit::phase(&mut value, "Bound", now);
     value
 }
 
@@ -117,20 +118,12 @@ fn set_phase(door: &mut Door<'_, '_>, volume: &Volume, phase: &str) -> Result<()
         // Whether the claim is there decided the phase: the transaction must notice when that changes.
         door.get(&claim);
     }
-    let now = edit::seconds(door.now());
+    let now = door.now();
     let change = |mut value: Value| {
-        phased(&mut value, phase, &now);
+        edit::phase(&mut value, phase, now);
         Ok(value)
     };
     door.change(volume.key(), Part::Status, change).map(drop)
-}
-
-fn phased(value: &mut Value, phase: &str, now: &str) {
-    let status = edit::section(value, "status");
-    if status.get("phase").and_then(Value::as_str) != Some(phase) {
-        status.insert("phase".to_owned(), phase.into());
-        status.insert("lastPhaseTransitionTime".to_owned(), now.into());
-    }
 }
 
 fn with_phase(mut value: Value, phase: &str) -> Value {

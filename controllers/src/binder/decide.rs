@@ -257,9 +257,7 @@ fn decide_volume(facts: &VolumeFacts) -> Option<Verdict> {
         (facts::volume_phase(volume) != phase).then(|| Verdict::Phase { volume: volume.clone(), phase })
     };
     let Some(uid) = uid else { return phase("Available") };
-    let released = || {
-        if facts::volume_phase(volume) == "Failed" { None } else { phase("Released") }
-    };
+    let released = || if facts::is_said_released(volume) { None } else { phase("Released") };
     let Some(claim) = facts.claim.as_ref().filter(|claim| claim.uid() == uid) else {
         return released();
     };

@@ -1,5 +1,6 @@
 //! Carries out the reclaimer's verdicts: one transaction each.
 
+use jiff::Timestamp;
 use orlop_objects::{Key, keeper::KEEPER};
 use orlop_registry::{DeleteOptions, Door, Part};
 use serde_json::Value;
@@ -18,21 +19,21 @@ use crate::{
 pub(super) async fn apply(reclaimer: &Reclaimer, key: &Key, verdict: Verdict) -> Result<Next, Error> {
     match verdict {
         Verdict::Hold { volume } => {
-            change(reclaimer, &volume, Part::Main, |value| {
+            change(reclaimer, &volume, Part::Main, |value, _| {
                 edit::add_finalizer(value, PROVISIONER_FINALIZER);
             })
             .await?;
             Ok(Next::Settled)
         }
         Verdict::LetGo { volume } => {
-            change(reclaimer, &volume, Part::Main, |value| {
+            change(reclaimer, &volume, Part::Main, |value, _| {
                 edit::drop_finalizer(value, PROVISIONER_FINALIZER);
             })
             .await?;
             Ok(Next::Settled)
         }
         Verdict::Entrust { volume, node } => {
-            change(reclaimer, &volume, Part::Main, |value| edit::annotate(value, KEEPER, &node)).await?;
+            change(reclaimer, &volume, Part::Main, |value, _| edit::annotate(value, KEEPER, &node)).await?;
             Ok(Next::Waiting(None))
         }
         Verdict::Watch => Ok(Next::Waiting(None)),
@@ -42,7 +43,7 @@ pub(super) async fn apply(reclaimer: &Reclaimer, key: &Key, verdict: Verdict) ->
             Ok(Next::Settled)
         }
         Verdict::Fail { volume, said } => {
-            change(reclaimer, &volume, Part::Status, |value| fail(value, &said)).await?;
+            change(reclaimer, &volume, Part::Status, |value, now| fail(value, &said, now)).await?;
             reclaimer.parts.tell(&volume.object, said);
             Ok(Next::Waiting(None))
         }
@@ -67,12 +68,13 @@ async fn change(
     reclaimer: &Reclaimer,
     volume: &Volume,
     part: Part,
-    f: impl Fn(&mut Value) + Send + Sync,
+    f: impl Fn(&mut Value, Timestamp) + Send + Sync,
 ) -> Result<(), Error> {
     let changed = reclaimer.parts.transact(|door| {
         edit::unchanged(door, volume)?;
+        let now = door.now();
         let change = |mut value: Value| {
-            f(&mut value);
+            f(&mut value, now);
             Ok(value)
         };
         door.change(volume.key(), part, change).map(drop)
@@ -80,9 +82,9 @@ async fn change(
     changed.await.map_err(Error::doing("change", volume.key()))
 }
 
-fn fail(value: &mut Value, said: &Said) {
+fn fail(value: &mut Value, said: &Said, now: Timestamp) {
+    edit::phase(value, "Failed", now);
     let status = edit::section(value, "status");
-    status.insert("phase".to_owned(), "Failed".into());
     status.insert("reason".to_owned(), said.reason.into());
     status.insert("message".to_owned(), said.message.as_str().into());
 }

@@ -10,7 +10,7 @@
 //! | released | Delete | no | another's, named | Wait: that driver deletes it |
 //! | released, not Failed | Delete | no | none | Fail: nobody can delete it |
 //! | released, not Failed | Recycle | | | Fail: unsupported, says so |
-//! | released, Failed | | | | – (told) |
+//! | released, Failed | the policy that failed | | | – (told); another policy is followed as if nothing had failed |
 //! | terminating | Retain or Recycle | | holds the provisioner's finalizer | LetGo: the object goes, the data stays |
 //! | terminating, nobody's | Delete | | holds the provisioner's finalizer | Wait: only what a claim has released is deleted |
 //! | terminating, released | Delete | yes | | Wait: still attached |

@@ -64,7 +64,8 @@ fn volumes_whose_claim_is_gone() {
     check("nobody's", none(json!({})), words);
     check("nobody's, said so", none(failed.clone()), "-");
     check("recycle", facts("Recycle", json!({})), "fail VolumeFailedRecycle: No recycler plugin found");
-    check("recycle, said so", facts("Recycle", failed), "-");
+    check("recycle, said so", facts("Recycle", failed.clone()), "-");
+    check("recycling failed, then Delete", facts("Delete", failed), "delete");
 }
 
 #[test]

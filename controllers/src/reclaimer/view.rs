@@ -93,7 +93,7 @@ fn is_released(volume: &Volume, reader: &Reader) -> Result<bool, DecodeError> {
     let elsewhere = |claim: &Claim| facts::named_volume(claim).is_some_and(|name| name != volume.name());
     Ok(match claim.filter(|claim| claim.uid() == uid) {
         None => true,
-        Some(claim) => elsewhere(&claim) && facts::volume_phase(volume) == "Released",
+        Some(claim) => elsewhere(&claim) && facts::is_said_released(volume),
     })
 }
 

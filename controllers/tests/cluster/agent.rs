@@ -259,7 +259,7 @@ impl Node {
         let mine = home["values"][0] == *self.name;
         let policy = value["spec"]["persistentVolumeReclaimPolicy"] == "Delete";
         let attached = self.attachment_of(&volume.key.name).is_some();
-        let released = value["status"]["phase"] == "Released";
+        let released = matches!(value["status"]["phase"].as_str(), Some("Released" | "Failed"));
         if mine && policy && released && !attached && volume.meta.is_terminating() {
             self.change(&volume.key, Part::Main, |value| drop_finalizer(value, FINALIZER)).await;
         }

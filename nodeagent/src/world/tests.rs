@@ -100,6 +100,8 @@ fn only_a_released_volume_of_this_node_with_policy_delete_loses_its_data() {
     };
     let ours = PROVISIONER_FINALIZER;
     assert!(row("Released", "Delete", "here", ours, true));
+    assert!(row("Failed", "Delete", "here", ours, true), "recycling it failed before");
+    assert!(!row("Failed", "Recycle", "here", ours, true));
     assert!(!row("Bound", "Delete", "here", ours, true));
     assert!(!row("Released", "Retain", "here", ours, true));
     assert!(!row("Released", "Delete", "there", ours, true));

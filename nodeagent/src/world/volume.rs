@@ -125,7 +125,8 @@ impl VolumeFacts {
         let finalizers = object.meta.finalizers.clone();
         let to_delete = object.meta.is_terminating()
             && spec.persistent_volume_reclaim_policy.as_deref() == Some("Delete")
-            && phase.as_deref() == Some("Released")
+            // Failed is a released volume whose policy could not be followed before it was set to this one.
+            && matches!(phase.as_deref(), Some("Released" | "Failed"))
             && finalizers.iter().any(|f| f == PROVISIONER_FINALIZER)
             && is_kept_here;
         let csi = spec.csi.as_ref();
