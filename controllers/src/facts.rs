@@ -35,7 +35,7 @@ pub(crate) const PROVISIONERS: [&str; 2] =
 /// Names the class of a claim or a volume where the field does not (Kubernetes' old form).
 const BETA_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
 /// Marks a class as the default one; the second name is the beta one.
-const DEFAULT_CLASS: [&str; 2] =
+pub(crate) const DEFAULT_CLASS: [&str; 2] =
     ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];
 /// Holds a claim while pods use it.
 pub(crate) const CLAIM_PROTECTION: &str = "kubernetes.io/pvc-protection";

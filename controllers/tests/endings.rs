@@ -95,7 +95,9 @@ async fn a_volume_that_could_not_be_recycled_is_deleted_as_the_advice_says() {
     cluster.delete(&pod_key("web")).await;
     cluster.delete(&claim_key("data")).await;
     cluster.until_is(&volume_key(&name), "/status/phase", json!("Failed")).await;
-    cluster.until_said(&name, "VolumeFailedRecycle", "set spec.persistentVolumeReclaimPolicy to Delete").await;
+    cluster
+        .until_said(&name, "VolumeFailedRecycle", "set spec.persistentVolumeReclaimPolicy to Delete")
+        .await;
     cluster.change(&volume_key(&name), Part::Main, follow("Delete")).await;
     cluster.until_gone(&volume_key(&name)).await;
 }
@@ -213,6 +215,37 @@ async fn the_start_can_be_repeated() {
     let before = cluster.registry.snapshot().revision();
     orlop_controllers::bootstrap(&cluster.registry).await.expect("all is there");
     assert_eq!(cluster.registry.snapshot().revision(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_class_that_was_deleted_stays_deleted() {
+    let cluster = Cluster::new(&[]).await;
+    let class = |name: &str| Key::cluster(&kind::STORAGE_CLASS, name);
+    let default = json!({"storageclass.kubernetes.io/is-default-class": "true"});
+    cluster.delete(&class("loop")).await;
+    cluster
+        .create(
+            &kind::STORAGE_CLASS,
+            json!({"metadata": {"name": "mine", "annotations": default},
+        "provisioner": "loop.orlop.dev"}),
+        )
+        .await;
+    orlop_controllers::bootstrap(&cluster.registry).await.expect("it may be repeated");
+    assert_eq!(cluster.names(&kind::STORAGE_CLASS), ["mine", "nfs"]);
+    cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, claim("data")).await;
+    assert_eq!(cluster.get(&claim_key("data"))["spec"]["storageClassName"], "mine");
+
+    // A cluster of an earlier build, which noted nothing and had no class `nfs`.
+    let forget = |value: &mut Value| value["metadata"]["annotations"] = json!({});
+    cluster.change(&Key::cluster(&kind::NAMESPACE, "kube-system"), Part::Main, forget).await;
+    cluster.delete(&class("nfs")).await;
+    orlop_controllers::bootstrap(&cluster.registry).await.expect("it may be repeated");
+    assert_eq!(cluster.names(&kind::STORAGE_CLASS), ["loop", "mine", "nfs"]);
+    let annotations = cluster.get(&class("loop"))["metadata"]["annotations"].take();
+    assert_ne!(
+        annotations["storageclass.kubernetes.io/is-default-class"], "true",
+        "`mine` stays the default one"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

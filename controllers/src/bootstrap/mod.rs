@@ -1,5 +1,7 @@
 //! What exists from the start: namespaces, the API's own Service, the classes `loop` and `nfs` and their drivers.
-//! Idempotent: what is there already is left as it is, whoever changed it.
+//! Idempotent: what is there already is left as it is, whoever changed it; a class that was deleted stays deleted.
+
+mod classes;
 
 use orlop_objects::{Key, Kind, kind};
 use orlop_registry::Registry;
@@ -25,7 +27,7 @@ pub async fn bootstrap(registry: &Registry) -> Result<(), Error> {
             Err(error) => return Err(Error::doing("create", &key)(error)),
         }
     }
-    Ok(())
+    classes::make(registry, &who).await
 }
 
 fn wanted() -> Vec<(&'static Kind, &'static str, Value)> {
@@ -36,8 +38,6 @@ fn wanted() -> Vec<(&'static Kind, &'static str, Value)> {
     all.push((&kind::SERVICE, "default", api_service()));
     all.push((&kind::CSI_DRIVER, "", driver(LOOP_DRIVER, true, "ReadWriteOnceWithFSType")));
     all.push((&kind::CSI_DRIVER, "", driver(NFS_DRIVER, false, "None")));
-    all.push((&kind::STORAGE_CLASS, "", class()));
-    all.push((&kind::STORAGE_CLASS, "", shared_class()));
     all
 }
 
@@ -74,27 +74,5 @@ fn driver(name: &str, attach_required: bool, fs_group_policy: &str) -> Value {
             "seLinuxMount": false,
             "volumeLifecycleModes": ["Persistent"],
         },
-    })
-}
-
-fn class() -> Value {
-    json!({
-        "metadata": {"name": "loop", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
-        "provisioner": LOOP_DRIVER,
-        "volumeBindingMode": "WaitForFirstConsumer",
-        "reclaimPolicy": "Delete",
-        "allowVolumeExpansion": true,
-    })
-}
-
-/// Volumes for several nodes at once, exported by the node that makes them; that is no matter of where the pods are, so
-/// it is made at once.
-fn shared_class() -> Value {
-    json!({
-        "metadata": {"name": "nfs"},
-        "provisioner": NFS_DRIVER,
-        "volumeBindingMode": "Immediate",
-        "reclaimPolicy": "Delete",
-        "allowVolumeExpansion": false,
     })
 }
