@@ -69,16 +69,32 @@ pub(crate) fn named_volume(claim: &PersistentVolumeClaim) -> Option<&str> {
     claim.spec.as_ref()?.volume_name.as_deref().filter(|name| !name.is_empty())
 }
 
+fn request(claim: &PersistentVolumeClaim) -> Option<&Quantity> {
+    claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?.get("storage")
+}
+
 /// How much a claim asks for, in bytes.
 pub(crate) fn requested(claim: &PersistentVolumeClaim) -> u128 {
-    let requests = || claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?.get("storage");
-    requests().map_or(0, amount::units)
+    request(claim).map_or(0, amount::units)
+}
+
+/// How much a claim asks for, as it is written.
+pub(crate) fn requested_text(claim: &PersistentVolumeClaim) -> &str {
+    request(claim).map_or("0", |size| &size.0)
+}
+
+fn size(volume: &PersistentVolume) -> Option<&Quantity> {
+    volume.spec.as_ref()?.capacity.as_ref()?.get("storage")
 }
 
 /// How much a volume holds, in bytes.
 pub(crate) fn capacity(volume: &PersistentVolume) -> u128 {
-    let capacity = || volume.spec.as_ref()?.capacity.as_ref()?.get("storage");
-    capacity().map_or(0, amount::units)
+    size(volume).map_or(0, amount::units)
+}
+
+/// How much a volume holds, as it is written.
+pub(crate) fn capacity_text(volume: &PersistentVolume) -> &str {
+    size(volume).map_or("0", |size| &size.0)
 }
 
 /// A volume's capacity as it is written.

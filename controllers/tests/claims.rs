@@ -139,6 +139,19 @@ async fn a_late_class_takes_the_volume_that_its_pods_node_reaches() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_asks_for_more_hears_that_it_keeps_what_it_has() {
+    let cluster = Cluster::new(&["n1"]).await;
+    cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, claim("data")).await;
+    cluster.create(&kind::POD, pod("web", "data")).await;
+    cluster.until_is(&claim_key("data"), "/status/phase", json!("Bound")).await;
+    let ask = |value: &mut Value| value["spec"]["resources"]["requests"]["storage"] = "2Gi".into();
+    cluster.change(&claim_key("data"), Part::Main, ask).await;
+    let words = "volumes do not grow yet; the claim asks for 2Gi and keeps 1Gi";
+    cluster.until_said("data", "VolumeResizeFailed", words).await;
+    assert_eq!(cluster.get(&claim_key("data"))["status"]["capacity"]["storage"], "1Gi");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_whose_volume_vanishes_is_lost_and_says_so() {
     let cluster = Cluster::new(&["n1"]).await;
     cluster.create(&kind::PERSISTENT_VOLUME, volume("v", "manual", "3Gi")).await;

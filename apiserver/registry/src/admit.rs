@@ -1,7 +1,7 @@
 //! What depends on other objects, or on how this server is set: the namespace lives, the default class, protection, the
 //! service account, how long a pod stays on a node that is not ready.
 
-use std::sync::Arc;
+use std::{fmt::Display, sync::Arc};
 
 use orlop_objects::{Key, Object, Quantity, kind};
 use orlop_store::Tx;
@@ -168,6 +168,14 @@ pub(crate) fn default_tolerations(pod: &mut Value, seconds: u32) {
     }
 }
 
+/// What is said of a claim that asks for more than its volume holds.
+pub fn does_not_grow(asked: impl Display, kept: impl Display) -> String {
+    format!(
+        "volumes do not grow yet; the claim asks for {asked} and keeps {kept}: to have more, make a new claim of that size \
+         and copy the data"
+    )
+}
+
 /// A claim grows only where its class says that its volumes can; a warning says that nobody carries it out yet.
 pub(crate) fn expansion(
     tx: &mut Tx<'_>,
@@ -182,9 +190,10 @@ pub(crate) fn expansion(
     }
     let class = Key::cluster(&kind::STORAGE_CLASS, json::text(next, "/spec/storageClassName"));
     if tx.get(&class).is_some_and(|class| class.value()["allowVolumeExpansion"] == true) {
-        return Ok(Some(format!(
-            "spec.resources.requests[storage]: volumes do not grow yet; the claim asks for {is} and keeps {was}"
-        )));
+        // One that asks a second time never had what it asked for the first time.
+        let has = next.pointer("/status/capacity/storage").map(Quantity::from_value);
+        let kept = has.and_then(Result::ok).unwrap_or(was);
+        return Ok(Some(format!("spec.resources.requests[storage]: {}", does_not_grow(is, kept))));
     }
     let reason = format!(
         "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support \

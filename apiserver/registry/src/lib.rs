@@ -35,6 +35,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
+pub use admit::does_not_grow;
 pub use adopt::schema;
 pub use door::Door;
 pub use error::Error;

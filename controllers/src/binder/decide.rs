@@ -5,6 +5,7 @@
 //! | claim is | volume | class, candidates | verdict |
 //! |---|---|---|---|
 //! | bound once | holds its uid, all is written | | – |
+//! | bound once | holds its uid, all is written, holds less than the claim asks for by now | | Wait: does not grow |
 //! | bound once | holds its uid, something is missing | | Bind (again) |
 //! | bound once | nobody's, or kept for it by name | | Bind (the volume lost its half) |
 //! | bound once | none named, gone, or another's | | Lose |
@@ -37,6 +38,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use orlop_objects::{Key, phase::Binding};
+use orlop_registry::does_not_grow;
 
 use super::{
     matching::{self, Misfit, Reach},
@@ -120,9 +122,18 @@ fn bound_once(facts: &ClaimFacts) -> Option<Verdict> {
             let words = "Two claims are bound to the same volume, this one is bound incorrectly.";
             Some(Verdict::Lose { claim: claim.clone(), said: Said::warning("ClaimMisbound", words) })
         }
-        Binding::Bound if is_written(claim, volume) => None,
+        Binding::Bound if is_written(claim, volume) => outgrown(claim, volume),
         _ => Some(Verdict::Bind { claim: claim.clone(), volume: volume.clone() }),
     }
+}
+
+/// A claim that asks for more than the volume that it has.
+fn outgrown(claim: &Arc<Claim>, volume: &Volume) -> Option<Verdict> {
+    if claim.is_terminating() || facts::requested(claim) <= facts::capacity(volume) {
+        return None;
+    }
+    let words = does_not_grow(facts::requested_text(claim), facts::capacity_text(volume));
+    Some(wait(claim, Said::warning("VolumeResizeFailed", words)))
 }
 
 /// Whether both phases say what both halves of the binding say.

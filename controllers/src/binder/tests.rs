@@ -83,7 +83,13 @@ fn check(row: &str, facts: ClaimFacts, wanted: &str) {
 #[test]
 fn claims_that_were_bound_once() {
     let written = json!({"status": {"phase": "Bound"}});
-    check("all is written", bound(Some(held_by(Some("c1"), written)), json!({})), "-");
+    let has = || Some(held_by(Some("c1"), written.clone()));
+    check("all is written", bound(has(), json!({})), "-");
+    let more = json!({"spec": {"resources": {"requests": {"storage": "2Gi"}}}});
+    let words = "wait VolumeResizeFailed: volumes do not grow yet; the claim asks for 2Gi and keeps 1Gi: …";
+    check("asks for more by now", bound(has(), more.clone()), words);
+    let going = json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}});
+    check("asks for more, and goes", bound(has(), with(more, &going)), "-");
     check("a phase is missing", bound(Some(held_by(Some("c1"), json!({}))), json!({})), "bind v");
     check("the volume lost its half", bound(Some(volume(json!({}))), json!({})), "bind v");
     check("kept by name", bound(Some(held_by(None, json!({}))), json!({})), "bind v");
