@@ -15,6 +15,12 @@ async fn cluster() -> Snapshot {
     for name in ["a", "kube-node-lease"] {
         create(&registry, &kind::NAMESPACE, "", json!({"metadata": {"name": name}})).await;
     }
+    for (name, provisioner) in [("c", "loop.orlop.dev"), ("shared", orlop_objects::nfs::SUBDIR_PROVISIONER)] {
+        let parameters = json!({"server": "nas", "share": "/srv"});
+        let parameters = if name == "shared" { parameters } else { json!({}) };
+        let body = json!({"metadata": {"name": name}, "provisioner": provisioner, "parameters": parameters});
+        create(&registry, &kind::STORAGE_CLASS, "", body).await;
+    }
     for node in NODES {
         own(&registry, node).await;
         bound(&registry, &store, node).await;
@@ -76,12 +82,15 @@ async fn bound(registry: &Registry, store: &Store, node: &str) {
 /// A claim to make, one that the pod uses with its volume, a volume that is attached, and one that is kept.
 async fn volumes(registry: &Registry, node: &str) {
     let claim = |name: String, annotations: Value, volume: Option<String>| {
+        let class = if name.starts_with("to-share") { "shared" } else { "c" };
         json!({"metadata": {"name": name, "annotations": annotations}, "spec": {"accessModes": ["ReadWriteOnce"],
-            "volumeName": volume, "storageClassName": "c", "resources": {"requests": {"storage": "1Gi"}}}})
+            "volumeName": volume, "storageClassName": class, "resources": {"requests": {"storage": "1Gi"}}}})
     };
     let chosen = json!({"volume.kubernetes.io/selected-node": node});
-    create(registry, &kind::PERSISTENT_VOLUME_CLAIM, "a", claim(format!("to-make-{node}"), chosen, None))
-        .await;
+    for way in ["to-make", "to-share"] {
+        let body = claim(format!("{way}-{node}"), chosen.clone(), None);
+        create(registry, &kind::PERSISTENT_VOLUME_CLAIM, "a", body).await;
+    }
     let used = claim(format!("used-{node}"), json!({}), Some(format!("used-{node}")));
     create(registry, &kind::PERSISTENT_VOLUME_CLAIM, "a", used).await;
     let host = json!({"required": {"nodeSelectorTerms": [
@@ -187,10 +196,10 @@ async fn collections_are_listed_where_a_view_is_shown() {
         (&kind::CSI_NODE, "mine"),
         (&kind::LEASE, "mine"),
         (&kind::POD, "on-mine"),
-        (&kind::PERSISTENT_VOLUME_CLAIM, "to-make-mine used-mine"),
+        (&kind::PERSISTENT_VOLUME_CLAIM, "to-make-mine to-share-mine used-mine"),
         (&kind::PERSISTENT_VOLUME, "attached-mine kept-mine used-mine"),
         (&kind::VOLUME_ATTACHMENT, "to-mine"),
-        (&kind::STORAGE_CLASS, ""),
+        (&kind::STORAGE_CLASS, "c shared"),
         (&kind::CSI_DRIVER, ""),
     ];
     for (kind, expected) in rows {
@@ -257,18 +266,67 @@ async fn what_is_created_must_be_the_nodes_as_well() {
     for kind in [&kind::NODE, &kind::CSI_NODE, &kind::LEASE] {
         assert!(check(kind, named("mine")) && !check(kind, named("other")), "{}", kind.plural);
     }
-    let volume = |claim_name: &str, uid: &str, keeper: Option<&str>| {
-        json!({"metadata": {"name": "pvc-1", "annotations": {"volume.orlop.dev/keeper": keeper}},
-            "spec": {"claimRef": {"namespace": "a", "name": claim_name, "uid": uid}}})
-    };
     let (mine, other) = (claim("to-make-mine"), claim("to-make-other"));
+    let host = |node: &str| {
+        json!({"required": {"nodeSelectorTerms": [{"matchExpressions": [
+            {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}]}})
+    };
+    // A volume as an agent makes it for that claim.
+    let volume = |claim: &str, uid: &str, driver: &str| {
+        let name = format!("pvc-{uid}");
+        json!({"metadata": {"name": name, "annotations":
+                {"volume.orlop.dev/keeper": "mine", "pv.kubernetes.io/provisioned-by": driver}},
+            "spec": {"claimRef": {"namespace": "a", "name": claim, "uid": uid},
+                "csi": {"driver": driver, "volumeHandle": name}, "nodeAffinity": host("mine")}})
+    };
+    let made = |more: Value| {
+        let mut value = volume("to-make-mine", &mine, "loop.orlop.dev");
+        json_patch::merge(&mut value, &more);
+        value
+    };
+    let keeper =
+        |keeper: Option<&str>| json!({"metadata": {"annotations": {"volume.orlop.dev/keeper": keeper}}});
+    let handle = |handle: &str| json!({"spec": {"csi": {"volumeHandle": handle}}});
+    let affinity = |affinity: Value| json!({"spec": {"nodeAffinity": affinity}});
+    let shared = volume("to-share-mine", &claim("to-share-mine"), "nfs.orlop.dev");
+    let alias = volume("to-share-mine", &claim("to-share-mine"), orlop_objects::nfs::SUBDIR_PROVISIONER);
+    let term = |term: Value| affinity(json!({"required": {"nodeSelectorTerms": [term]}}));
+    let expression = |operator: &str, values: Value| {
+        let expression = json!({"key": "kubernetes.io/hostname", "operator": operator, "values": values});
+        term(json!({"matchExpressions": [expression]}))
+    };
+    let pool = json!({"key": "topology.orlop.dev/pool-x", "operator": "In", "values": ["1f"]});
+    let source = |source: Value| json!({"spec": {"csi": null, "hostPath": source["hostPath"], "local": source["local"], "nfs": source["nfs"]}});
     let rows = [
-        (volume("to-make-mine", &mine, Some("mine")), true),
-        (volume("to-make-mine", &mine, None), true),
-        (volume("to-make-mine", &mine, Some("other")), false),
-        (volume("to-make-mine", &other, Some("mine")), false),
-        (volume("to-make-other", &other, Some("mine")), false),
-        (volume("used-mine", &claim("used-mine"), Some("mine")), false),
+        (made(json!({})), true),
+        (made(handle(&format!("fast/pvc-{mine}"))), true),
+        (made(affinity(Value::Null)), true),
+        (made(term(json!({"matchExpressions": [pool]}))), true),
+        (shared, true),
+        (alias, false),
+        (made(keeper(None)), false),
+        (made(keeper(Some("other"))), false),
+        (made(json!({"metadata": {"name": "pvc-1"}})), false),
+        (made(json!({"metadata": {"name": format!("pvc-{other}")}})), false),
+        (made(json!({"metadata": {"annotations": {"pv.kubernetes.io/provisioned-by": "x.example"}}})), false),
+        (made(json!({"spec": {"csi": {"driver": "nfs.orlop.dev"}}})), false),
+        (made(handle(&format!("pvc-{other}"))), false),
+        (made(source(json!({"hostPath": {"path": "/"}}))), false),
+        (made(source(json!({"local": {"path": "/"}}))), false),
+        (made(source(json!({"nfs": {"server": "nas", "path": "/"}}))), false),
+        (made(affinity(host("other"))), false),
+        (made(expression("In", json!(["mine", "other"]))), false),
+        (made(expression("NotIn", json!(["mine"]))), false),
+        (made(expression("Exists", Value::Null)), false),
+        (
+            made(term(
+                json!({"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["other"]}]}),
+            )),
+            false,
+        ),
+        (volume("to-make-mine", &other, "loop.orlop.dev"), false),
+        (volume("to-make-other", &other, "loop.orlop.dev"), false),
+        (volume("used-mine", &claim("used-mine"), "loop.orlop.dev"), false),
         (named("pv"), false),
     ];
     for (value, allowed) in rows {

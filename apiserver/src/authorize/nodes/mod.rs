@@ -5,6 +5,7 @@
 
 mod change;
 mod relation;
+mod volume;
 
 use orlop_objects::{Key, Kind, Object, kind};
 use orlop_store::{Change, Snapshot};
@@ -133,7 +134,7 @@ fn is_told_apart(kind: &Kind) -> bool {
 /// | kind | must |
 /// |---|---|
 /// | Node, CSINode, Lease | have the node's name |
-/// | PersistentVolume | be for a claim whose volume the node is to make, and be kept by nobody else |
+/// | PersistentVolume | be what a driver of ours makes for a claim of the node, and be kept there: see [`volume`] |
 /// | Event | be told by the node |
 pub(super) fn decide_created(
     snapshot: &Snapshot,
@@ -146,23 +147,14 @@ pub(super) fn decide_created(
         Err(format!("node \"{node}\" is not allowed to create {} \"{name}\"{why}", wish.kind.plural))
     };
     match wish.kind.kind {
-        "PersistentVolume" if !is_for_a_claim_of(snapshot, node, value) => {
-            refuse(": it is for no claim whose volume this node is to make")
+        "PersistentVolume" => {
+            volume::decide(snapshot, node, value).or_else(|why| refuse(&format!(": {why}")))
         }
         "Event" if !relation::tells(value, node) => refuse(": reportingInstance must name the node"),
-        "PersistentVolume" | "Event" => Ok(()),
+        "Event" => Ok(()),
         _ if name == node => Ok(()),
         _ => refuse(""),
     }
-}
-
-fn is_for_a_claim_of(snapshot: &Snapshot, node: &str, volume: &Value) -> bool {
-    let reference = &volume["spec"]["claimRef"];
-    let text = |field: &str| reference[field].as_str().unwrap_or_default();
-    let key = Key::new(&kind::PERSISTENT_VOLUME_CLAIM, text("namespace"), text("name"));
-    let claim = snapshot.get(&key).filter(|claim| claim.meta.uid == text("uid"));
-    let keeper = &volume["metadata"]["annotations"][orlop_objects::keeper::KEEPER];
-    claim.is_some_and(|claim| is_at(snapshot, node, &claim)) && (keeper.is_null() || *keeper == *node)
 }
 
 /// Whether the node may turn an object that it may change into this.

@@ -177,10 +177,12 @@ fn container_names(container: &Value, kind: &str, name: &str) -> bool {
         || list(&container["envFrom"]).any(|source| source[whole]["name"] == name)
 }
 
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
+/// The items of a list; none where it is none.
+pub(super) fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+/// The text of a field; empty where it has none.
+pub(super) fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or_default()
 }
