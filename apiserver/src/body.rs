@@ -1,5 +1,7 @@
 //! Request bodies: read up to a limit, decoded from JSON or YAML, checked against the path.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -14,6 +16,8 @@ use crate::{events, failure::Failure, path::Target, query::Query};
 
 /// The longest body, as in Kubernetes.
 pub(crate) const LIMIT: usize = 3 * 1024 * 1024;
+/// How long a body may take: who sends slower holds a connection that others need.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A decoded body with what was left out of it.
 #[derive(Debug)]
@@ -24,7 +28,14 @@ pub(crate) struct Decoded {
 
 /// Reads a whole body.
 pub(crate) async fn read(body: Incoming) -> Result<Bytes, Failure> {
-    match Limited::new(body, LIMIT).collect().await {
+    let whole = tokio::time::timeout(DEADLINE, Limited::new(body, LIMIT).collect());
+    let Ok(whole) = whole.await else {
+        let seconds = DEADLINE.as_secs();
+        return Err(Failure::too_slow(format!(
+            "the request body did not come within {seconds} s; send it again"
+        )));
+    };
+    match whole {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
             Err(Failure::too_large(format!("Request entity too large: limit is {LIMIT} bytes")))

@@ -74,11 +74,28 @@ impl Registry {
         who: &Who,
         dry_run: bool,
     ) -> Result<Outcome, Error> {
+        self.create_if(kind, namespace, body, who, dry_run, |_, _| Ok(())).await
+    }
+
+    /// The same where `may`, asked within the transaction about the body, does not refuse.
+    pub async fn create_if(
+        &self,
+        kind: &'static Kind,
+        namespace: &str,
+        body: Value,
+        who: &Who,
+        dry_run: bool,
+        may: impl Fn(&Snapshot, &Value) -> Result<(), Error> + Send + Sync,
+    ) -> Result<Outcome, Error> {
         let generated = json::text(&body, "/metadata/name").is_empty();
         let tries = if generated { NAMES_TRIED } else { 1 };
         let mut last = None;
         for _ in 0..tries {
-            match self.one(who, dry_run, |door| door.create(kind, namespace, body.clone())).await {
+            let create = |door: &mut Door<'_, '_>| {
+                may(door.snapshot(), &body)?;
+                door.create(kind, namespace, body.clone())
+            };
+            match self.write(who, dry_run, create).await {
                 Err(taken @ Error::AlreadyExists(_)) => last = Some(taken),
                 other => return other,
             }
@@ -96,23 +113,23 @@ impl Registry {
         dry_run: bool,
         f: impl Fn(Value) -> Result<Value, Error> + Send,
     ) -> impl Future<Output = Result<Outcome, Error>> + Send {
-        self.one(who, dry_run, move |door| door.change(key, part, &f))
+        self.write(who, dry_run, move |door| door.change(key, part, &f))
     }
 
     /// Asks for an object's deletion.
     pub async fn delete(&self, key: &Key, options: &DeleteOptions, who: &Who) -> Result<Outcome, Error> {
-        self.one(who, options.dry_run, |door| door.delete(key, options)).await
+        self.write(who, options.dry_run, |door| door.delete(key, options)).await
     }
 
     /// Puts a pod on a node: what the `binding` subresource does.
     pub async fn bind(&self, pod: &Key, node: &str, who: &Who, dry_run: bool) -> Result<Outcome, Error> {
-        self.one(who, dry_run, |door| door.bind(pod, node)).await
+        self.write(who, dry_run, |door| door.bind(pod, node)).await
     }
 
     /// Sends a pod away: what the `eviction` subresource does.
     pub async fn evict(&self, pod: &Key, options: &DeleteOptions, who: &Who) -> Result<Outcome, Error> {
         let why = ("EvictionByEvictionAPI", "Eviction API: evicting");
-        self.one(who, options.dry_run, |door| door.evict(pod, options, why)).await
+        self.write(who, options.dry_run, |door| door.evict(pod, options, why)).await
     }
 
     /// Several objects, at most one of each kind, in one commit. `f` is pure and may be run again.
@@ -178,8 +195,8 @@ impl Registry {
         swept
     }
 
-    /// One object's write; its outcome carries the revision that committed it.
-    async fn one(
+    /// One object's write, with whatever `f` makes sure of before; its outcome carries the revision that committed it.
+    pub async fn write(
         &self,
         who: &Who,
         dry_run: bool,

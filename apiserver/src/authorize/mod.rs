@@ -9,7 +9,7 @@ use orlop_registry::Error;
 use orlop_store::Snapshot;
 use serde_json::Value;
 
-use crate::{Identity, MASTERS, failure::Failure};
+use crate::{Identity, MASTERS, failure::Failure, join};
 
 /// What somebody wants to do with objects.
 #[derive(Clone, Copy, Debug)]
@@ -38,18 +38,39 @@ pub(crate) fn check(snapshot: &Snapshot, who: &Identity, wish: Attributes<'_>) -
     decide(snapshot, who, wish).map_err(|reason| refusal(who, wish, &reason))
 }
 
-/// Checks what can only be known from the body: that what a node creates is the node's.
+/// The same within the transaction of a write: who may is decided on the snapshot that the write is decided on.
+pub(crate) fn check_again(snapshot: &Snapshot, who: &Identity, wish: Attributes<'_>) -> Result<(), Error> {
+    still_a_node(snapshot, who, wish)?;
+    decide(snapshot, who, wish).map_err(|reason| forbidden(who, wish, &reason))
+}
+
+/// Checks what can only be known from the body, within the transaction: that what a node creates is the node's.
 pub(crate) fn check_created(
     snapshot: &Snapshot,
     who: &Identity,
     wish: Attributes<'_>,
     value: &Value,
-) -> Result<(), Failure> {
+) -> Result<(), Error> {
     let name = value["metadata"]["name"].as_str().unwrap_or_default();
+    let wish = Attributes { name, ..wish };
+    still_a_node(snapshot, who, wish)?;
     match who.node_name() {
-        Some(node) if !who.is_in(MASTERS) => nodes::decide_created(snapshot, node, wish, value)
-            .map_err(|reason| refusal(who, Attributes { name, ..wish }, &reason)),
+        Some(node) if !who.is_in(MASTERS) => {
+            nodes::decide_created(snapshot, node, wish, value).map_err(|reason| forbidden(who, wish, &reason))
+        }
         _ => Ok(()),
+    }
+}
+
+/// Whoever ceased to be a node while his body was on its way writes nothing any more.
+fn still_a_node(snapshot: &Snapshot, who: &Identity, wish: Attributes<'_>) -> Result<(), Error> {
+    join::still_a_node(snapshot, who).map_err(|failure| forbidden(who, wish, &failure.message))
+}
+
+fn forbidden(who: &Identity, wish: Attributes<'_>, reason: &str) -> Error {
+    Error::Forbidden {
+        key: Key::new(wish.kind, wish.namespace, wish.name),
+        reason: cannot(who, wish, reason),
     }
 }
 
@@ -74,27 +95,33 @@ pub(crate) fn scope(who: &Identity, kind: &'static Kind) -> Option<Scope> {
 }
 
 fn refusal(who: &Identity, wish: Attributes<'_>, reason: &str) -> Failure {
-    let Attributes { verb, kind, subresource, namespace, name } = wish;
+    let Attributes { kind, name, .. } = wish;
+    let subject = if name.is_empty() { kind.qualified() } else { format!("{} \"{name}\"", kind.qualified()) };
+    Failure::forbidden(kind, name, format!("{subject} is forbidden: {}", cannot(who, wish, reason)))
+}
+
+/// Kubernetes' sentence about somebody who may not.
+fn cannot(who: &Identity, wish: Attributes<'_>, reason: &str) -> String {
+    let Attributes { verb, kind, subresource, namespace, .. } = wish;
     let resource = if subresource.is_empty() {
         kind.plural.to_owned()
     } else {
         format!("{}/{subresource}", kind.plural)
     };
-    let subject = if name.is_empty() { kind.qualified() } else { format!("{} \"{name}\"", kind.qualified()) };
     let place = if namespace.is_empty() {
         "at the cluster scope".to_owned()
     } else {
         format!("in the namespace \"{namespace}\"")
     };
     let mut message = format!(
-        "{subject} is forbidden: User \"{}\" cannot {verb} resource \"{resource}\" in API group \"{}\" {place}",
+        "User \"{}\" cannot {verb} resource \"{resource}\" in API group \"{}\" {place}",
         who.user, kind.group
     );
     if !reason.is_empty() {
         message.push_str(": ");
         message.push_str(reason);
     }
-    Failure::forbidden(kind, name, message)
+    message
 }
 
 #[cfg(test)]

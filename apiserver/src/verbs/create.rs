@@ -2,6 +2,7 @@
 
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
+use orlop_store::Snapshot;
 use serde_json::Value;
 
 use crate::{authorize, body, failure::Failure, present::Presenter, reply::Body, router::Call};
@@ -13,9 +14,9 @@ pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<
     let decoded = body::object(call.target, call.headers, call.query, &bytes)?;
     let namespace = namespace(call, &decoded.value)?;
     let registry = &call.server.registry;
-    authorize::check_created(&registry.snapshot(), call.who, call.attributes("create"), &decoded.value)?;
-    let outcome =
-        registry.create(call.target.kind, &namespace, decoded.value, &call.writer(), dry_run).await?;
+    let (kind, wish) = (call.target.kind, call.attributes("create"));
+    let may = |snapshot: &Snapshot, value: &Value| authorize::check_created(snapshot, call.who, wish, value);
+    let outcome = registry.create_if(kind, &namespace, decoded.value, &call.writer(), dry_run, may).await?;
     Ok(super::written(&presenter, StatusCode::CREATED, &outcome, decoded.warnings))
 }
 

@@ -2,7 +2,7 @@
 
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
-use orlop_registry::{DeleteOptions, Error, Outcome};
+use orlop_registry::{DeleteOptions, Door, Error, Outcome};
 use serde_json::{Value, json};
 
 use crate::{
@@ -20,7 +20,11 @@ pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<
     let key = super::key(call)?;
     let options = options(call, incoming).await?;
     let writer = call.writer();
-    let outcome = super::persistent(|| call.server.registry.delete(&key, &options, &writer)).await?;
+    let delete = |door: &mut Door<'_, '_>| {
+        super::still_may(call, "delete", door)?;
+        door.delete(&key, &options)
+    };
+    let outcome = super::persistent(|| call.server.registry.write(&writer, options.dry_run, delete)).await?;
     if outcome.gone {
         return Ok(reply::json(StatusCode::OK, &success(call, &outcome)));
     }

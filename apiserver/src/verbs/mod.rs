@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use http::{Response, StatusCode};
 use orlop_objects::Key;
-use orlop_registry::{Error, Outcome, Part};
+use orlop_registry::{Door, Error, Outcome, Part};
 use orlop_store as store;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -50,6 +50,12 @@ fn checked(
         Part::Status => change(old),
         _ => authorize::checked_change(call.who, key, old, change),
     }
+}
+
+/// Whether the author of a change still may make it, asked within its transaction: a body may have taken long, and what was a
+/// node's when the request began need not be when the change is decided.
+fn still_may(call: &Call<'_>, verb: &str, door: &Door<'_, '_>) -> Result<(), Error> {
+    authorize::check_again(door.snapshot(), call.who, call.attributes(verb))
 }
 
 /// How long a write that others keep overtaking is tried again.

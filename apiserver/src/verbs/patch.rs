@@ -9,7 +9,7 @@ use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use json_patch::PatchOperation;
 use orlop_objects::{Cause, FieldError, Key, decode::FieldValidation, patch::strategic};
-use orlop_registry::Error;
+use orlop_registry::{Door, Error};
 use serde_json::Value;
 
 use crate::{
@@ -51,7 +51,11 @@ pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<
     };
     let apply = |old: Value| super::checked(call, &key, old, apply);
     let (part, writer) = (super::part(call), call.writer());
-    let outcome = super::persistent(|| registry.change(&key, part, &writer, dry_run, &apply)).await?;
+    let change = |door: &mut Door<'_, '_>| {
+        super::still_may(call, "patch", door)?;
+        door.change(&key, part, &apply)
+    };
+    let outcome = super::persistent(|| registry.write(&writer, dry_run, &change)).await?;
     Ok(super::written(&presenter, StatusCode::OK, &outcome, warnings.into_inner().unwrap_or_default()))
 }
 

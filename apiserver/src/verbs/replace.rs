@@ -3,6 +3,7 @@
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use orlop_objects::Key;
+use orlop_registry::Door;
 use serde_json::{Value, json};
 
 use super::create::same_namespace;
@@ -18,7 +19,11 @@ pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<
     let value = decoded.value;
     let replace = |old: Value| super::checked(call, &key, old, |_| Ok(value.clone()));
     let (part, writer) = (super::part(call), call.writer());
-    let outcome = super::persistent(|| registry.change(&key, part, &writer, dry_run, replace)).await?;
+    let change = |door: &mut Door<'_, '_>| {
+        super::still_may(call, "update", door)?;
+        door.change(&key, part, replace)
+    };
+    let outcome = super::persistent(|| registry.write(&writer, dry_run, change)).await?;
     Ok(super::written(&presenter, StatusCode::OK, &outcome, decoded.warnings))
 }
 
