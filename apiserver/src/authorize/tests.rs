@@ -266,6 +266,10 @@ async fn what_is_created_must_be_the_nodes_as_well() {
     for kind in [&kind::NODE, &kind::CSI_NODE, &kind::LEASE] {
         assert!(check(kind, named("mine")) && !check(kind, named("other")), "{}", kind.plural);
     }
+    let labelled = |label: &str| json!({"metadata": {"name": "mine", "labels": {label: "mine"}}});
+    assert!(check(&kind::NODE, labelled("kubernetes.io/hostname")));
+    assert!(!check(&kind::NODE, labelled("node-restriction.kubernetes.io/x")));
+    assert!(!check(&kind::NODE, json!({"metadata": {"name": "mine"}, "spec": {"podCIDR": "10.1.0.0/24"}})));
     let (mine, other) = (claim("to-make-mine"), claim("to-make-other"));
     let host = |node: &str| {
         json!({"required": {"nodeSelectorTerms": [{"matchExpressions": [

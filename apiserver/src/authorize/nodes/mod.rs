@@ -4,6 +4,7 @@
 //! allowed where a `get` may be, and show no more than a `get` would: see [`Scope`].
 
 mod change;
+mod labels;
 mod relation;
 mod volume;
 
@@ -133,7 +134,8 @@ fn is_told_apart(kind: &Kind) -> bool {
 ///
 /// | kind | must |
 /// |---|---|
-/// | Node, CSINode, Lease | have the node's name |
+/// | Node | have the node's name, and nothing that the node could not give to one that is there: see [`change`] |
+/// | CSINode, Lease | have the node's name |
 /// | PersistentVolume | be what a driver of ours makes for a claim of the node, and be kept there: see [`volume`] |
 /// | Event | be told by the node |
 pub(super) fn decide_created(
@@ -152,6 +154,8 @@ pub(super) fn decide_created(
         }
         "Event" if !relation::tells(value, node) => refuse(": reportingInstance must name the node"),
         "Event" => Ok(()),
+        "Node" if name == node => change::decide(wish.kind, node, &Value::Null, value)
+            .or_else(|field| refuse(&format!(": it cannot give itself {field}"))),
         _ if name == node => Ok(()),
         _ => refuse(""),
     }
@@ -159,7 +163,7 @@ pub(super) fn decide_created(
 
 /// Whether the node may turn an object that it may change into this.
 pub(super) fn decide_changed(node: &str, kind: &Kind, old: &Value, new: &Value) -> Result<(), String> {
-    change::decide(kind, old, new)
+    change::decide(kind, node, old, new)
         .map_err(|field| format!("node \"{node}\" is not allowed to change {field} of {}", kind.plural))
 }
 

@@ -20,7 +20,7 @@ use serde_json::Value;
 /// Where the nodes' heartbeats are.
 pub(super) const LEASES: &str = "kube-node-lease";
 /// The node on which a claim's volume is to be made.
-const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
+pub(super) const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 
 /// Whether an object is the node's. Kinds that the table does not name are nobody's.
 pub(super) fn is_of(snapshot: &Snapshot, node: &str, object: &Object) -> bool {
