@@ -198,6 +198,38 @@ async fn what_belongs_to_something_goes_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_another_owner_stays_when_one_goes_with_all_that_it_owns() {
+    let cluster = Cluster::new(&["n1"]).await;
+    let map = |name: &str| Key::new(&kind::CONFIG_MAP, "default", name);
+    let mut owners = Vec::new();
+    for name in ["goes", "stays"] {
+        let key = cluster.create(&kind::CONFIG_MAP, json!({"metadata": {"name": name}})).await;
+        let uid = cluster.get(&key)["metadata"]["uid"].clone();
+        owners.push(json!({"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": uid,
+            "blockOwnerDeletion": true}));
+    }
+    for (name, owners) in [("alone", &owners[..1]), ("shared", &owners[..])] {
+        let body = json!({"metadata": {"name": name, "ownerReferences": owners}});
+        cluster.create(&kind::CONFIG_MAP, body).await;
+    }
+    let uid = cluster.get(&map("shared"))["metadata"]["uid"].clone();
+    let options = DeleteOptions { propagation: Some("Foreground".to_owned()), ..DeleteOptions::default() };
+    for (owner, other) in [("goes", "alone"), ("stays", "shared")] {
+        cluster.registry.delete(&map(owner), &options, &who()).await.expect("it is there");
+        cluster.until_gone(&map(owner)).await;
+        cluster.until_gone(&map(other)).await;
+        if owner == "goes" {
+            let shared = cluster.get(&map("shared"));
+            assert_eq!(
+                (&shared["metadata"]["uid"], shared["metadata"]["deletionTimestamp"].is_null()),
+                (&uid, true)
+            );
+            assert_eq!(shared["metadata"]["ownerReferences"], json!([owners[1]]));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_account_that_is_deleted_comes_back() {
     let cluster = Cluster::new(&["n1"]).await;
     let account = Key::new(&kind::SERVICE_ACCOUNT, "default", "default");

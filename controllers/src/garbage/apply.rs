@@ -1,6 +1,6 @@
 //! Carries out the garbage collector's verdicts.
 
-use futures::future::try_join_all;
+use futures::future::{try_join, try_join_all};
 use orlop_objects::Key;
 use orlop_registry::{DeleteOptions, Error as Refused, Part};
 use serde_json::Value;
@@ -15,12 +15,16 @@ use crate::{
 pub(super) async fn apply(garbage: &Garbage, key: &Key, verdict: Verdict) -> Result<Next, Error> {
     match verdict {
         Verdict::Delete { uid } => {
-            delete(garbage, key, Some(uid), "Background").await?;
+            delete(garbage, key, uid, "Background").await?;
             Ok(Next::Settled)
         }
         Verdict::Wait => Ok(Next::Waiting(None)),
-        Verdict::Empty { keys } => {
-            try_join_all(keys.iter().map(|dependent| delete(garbage, dependent, None, "Foreground"))).await?;
+        Verdict::Empty { uid, go, stay } => {
+            let go = go
+                .into_iter()
+                .map(|(dependent, its)| async move { delete(garbage, &dependent, its, "Foreground").await });
+            let stay = stay.iter().map(|dependent| disown(garbage, dependent, &uid));
+            try_join(try_join_all(go), try_join_all(stay)).await?;
             Ok(Next::Waiting(Some(now())))
         }
         Verdict::Orphan { uid, keys } => {
@@ -38,8 +42,9 @@ pub(super) async fn apply(garbage: &Garbage, key: &Key, verdict: Verdict) -> Res
     }
 }
 
-async fn delete(garbage: &Garbage, key: &Key, uid: Option<String>, how: &str) -> Result<(), Error> {
-    let options = DeleteOptions { uid, propagation: Some(how.to_owned()), ..DeleteOptions::default() };
+async fn delete(garbage: &Garbage, key: &Key, uid: String, how: &str) -> Result<(), Error> {
+    let options =
+        DeleteOptions { uid: Some(uid), propagation: Some(how.to_owned()), ..DeleteOptions::default() };
     match garbage.registry.delete(key, &options, &garbage.who).await {
         Ok(_) | Err(Refused::NotFound(_)) => Ok(()),
         Err(error) => Err(Error::doing("delete", key)(error)),
@@ -55,6 +60,6 @@ async fn disown(garbage: &Garbage, key: &Key, uid: &str) -> Result<(), Error> {
     };
     match garbage.registry.change(key, Part::Main, &garbage.who, false, change).await {
         Ok(_) | Err(Refused::NotFound(_)) => Ok(()),
-        Err(error) => Err(Error::doing("orphan", key)(error)),
+        Err(error) => Err(Error::doing("disown", key)(error)),
     }
 }

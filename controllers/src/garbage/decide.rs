@@ -7,7 +7,8 @@
 //! | not terminating | one is of a kind not served here, or namespaced while the object is not: unknown is not gone | | Wait |
 //! | terminating, finalizer `orphan` | | name it | Orphan: take it out of their owners |
 //! | terminating, finalizer `orphan` | | none name it | LetGo |
-//! | terminating, finalizer `foregroundDeletion` | | some not asked to go | Empty: ask them, to wait for theirs in the same way |
+//! | terminating, finalizer `foregroundDeletion` | | some not asked to go, without another owner that stays | Empty: ask them, to wait for theirs in the same way |
+//! | terminating, finalizer `foregroundDeletion` | | some not asked to go, with another owner that stays | Empty: take it out of their owners |
 //! | terminating, finalizer `foregroundDeletion` | | some that block it | Wait |
 //! | terminating, finalizer `foregroundDeletion` | | none that block it | LetGo |
 
@@ -42,6 +43,10 @@ pub(crate) struct Facts {
 pub(crate) struct Dependent {
     /// Which one.
     pub(crate) key: Key,
+    /// Its uid: another object under the same name is not it.
+    pub(crate) uid: String,
+    /// Whether another of its owners is there, and does not wait for it to go as well.
+    pub(crate) kept: bool,
     /// Whether it is terminating.
     pub(crate) terminating: bool,
     /// Whether its owner waits for it.
@@ -55,8 +60,8 @@ pub(crate) enum Verdict {
     Delete { uid: String },
     /// Its owner is there.
     Wait,
-    /// Ask its dependents to go first.
-    Empty { keys: Vec<Key> },
+    /// Ask some of its dependents to go first, by their uids, and take it out of the owners of others.
+    Empty { uid: String, go: Vec<(Key, String)>, stay: Vec<Key> },
     /// Take it out of the owners of these.
     Orphan { uid: String, keys: Vec<Key> },
     /// Take the finalizer away.
@@ -90,9 +95,11 @@ fn orphan(facts: &Facts) -> Verdict {
 
 fn foreground(facts: &Facts) -> Verdict {
     let unasked = facts.dependents.iter().filter(|dependent| !dependent.terminating);
-    let keys: Vec<Key> = unasked.map(|dependent| dependent.key.clone()).collect();
-    if !keys.is_empty() {
-        return Verdict::Empty { keys };
+    let (kept, others): (Vec<&Dependent>, Vec<&Dependent>) = unasked.partition(|dependent| dependent.kept);
+    if !kept.is_empty() || !others.is_empty() {
+        let go = others.into_iter().map(|dependent| (dependent.key.clone(), dependent.uid.clone())).collect();
+        let stay = kept.into_iter().map(|dependent| dependent.key.clone()).collect();
+        return Verdict::Empty { uid: facts.uid.clone(), go, stay };
     }
     if facts.dependents.iter().any(|dependent| dependent.blocks) {
         return Verdict::Wait;
@@ -107,7 +114,14 @@ mod tests {
     use super::*;
 
     fn dependent(terminating: bool, blocks: bool) -> Dependent {
-        Dependent { key: Key::new(&kind::POD, "default", "p"), terminating, blocks }
+        let key = Key::new(&kind::POD, "default", "p");
+        Dependent { key, uid: "up".to_owned(), kept: false, terminating, blocks }
+    }
+
+    /// One that another owner keeps.
+    fn kept(terminating: bool) -> Dependent {
+        let key = Key::new(&kind::POD, "default", "k");
+        Dependent { key, uid: "uk".to_owned(), kept: true, terminating, blocks: true }
     }
 
     #[test]
@@ -122,6 +136,11 @@ mod tests {
         };
         let live = |owned, has_owner| Facts { uid: "u".to_owned(), owned, has_owner, ..Facts::default() };
         let keys = || vec![Key::new(&kind::POD, "default", "p")];
+        let empty = |go: bool, stay: bool| {
+            let go = if go { vec![(Key::new(&kind::POD, "default", "p"), "up".to_owned())] } else { vec![] };
+            let stay = if stay { vec![Key::new(&kind::POD, "default", "k")] } else { vec![] };
+            Some(Verdict::Empty { uid: "u".to_owned(), go, stay })
+        };
         let rows = [
             ("owns itself", live(false, false), None),
             ("owners gone", live(true, false), Some(Verdict::Delete { uid: "u".to_owned() })),
@@ -132,7 +151,10 @@ mod tests {
                 Some(Verdict::Orphan { uid: "u".to_owned(), keys: keys() }),
             ),
             ("orphaned", going(ORPHAN, &[]), Some(Verdict::LetGo { revision: 7, finalizer: ORPHAN })),
-            ("unasked", going(FOREGROUND, &[dependent(false, false)]), Some(Verdict::Empty { keys: keys() })),
+            ("unasked", going(FOREGROUND, &[dependent(false, false)]), empty(true, false)),
+            ("another's as well", going(FOREGROUND, &[kept(false)]), empty(false, true)),
+            ("one of each", going(FOREGROUND, &[kept(false), dependent(false, true)]), empty(true, true)),
+            ("another's, and on its way", going(FOREGROUND, &[kept(true)]), Some(Verdict::Wait)),
             ("blocked", going(FOREGROUND, &[dependent(true, true)]), Some(Verdict::Wait)),
             (
                 "not blocked",

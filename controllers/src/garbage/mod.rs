@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  owner gone ──────────────────────────► dependents: Delete
-//!  owner terminating, foregroundDeletion ──► dependents first, then LetGo
+//!  owner terminating, foregroundDeletion ──► dependents first, or to their other owners, then LetGo
 //!  owner terminating, orphan ──────────────► dependents forget it, then LetGo
 //! ```
 //!

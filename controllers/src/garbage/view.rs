@@ -1,5 +1,7 @@
 //! What the garbage collector knows about a set of objects, their owners and dependents: one snapshot.
 
+use std::sync::Arc;
+
 use orlop_objects::{Key, Object, index::Index, kind};
 use serde_json::Value;
 
@@ -38,24 +40,46 @@ fn facts(object: &Object, reader: &Reader) -> Facts {
     }
 }
 
-fn has_owner(object: &Object, reader: &Reader) -> bool {
-    let value = object.value();
-    let owners = value.pointer("/metadata/ownerReferences").and_then(Value::as_array);
-    owners.into_iter().flatten().any(|owner| is_there(owner, object, reader))
+/// What is known of an owner that a reference names.
+enum Owner {
+    /// There is none, or another object under its name.
+    Gone,
+    /// It may be there: its kind is not served here, or it is in some namespace while the object is in none.
+    Unknown,
+    There(Arc<Object>),
 }
 
-/// Whether the owner that a reference names exists; one of a kind that is not served here may, and so may one that is in
-/// some namespace while the object is in none.
-fn is_there(owner: &Value, object: &Object, reader: &Reader) -> bool {
+fn has_owner(object: &Object, reader: &Reader) -> bool {
+    let value = object.value();
+    owners(&value).any(|owner| !matches!(find(owner, object, reader), Owner::Gone))
+}
+
+fn owners(value: &Value) -> impl Iterator<Item = &Value> {
+    value.pointer("/metadata/ownerReferences").and_then(Value::as_array).into_iter().flatten()
+}
+
+fn find(owner: &Value, object: &Object, reader: &Reader) -> Owner {
     let text = |field: &str| owner[field].as_str().unwrap_or_default();
-    let Some(kind) = kind::by_name(text("apiVersion"), text("kind")) else { return true };
+    let Some(kind) = kind::by_name(text("apiVersion"), text("kind")) else { return Owner::Unknown };
     if kind.namespaced && !object.key.kind.namespaced {
         // Nobody knows in which namespace to look.
-        return true;
+        return Owner::Unknown;
     }
     let namespace = if kind.namespaced { object.key.namespace.as_str() } else { "" };
     let found = reader.snapshot.get(&Key::new(kind, namespace, text("name")));
-    found.is_some_and(|found| found.meta.uid == text("uid"))
+    found.filter(|found| found.meta.uid == text("uid")).map_or(Owner::Gone, Owner::There)
+}
+
+/// Whether an owner other than `dying` keeps the object: one that is there, and does not wait itself for what it owns to go.
+fn is_kept(object: &Object, dying: &str, reader: &Reader) -> bool {
+    let value = object.value();
+    owners(&value).filter(|owner| owner["uid"] != *dying).any(|owner| match find(owner, object, reader) {
+        Owner::Gone => false,
+        Owner::Unknown => true,
+        Owner::There(found) => {
+            !(found.meta.is_terminating() && found.meta.finalizers.iter().any(|held| held == FOREGROUND))
+        }
+    })
 }
 
 fn dependents(object: &Object, reader: &Reader) -> Vec<Dependent> {
@@ -64,6 +88,8 @@ fn dependents(object: &Object, reader: &Reader) -> Vec<Dependent> {
         let owner = dependent.meta.owner_references.iter().find(|owner| owner.uid == *uid)?;
         Some(Dependent {
             key: dependent.key.clone(),
+            uid: dependent.meta.uid.clone(),
+            kept: is_kept(dependent, uid, reader),
             terminating: dependent.meta.is_terminating(),
             blocks: owner.block_owner_deletion,
         })
