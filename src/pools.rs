@@ -136,7 +136,7 @@ fn driver_of(
     let mut silent = Vec::new();
     pools.retain(|pool| !pool.retired || is_to_be_had(pool, is_dir(&pool.dir, PATIENCE / 2), &mut silent));
     refuse_overlap(&pools)?;
-    leave_word(home, &pools)?;
+    leave_word(home, &pools, &silent)?;
     let driver = open(home, host, node, boot, &pools)?;
     for pool in &mut pools {
         if pool.shared {
@@ -177,7 +177,7 @@ pub(crate) fn remembered_driver(home: &Home, host: &Arc<dyn Host>, boot: String)
         remembered.pools.push(default_pool(&home.dir));
     }
     remembered.pools.retain(|pool| pool.dir.is_dir());
-    leave_word(home, &remembered.pools)?;
+    leave_word(home, &remembered.pools, &[])?;
     open(home, host, &remembered.node, boot, &remembered.pools)
 }
 
@@ -199,11 +199,13 @@ fn open(
 }
 
 /// Tells all Orlops of the machine where the pools are, without links: a pool on a file server is compared by name alone.
-fn leave_word(home: &Home, pools: &[PoolConfig]) -> Result<()> {
+/// Those that do not answer are not asked.
+fn leave_word(home: &Home, pools: &[PoolConfig], silent: &[PoolConfig]) -> Result<()> {
     let path = home.pools_file();
     let mut text = Vec::new();
-    for pool in pools {
-        let dir = fs::canonicalize(&pool.dir).unwrap_or_else(|_| pool.dir.clone());
+    let answering = pools.iter().map(|pool| (pool, fs::canonicalize(&pool.dir).ok()));
+    for (pool, real) in answering.chain(silent.iter().map(|pool| (pool, None))) {
+        let dir = real.unwrap_or_else(|| pool.dir.clone());
         if dir.as_os_str().as_bytes().contains(&b'\n') {
             bail!("pool {}: the name of {} holds a line break; give it another", pool.name, dir.display());
         }
