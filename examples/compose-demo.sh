@@ -152,11 +152,9 @@ narrate() {
         # First the command: what made it succeed is then among the news.
         if "$@" >/dev/null 2>&1; then reached=yes; fi
         news >"$scratch/news" || true
-        while IFS= read -r line; do
-            grep -qxF -- "$line" "$scratch/told" && continue
-            printf '%s\n' "$line" >>"$scratch/told"
-            printf '  +%2d s  %s\n' $((SECONDS - begun)) "$line"
-        done <"$scratch/news"
+        awk 'NR == FNR { told[$0]; next } !($0 in told) { told[$0]; print }' "$scratch/told" "$scratch/news" >"$scratch/new"
+        while IFS= read -r line; do printf '  +%2d s  %s\n' $((SECONDS - begun)) "$line"; done <"$scratch/new"
+        cat "$scratch/new" >>"$scratch/told"
         [ -z "$reached" ] || return 0
         [ $((SECONDS - begun)) -lt "$limit" ] || fail "$what did not happen"
         sleep 1
