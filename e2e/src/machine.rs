@@ -1,6 +1,10 @@
 //! What the machine can do, and what is left on it.
 
-use std::{fs, io::Write, path::Path};
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 /// Whether tests that change the machine can run; says loudly why when they cannot.
 pub fn can_run(test: &str) -> bool {
@@ -42,13 +46,19 @@ pub fn left_below(dir: &Path) -> Vec<String> {
         .filter(|line| line.split(' ').nth(4).is_some_and(|target| target.starts_with(&*dir)))
         .map(|line| format!("mount {line}"))
         .collect();
-    for entry in fs::read_dir("/sys/block").into_iter().flatten().flatten() {
-        let backing = fs::read_to_string(entry.path().join("loop/backing_file")).unwrap_or_default();
-        if backing.starts_with(&*dir) {
-            left.push(format!("{} of {}", entry.file_name().to_string_lossy(), backing.trim()));
-        }
-    }
+    let devices = loops().into_iter().filter(|(_, file)| file.to_string_lossy().starts_with(&*dir));
+    left.extend(devices.map(|(device, file)| format!("{} of {}", device.display(), file.display())));
     left
+}
+
+/// All loop devices in use, each with its backing file as the kernel names it.
+pub fn loops() -> Vec<(PathBuf, PathBuf)> {
+    let entries = fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    let of = |entry: fs::DirEntry| {
+        let file = fs::read_to_string(entry.path().join("loop/backing_file")).ok()?;
+        Some((Path::new("/dev").join(entry.file_name()), PathBuf::from(file.trim_end_matches('\n'))))
+    };
+    entries.filter_map(of).collect()
 }
 
 /// When a process started, in clock ticks since boot: tells it from a later one with the same number.

@@ -39,7 +39,7 @@ pub fn at_work(data: &Path) -> Vec<String> {
     let mut left = machine::left_below(data);
     left.extend(machine::left_below(&run));
     ["runc", "monitors", "ns"].iter().for_each(|place| files(&run.join(place), &mut left));
-    left.extend(cgroups(&run));
+    left.extend(cgroups(&run).iter().map(|dir| format!("cgroup {}", dir.display())));
     left.extend(workers(&[&run, &data.join("nfs/ganesha.conf")]));
     left.extend(
         interfaces(data)
@@ -82,12 +82,13 @@ fn files(dir: &Path, left: &mut Vec<String>) {
     }
 }
 
-fn cgroups(run: &Path) -> Vec<String> {
+/// The cgroups of the instance with this run directory, one for each hierarchy.
+pub(crate) fn cgroups(run: &Path) -> Vec<PathBuf> {
     let name = format!("orlop-{}", run.file_name().unwrap_or_default().to_string_lossy());
     let root = PathBuf::from("/sys/fs/cgroup");
     let hierarchies = fs::read_dir(&root).into_iter().flatten().flatten().map(|entry| entry.path());
     let all = hierarchies.chain([root]).map(|hierarchy| hierarchy.join(&name));
-    all.filter(|dir| dir.exists()).map(|dir| format!("cgroup {}", dir.display())).collect()
+    all.filter(|dir| dir.exists()).collect()
 }
 
 /// Processes that were started with one of these paths: conmon, runc, the NFS server.
