@@ -7,7 +7,7 @@ use std::{
 
 use orlop_backends::{
     driver::Publish,
-    host::{MountRequest, Namespace, PathBind, PathKind},
+    host::{self, Cause, MountEntry, MountRequest, Namespace, PathBind, PathKind},
 };
 
 use super::{
@@ -90,12 +90,21 @@ impl Machine {
     }
 
     /// Asks the servers of a pod's volumes whether they are there: a container would hang in its first look at them, and
-    /// what starts it with it.
+    /// what starts it with it. A path of the machine may lie on a server that somebody mounted by hand.
     pub(super) async fn ask_servers(&self, pod: &str, volumes: &[Resolved]) -> Result<(), Error> {
-        for volume in volumes {
-            let Source::Volume { id, volume, .. } = &volume.source else { continue };
-            let target = self.layout.published(pod, &volume.name);
-            self.driver(&id.driver)?.ready(volume_ref(id, &volume.attributes), target).await?;
+        for resolved in volumes {
+            match &resolved.source {
+                Source::Volume { id, volume, .. } => {
+                    let target = self.layout.published(pod, &volume.name);
+                    self.driver(&id.driver)?.ready(volume_ref(id, &volume.attributes), target).await?;
+                }
+                Source::HostPath { .. } => {
+                    let place = self.layout.host_path(pod, &resolved.name);
+                    self.blocking(move |m| m.host.ask(&place).map_err(|error| m.unanswered(error, &place)))
+                        .await?;
+                }
+                Source::Empty { .. } | Source::Waiting(_) => {}
+            }
         }
         Ok(())
     }
@@ -196,6 +205,58 @@ impl Machine {
         let kind = PathKind::named(kind)
             .ok_or_else(|| Error::Refused(format!("hostPath.type {kind} is not known; leave it out")))?;
         let own = own_places::all(self.layout.data(), self.layout.run())?;
-        Ok(self.host.bind_path(&PathBind { source, kind, target, own })?)
+        let request = PathBind { source, kind, target, own };
+        self.host.bind_path(&request).map_err(|error| self.unanswered(error, &request.source))
+    }
+
+    /// A failure at a path of the machine; when nobody answered there, with who should have, as far as its name tells.
+    fn unanswered(&self, error: host::Error, path: &Path) -> Error {
+        if !matches!(error.source, Cause::Timeout(_) | Cause::Hanging { .. }) {
+            return error.into();
+        }
+        let mounts = self.host.mounts().unwrap_or_default();
+        let said = Error::from(error).chain();
+        Error::Refused(format!("{said}: {}", who_is_silent(&mounts, path)))
+    }
+}
+
+/// Who does not answer at a path, and what to do.
+fn who_is_silent(mounts: &[MountEntry], path: &Path) -> String {
+    let holds = mounts.iter().filter(|mount| path.starts_with(&mount.target));
+    let who = match holds.max_by_key(|mount| mount.target.components().count()) {
+        Some(mount) if mount.target != Path::new("/") => {
+            format!("{} ({}), which is mounted there,", mount.source, mount.fs_type)
+        }
+        _ => "what it leads to".to_owned(),
+    };
+    format!(
+        "{who} does not answer on this node; bring back the file server or program that serves it, and the pod goes on by \
+         itself; or let the pod use another path"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_silent_is_told_by_the_mount_table() {
+        let mount = |target: &str, fs_type: &str, source: &str| MountEntry {
+            id: 1,
+            parent: 0,
+            number: (0, 1),
+            root: "/".into(),
+            target: target.into(),
+            options: "rw".into(),
+            fs_type: fs_type.into(),
+            source: source.into(),
+            super_options: "rw".into(),
+        };
+        let mounts = [mount("/", "ext4", "/dev/vda"), mount("/mnt", "nfs4", "nas:/media")];
+        let words = who_is_silent(&mounts, Path::new("/mnt/films"));
+        assert!(words.starts_with("nas:/media (nfs4), which is mounted there, does not answer"), "{words}");
+        // A link may lead anywhere.
+        let words = who_is_silent(&mounts, Path::new("/srv/link"));
+        assert!(words.starts_with("what it leads to does not answer"), "{words}");
     }
 }

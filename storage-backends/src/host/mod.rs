@@ -371,7 +371,7 @@ pub trait Host: Send + Sync + 'static {
 
     /// Does something on a share, which is mounted for that long and nowhere else.
     fn visit(&self, share: &Share, visit: &Visit) -> Result<Outcome>;
-    /// Asks the server of a mounted share whether it is there; fails when it does not answer within moments.
+    /// Asks what serves the mount that `place` is on whether it is there; fails when it does not answer within moments.
     fn ask(&self, place: &Path) -> Result<()>;
 
     /// Shows a path of the machine, with all that is mounted in it, at a place that is made for it: opened once, checked as

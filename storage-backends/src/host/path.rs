@@ -2,8 +2,10 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 /// What a path must be to be shown, in the words of `hostPath.type`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PathKind {
     /// Anything; made as a directory where there is nothing.
     Any,
@@ -24,7 +26,7 @@ pub enum PathKind {
 }
 
 /// A path of the machine that is to be shown at a place of Orlop's own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathBind {
     /// What is to be shown, as the pod or the volume names it.
     pub source: PathBuf,

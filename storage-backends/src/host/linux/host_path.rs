@@ -261,7 +261,10 @@ fn leave_group(target: &Path) -> io::Result<()> {
 pub(super) fn unbind(target: &Path) -> Result<()> {
     let context = failed("take away host path", target);
     while mountinfo::read()?.iter().any(|mount| mount.target == target) {
-        leave_group(target).map_err(&context)?;
+        // Naming the place asks a file server whether it is still what it was; taking it away does not.
+        if mountinfo::is_shared(target)? {
+            leave_group(target).map_err(&context)?;
+        }
         // With all that is mounted in it, which a container that still has it keeps by itself.
         let flags = MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW;
         nix::mount::umount2(target, flags).map_err(|error| context(error.into()))?;
@@ -270,7 +273,7 @@ pub(super) fn unbind(target: &Path) -> Result<()> {
 }
 
 /// The place is ours and empty; the kernel refuses to remove one that something is mounted on.
-fn remove_target(target: &Path) -> Result<()> {
+pub(super) fn remove_target(target: &Path) -> Result<()> {
     let context = failed("remove the place of host path", target);
     let found = match fs::symlink_metadata(target) {
         Ok(found) => found,

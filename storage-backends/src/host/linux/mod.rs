@@ -165,11 +165,11 @@ impl Host for Linux {
     }
 
     fn bind_path(&self, request: &PathBind) -> Result<()> {
-        host_path::bind(request)
+        shares::show(request)
     }
 
     fn unbind_path(&self, target: &Path) -> Result<()> {
-        host_path::unbind(target)
+        shares::hide(target)
     }
 }
 

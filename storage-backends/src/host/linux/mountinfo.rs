@@ -30,6 +30,20 @@ pub(super) fn read() -> Result<Vec<MountEntry>> {
     stable(read_once).and_then(|table| parse(&table)).map_err(failed("read", Path::new(MOUNTINFO)))
 }
 
+/// Whether the mount at a place, or one in it, tells others of what is mounted in it.
+pub(super) fn is_shared(place: &Path) -> Result<bool> {
+    let table = stable(read_once).map_err(failed("read", Path::new(MOUNTINFO)))?;
+    Ok(shares_below(&table, place))
+}
+
+fn shares_below(table: &[u8], place: &Path) -> bool {
+    table.split(|&byte| byte == b'\n').any(|line| {
+        let mut fields = line.split(|&byte| byte == b' ').skip(4);
+        fields.next().is_some_and(|target| path(target).starts_with(place))
+            && fields.take_while(|field| *field != b"-").any(|field| field.starts_with(b"shared:"))
+    })
+}
+
 fn read_once() -> io::Result<Vec<u8>> {
     let mut table = Vec::with_capacity(16 * 1024);
     File::open(MOUNTINFO)?.read_to_end(&mut table)?;

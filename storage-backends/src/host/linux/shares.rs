@@ -1,4 +1,5 @@
-//! The parent's side of shares: which calls go to a child, how long each may take, and what it waits on.
+//! The parent's side of what can hang, shares and paths of the machine: which calls go to a child, how long each may
+//! take, and what it waits on.
 
 use std::{
     fs,
@@ -7,9 +8,9 @@ use std::{
 };
 
 use super::{
-    super::{Cause, Error, MountEntry, Outcome, Result, Share, Visit},
+    super::{Cause, Error, MountEntry, Outcome, PathBind, Result, Share, Visit},
     child::{Answer, Call, Job, Source, call},
-    mountinfo, share,
+    host_path, mountinfo, share,
 };
 
 /// Connecting takes a few round trips, and a server that was restarted keeps new clients waiting for its grace period.
@@ -105,8 +106,43 @@ pub(super) fn bind(source: &Path, target: &Path, read_only: bool) -> Result<()> 
     short("bind mount on", target, &job)
 }
 
+/// File systems that this kernel serves itself, from a disk of this machine or from nothing: there is nobody to ask.
+const SERVED_HERE: [&str; 13] = [
+    "bpf", "btrfs", "devpts", "devtmpfs", "ext2", "ext3", "ext4", "overlay", "proc", "ramfs", "sysfs",
+    "tmpfs", "xfs",
+];
+
 pub(super) fn ask(place: &Path) -> Result<()> {
+    let mounts = mountinfo::read()?;
+    if holder(&mounts, &named(place)).is_some_and(|mount| SERVED_HERE.contains(&mount.fs_type.as_str())) {
+        return Ok(());
+    }
     short("ask the server of", place, &Job::Ask { place: place.to_owned() })
+}
+
+/// Where a path of the machine leads, only a walk along it shows: by links it may be on any mount, and hang there.
+pub(super) fn show(request: &PathBind) -> Result<()> {
+    let object = request.source.display().to_string();
+    let call_ = Call {
+        operation: "show host path",
+        waits_on: object.clone(),
+        object,
+        deadline: SHORT,
+        job: &Job::Show(request.clone()),
+    };
+    call(&call_).map(drop)
+}
+
+/// Taken away at once; what the kernel has to settle with a server after that waits behind.
+pub(super) fn hide(target: &Path) -> Result<()> {
+    match short("take away host path", target, &Job::Hide { target: target.to_owned() }) {
+        Err(Error { source: Cause::Timeout(_), .. })
+            if !mountinfo::read()?.iter().any(|mount| mount.target == target) =>
+        {
+            host_path::remove_target(target)
+        }
+        other => other,
+    }
 }
 
 /// The kernel takes a mount out of the table first and waits for its server then: the child that waits is left behind,

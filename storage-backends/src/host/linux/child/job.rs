@@ -9,10 +9,13 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    super::{mounts, share},
+    super::{host_path, mounts, share},
     Failure,
 };
-use crate::host::share::{Outcome, Share, Visit, carry_out};
+use crate::host::{
+    PathBind,
+    share::{Outcome, Share, Visit, carry_out},
+};
 
 /// Where a share comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,8 +37,12 @@ pub(in super::super) enum Job {
     Bind { source: PathBuf, target: PathBuf, read_only: bool },
     /// Unmount the topmost mount at `target`, giving up what is under way when `force` says so.
     Unmount { target: PathBuf, force: bool },
-    /// Ask a mounted share whether its server answers.
+    /// Ask what serves a mount whether it answers.
     Ask { place: PathBuf },
+    /// Show a path of the machine, which may lie anywhere.
+    Show(PathBind),
+    /// Take away what is shown of one.
+    Hide { target: PathBuf },
     /// Sleep for ever: what a dead server does, for tests.
     #[cfg(test)]
     Hang,
@@ -69,14 +76,14 @@ impl Job {
                 rustix::mount::unmount(&target, UnmountFlags::NOFOLLOW | how)?;
             }
             Self::Ask { place } => {
-                rustix::fs::openat(
-                    CWD,
-                    &place,
-                    OFlags::RDONLY | OFlags::DIRECTORY,
-                    rustix::fs::Mode::empty(),
-                )
-                .and_then(|root| rustix::fs::fstatvfs(&root).map(drop))?;
+                // Opened as a name only: it may be a device or a socket. The question about its space is never answered
+                // from what this kernel remembers.
+                let flags = OFlags::PATH | OFlags::CLOEXEC;
+                rustix::fs::openat(CWD, &place, flags, rustix::fs::Mode::empty())
+                    .and_then(|root| rustix::fs::fstatvfs(&root).map(drop))?;
             }
+            Self::Show(request) => host_path::bind(&request)?,
+            Self::Hide { target } => host_path::unbind(&target)?,
             #[cfg(test)]
             Self::Hang => loop {
                 std::thread::park();

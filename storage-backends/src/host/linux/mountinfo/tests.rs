@@ -123,3 +123,13 @@ proptest::proptest! {
         let _ = parse(&bytes);
     }
 }
+
+#[test]
+fn whether_a_mount_or_one_in_it_is_shared() {
+    let table = b"27 1 254:0 / / rw shared:1 - ext4 /dev/vda rw\n\
+        90 27 0:40 / /a rw master:1 - fuse x rw\n\
+        91 90 0:41 / /a/b rw shared:7 master:1 - tmpfs shared:9 rw\n\
+        92 27 0:42 / /ab rw - tmpfs shared:9 rw\n";
+    let shares = |place: &str| shares_below(table, Path::new(place));
+    assert_eq!(["/", "/a", "/a/b", "/ab", "/c"].map(shares), [true, true, true, false, false]);
+}
