@@ -173,9 +173,9 @@ async fn root_a_path_that_hangs_holds_up_nobody_else() -> Result<()> {
     touch(&member, &stays).await?;
     cluster.create(&kind::POD, with_path("new", &share.path(), "cat /host/stays")).await?;
     let why = told(&cluster, "new", "no answer within").await?;
-    let words = format!("(fuse), which is mounted there, does not answer on this node; bring back");
+    let words = "(fuse), which is mounted there, does not answer on this node; bring back";
     ensure!(
-        why.starts_with("FailedMount: ") && why.contains("show host path") && why.contains(&words),
+        why.starts_with("FailedMount: ") && why.contains("show host path") && why.contains(words),
         "{why}"
     );
     measure(&cluster, "during").await?;
