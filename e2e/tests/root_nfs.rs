@@ -251,3 +251,82 @@ async fn root_bad_input_about_servers_is_told_in_words() -> anyhow::Result<()> {
     assert_eq!(stand.names(), ["taken"]);
     Ok(())
 }
+
+/// Two classes on one share, one of them with a pattern by which two claims would meet.
+#[tokio::test]
+async fn root_two_classes_on_one_share_never_share_a_directory() -> anyhow::Result<()> {
+    if !machine::can_run("root_two_classes_on_one_share_never_share_a_directory") {
+        return Ok(());
+    }
+    let stand = Stand::start()?;
+    let share = json!({"server": SERVER, "share": "/srv/nfs"});
+    for class in ["first", "second"] {
+        stand.class(class, share.clone()).await?;
+        stand.claim(&format!("of-{class}"), class).await?;
+    }
+    stand
+        .class("third", json!({"server": SERVER, "share": "/srv/nfs", "pathPattern": "one-for-all"}))
+        .await?;
+    stand.claim("owner", "third").await?;
+    for name in ["of-first", "of-second", "owner"] {
+        stand.cluster.phase(&kind::PERSISTENT_VOLUME_CLAIM, name, "Bound").await?;
+    }
+    let note = stand.share().join("one-for-all/note");
+    std::fs::write(&note, "kept")?;
+    stand.claim("late", "third").await?;
+    stand.until_said("late", "of claim default/owner, so nothing is changed; choose a pathPattern").await?;
+    assert_eq!(stand.names().len(), 3, "{:?}", stand.names());
+
+    // What goes of one class leaves what is of the other.
+    stand.cluster.delete(&kind::PERSISTENT_VOLUME_CLAIM, "of-first").await?;
+    let gone = || !stand.names().iter().any(|name| name.starts_with("default-of-first-"));
+    let claim = Key::new(&kind::PERSISTENT_VOLUME_CLAIM, "default", "of-first");
+    stand.cluster.until(&claim, "its directory gone", |_| gone()).await?;
+    assert!(stand.names().iter().any(|name| name.starts_with("default-of-second-")), "{:?}", stand.names());
+    stand.cluster.delete(&kind::PERSISTENT_VOLUME_CLAIM, "late").await?;
+    assert_eq!(std::fs::read_to_string(&note)?, "kept", "who never had it takes nothing with him");
+    Ok(())
+}
+
+/// Somebody has taken a directory's mark away, or put another's in its place: nothing is removed, and the volume says why.
+#[tokio::test]
+async fn root_a_directory_without_its_own_mark_is_never_removed() -> anyhow::Result<()> {
+    if !machine::can_run("root_a_directory_without_its_own_mark_is_never_removed") {
+        return Ok(());
+    }
+    let stand = Stand::start()?;
+    stand
+        .class("plain", json!({"server": SERVER, "share": "/srv/nfs", "pathPattern": "${.PVC.name}"}))
+        .await?;
+    let marks = stand.share().join(".orlop/volumes");
+    let mut volumes = Vec::new();
+    for name in ["missing", "foreign", "damaged"] {
+        stand.claim(name, "plain").await?;
+        let claim = stand.cluster.phase(&kind::PERSISTENT_VOLUME_CLAIM, name, "Bound").await?;
+        volumes.push(claim["spec"]["volumeName"].as_str().expect("bound").to_owned());
+        std::fs::write(stand.share().join(name).join("note"), name)?;
+    }
+    let own = std::fs::read(marks.join("missing"))?;
+    std::fs::remove_file(marks.join("missing"))?;
+    let text = std::fs::read_to_string(marks.join("foreign"))?;
+    std::fs::write(marks.join("foreign"), text.replace(&volumes[1], "pvc-of-somebody"))?;
+    std::fs::write(marks.join("damaged"), "{")?;
+    let words = [
+        "does not carry this volume's mark, so nothing is removed; if it may go, remove it on the server",
+        "belongs to volume pvc-of-somebody of claim default/foreign, so nothing is changed",
+        "cannot be read; nothing is changed, correct or remove that file on the server",
+    ];
+    for ((name, volume), words) in ["missing", "foreign", "damaged"].iter().zip(&volumes).zip(words) {
+        stand.cluster.delete(&kind::PERSISTENT_VOLUME_CLAIM, name).await?;
+        stand.until_said(volume, words).await?;
+        assert_eq!(std::fs::read_to_string(stand.share().join(name).join("note"))?, *name);
+    }
+    // Put back, it is the volume's again, and goes without anybody's help.
+    std::fs::write(marks.join("missing"), own)?;
+    stand
+        .cluster
+        .until(&Key::cluster(&kind::PERSISTENT_VOLUME, volumes[0].as_str()), "gone", |v| v.is_none())
+        .await?;
+    assert_eq!(stand.names(), ["damaged", "foreign"]);
+    Ok(())
+}
