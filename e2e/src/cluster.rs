@@ -105,6 +105,12 @@ impl Cluster {
         self.become_ready(command)
     }
 
+    /// Starts `orlop server` in the same directory at another address: agents must be told of it.
+    pub fn move_to(&mut self, address: &str) -> Result<()> {
+        let command = self.command(&["server", "--listen", address]);
+        self.become_ready(command)
+    }
+
     fn become_ready(&mut self, command: Command) -> Result<()> {
         let line = self.program.start(command)?;
         self.url = line.split(' ').nth(1).context("says where it listens")?.to_owned();

@@ -40,15 +40,31 @@ impl Member {
 
     /// The first start, with the token.
     pub fn join(&mut self, token: &str) -> Result<()> {
+        self.join_with(token, &[])
+    }
+
+    /// The same with arguments for this start alone.
+    pub fn join_with(&mut self, token: &str, arguments: &[&str]) -> Result<()> {
         let file = self.scratch.path().join("token");
         fs::write(&file, token)?;
-        let command = self.agent(&["--token", &file.to_string_lossy(), "--node-name", &self.name]);
+        let mut command = self.agent(&["--token", &file.to_string_lossy(), "--node-name", &self.name]);
+        command.args(arguments);
         self.program.start(command).map(drop)
     }
 
     /// Any later start: with what is in its directory.
     pub fn start(&mut self) -> Result<()> {
-        self.program.start(self.agent(&[])).map(drop)
+        self.start_with(&[])
+    }
+
+    /// The same with arguments for this start alone.
+    pub fn start_with(&mut self, arguments: &[&str]) -> Result<()> {
+        self.program.start(self.agent(arguments)).map(drop)
+    }
+
+    /// From its next start on its server is there.
+    pub fn follow(&mut self, server: &str) {
+        server.clone_into(&mut self.server);
     }
 
     /// `orlop agent` for this server with further arguments, not yet started.

@@ -10,7 +10,7 @@ use orlop_e2e::{
     images, machine, manifests,
     member::Member,
 };
-use orlop_objects::{Key, kind};
+use orlop_objects::{Key, join::TOKEN_NAMESPACE, kind};
 use serde_json::{Value, json};
 
 /// Runs an agent that must refuse to start, and answers its words.
@@ -99,6 +99,18 @@ async fn root_machines_join_and_survive_each_others_restarts() -> Result<()> {
     Ok(())
 }
 
+/// A day goes by for all tokens but one.
+async fn end_unused_tokens_but(cluster: &Cluster, kept: &str) -> Result<()> {
+    for secret in cluster.client.list(&kind::SECRET, Some(TOKEN_NAMESPACE), &[]).await? {
+        let id = kept.split('.').nth(1).context("a token's id")?;
+        if !secret.key.name.contains(id) {
+            let over = json!({"stringData": {"expires": "2020-01-01T00:00:00Z"}});
+            cluster.client.patch(&secret.key, None, &over).await?;
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn root_who_may_not_join_is_told_why() -> Result<()> {
     if !machine::can_run("root_who_may_not_join_is_told_why") {
@@ -135,6 +147,13 @@ async fn root_who_may_not_join_is_told_why() -> Result<()> {
     assert!(foreign.contains("the token is of another cluster") && foreign.contains(&parts[3]), "{foreign}");
     let broken = join(&file("broken", "orlop1.abc")?, "two")?;
     assert!(broken.contains("its id must be 16 hexadecimal digits"), "{broken}");
+    let ended = file("ended", &cluster.run(&["token", "create", "--quiet"])?)?;
+    end_unused_tokens_but(&cluster, &std::fs::read_to_string(&fresh)?).await?;
+    let ended = join(&ended, "two")?;
+    assert!(
+        ended.contains("the token ended at 2020-01-01T00:00:00Z") && ended.contains("orlop token create"),
+        "{ended}"
+    );
     let none = refused(&stranger, &["--node-name", "two"])?;
     assert!(none.contains("this node has not joined yet: give --token FILE"), "{none}");
     let bad = join(&fresh, "Not_A_Name")?;
@@ -246,4 +265,34 @@ async fn root_a_node_leaves_when_nothing_of_it_is_in_use() -> Result<()> {
     assert!(revoked.contains("start its agent with the file of a new token"), "{revoked}");
     one.join(&cluster.run(&["token", "create", "--quiet"])?)?;
     cluster.node_ready("one").await
+}
+
+/// The server has moved: who is told its new address knows it by its name, and nothing else is different.
+#[tokio::test]
+async fn root_a_server_that_has_moved_is_known_by_its_name() -> Result<()> {
+    if !machine::can_run("root_a_server_that_has_moved_is_known_by_its_name") {
+        return Ok(());
+    }
+    let mut cluster = Cluster::start_server()?;
+    let mut one = cluster.join("one", &[]).await?;
+    images::load_busybox_on(&one)?;
+    let before = run_on(&cluster, &one, "p").await?;
+    let old = cluster.url().to_owned();
+    cluster.kill()?;
+    cluster.move_to("127.0.0.1:0")?;
+    ensure!(cluster.url() != old, "another address");
+    // Its agent asks where it was, and says so again and again; its container goes on.
+    let begun = std::time::Instant::now();
+    while !one.log().contains(old.trim_start_matches("https://")) {
+        ensure!(begun.elapsed() < PATIENCE, "it says nothing of {old}: {}", one.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    one.stop()?;
+    one.follow(cluster.url());
+    one.start()?;
+    cluster.create(&kind::POD, manifests::pod_on("one", "later", "true", None)).await?;
+    cluster.phase(&kind::POD, "later", "Succeeded").await?;
+    let after = cluster.phase(&kind::POD, "p", "Running").await?;
+    assert_eq!(after["status"]["containerStatuses"], before["status"]["containerStatuses"], "not restarted");
+    logged(&cluster, "p", "hello from one").await
 }

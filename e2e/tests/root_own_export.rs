@@ -18,7 +18,9 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use orlop_e2e::{
     cluster::{Cluster, PATIENCE},
-    images, machine, manifests, remains,
+    images, machine, manifests,
+    member::Member,
+    remains,
 };
 use orlop_objects::{Key, kind};
 use serde_json::{Value, json};
@@ -209,5 +211,37 @@ async fn die_at(plan: &str) -> Result<()> {
     cluster.none(&kind::PERSISTENT_VOLUME).await?;
     let left = remains::of(&cluster.dir());
     ensure!(left.is_empty() && servers(&cluster).is_empty(), "{left:?}, servers {:?}", servers(&cluster));
+    Ok(())
+}
+
+/// The keeper has another address: other nodes would ask in vain, and it says so; with the old one back it goes on.
+#[tokio::test]
+async fn root_an_export_whose_keeper_has_another_address_says_so() -> Result<()> {
+    if !can_run("root_an_export_whose_keeper_has_another_address_says_so") {
+        return Ok(());
+    }
+    let cluster = Cluster::start_server()?;
+    let mut member = Member::prepared("one", cluster.url(), &[])?;
+    member.join_with(&cluster.run(&["token", "create", "--quiet"])?, &["--address", "127.0.0.2"])?;
+    cluster.node_ready("one").await?;
+    cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, shared_claim("shared", "16Mi")).await?;
+    cluster.phase(&kind::PERSISTENT_VOLUME_CLAIM, "shared", "Bound").await?;
+    member.stop()?;
+    member.start_with(&["--address", "127.0.0.3"])?;
+    let begun = Instant::now();
+    let words = "know this volume by the address 127.0.0.2, and this node has 127.0.0.3 now; give the node its old address";
+    loop {
+        let reasons = cluster.reasons("shared").await?;
+        if reasons.iter().any(|reason| reason.contains(words)) {
+            break;
+        }
+        ensure!(begun.elapsed() < PATIENCE, "{reasons:#?}\n{}", member.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    member.stop()?;
+    member.start_with(&["--address", "127.0.0.2"])?;
+    cluster.delete(&kind::PERSISTENT_VOLUME_CLAIM, "shared").await?;
+    cluster.none(&kind::PERSISTENT_VOLUME).await?;
+    assert_eq!(remains::of(&member.dir()), Vec::<String>::new());
     Ok(())
 }
