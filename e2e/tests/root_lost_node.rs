@@ -163,7 +163,7 @@ async fn root_a_node_that_is_off_and_said_to_be_is_taken_over_from() -> Result<(
 
 /// Two writers on node `one`, and node `two` with nothing yet. Answers what they have written.
 async fn two_writers_on_one() -> Result<(Site, [u64; 2])> {
-    let mut site = Site::without_nodes(&["--node-grace", "4s"]).await?;
+    let mut site = Site::without_nodes(&["--node-grace", "8s"]).await?;
     site.join("one").await?;
     writers::create(&site.cluster).await?;
     let before = writers::go_on(&site.cluster, Some("one"), [0, 0]).await?;
