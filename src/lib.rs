@@ -5,6 +5,7 @@
 
 mod address;
 mod agent;
+mod certificates;
 mod cli;
 mod cluster_info;
 mod down;

@@ -1,14 +1,9 @@
 //! The server's half: API and controllers over one store; `orlop server` is this alone, `orlop up` has an agent beside it.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Instant};
 
 use anyhow::{Context, Result};
-use orlop_apiserver::{AgentSocket, Agents, ApiServer, MASTERS, pki::Pki};
+use orlop_apiserver::{AgentSocket, Agents, ApiServer};
 use orlop_controllers::{Controllers, Settings};
 use orlop_objects::cidr::Cidr;
 use orlop_registry::Registry;
@@ -16,13 +11,11 @@ use orlop_store::Store;
 use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
-    address, cli, cluster_info,
+    certificates::Certificates,
+    cli,
     home::{self, Home},
     machine, process,
 };
-
-/// How often the server looks whether its certificates run out.
-const RENEW: Duration = Duration::from_secs(3600);
 
 /// Runs until SIGINT or SIGTERM.
 pub(crate) fn run(dir: &Path, flags: &cli::Server) -> Result<()> {
@@ -59,7 +52,7 @@ impl Server {
         let listener = listen(flags.listen.map_or_else(|| default.parse(), Ok)?).await?;
         let address = listener.local_addr()?;
         let registry = open_registry(home).await?.with_toleration_seconds(flags.default_toleration_seconds);
-        let certificates = Certificates::prepare(home, address, flags)?;
+        let certificates = Certificates::prepare(home, address, &flags.tls_san)?;
         let pki = certificates.pki.clone();
 
         let pod_ranges = pod_ranges(&flags.cluster_cidrs, local.and_then(|(_, range)| range));
@@ -70,10 +63,9 @@ impl Server {
         api.serve_tls(listener, &pki).await.context("serve HTTPS")?;
         let settings = Settings { node_grace: flags.node_grace, pod_ranges, ..Settings::default() };
         let controllers = start_controllers(&registry, settings).await?;
-        let url = format!("https://{}", address::shown(address, flags.tls_san.first().map(String::as_str)));
-        cluster_info::publish(&registry, &url, &pki).await.context("tell how this server is reached")?;
+        let told = certificates.publish(&registry).await?;
         let mut renewal = JoinSet::new();
-        renewal.spawn(certificates.keep());
+        renewal.spawn(certificates.keep(registry, told));
         Ok(Self { api, controllers, address, renewal })
     }
 
@@ -120,63 +112,4 @@ async fn start_controllers(registry: &Registry, settings: Settings) -> Result<Co
     let drivers =
         vec![orlop_controllers::DriverInfo::of_loop_files(), orlop_controllers::DriverInfo::of_nfs()];
     Ok(orlop_controllers::start(registry.clone(), drivers, settings))
-}
-
-/// Certificates and the administrator's kubeconfig, current for the addresses that are served.
-struct Certificates {
-    pki: Arc<Pki>,
-    kubeconfig: std::path::PathBuf,
-    url: String,
-}
-
-impl Certificates {
-    fn prepare(home: &Home, address: SocketAddr, flags: &cli::Server) -> Result<Self> {
-        let mut addresses: Vec<IpAddr> = vec!["127.0.0.1".parse()?, "::1".parse()?];
-        let mut names: Vec<String> =
-            ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
-                .map(str::to_owned)
-                .into();
-        addresses.extend(address::served(address.ip()));
-        names.extend(address::host_name());
-        for san in &flags.tls_san {
-            match san.parse() {
-                Ok(address) => addresses.push(address),
-                Err(_) => names.push(san.clone()),
-            }
-        }
-        addresses.dedup_by(|a, b| a == b);
-        names.dedup();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let pki = Pki::ensure(&home.dir.join("pki"), &names, &addresses).context("prepare certificates")?;
-        let reached = if address.ip().is_unspecified() {
-            SocketAddr::new(addresses[0], address.port())
-        } else {
-            address
-        };
-        let (kubeconfig, url) = (home.dir.join("admin.kubeconfig"), format!("https://{reached}"));
-        let certificates = Self { pki: Arc::new(pki), kubeconfig, url };
-        certificates.write_kubeconfig().context("write admin.kubeconfig")?;
-        Ok(certificates)
-    }
-
-    fn write_kubeconfig(&self) -> Result<(), orlop_apiserver::pki::PkiError> {
-        self.pki.write_kubeconfig(&self.kubeconfig, &self.url, "system:admin", MASTERS)
-    }
-
-    /// Replaces what runs out while the server runs.
-    async fn keep(self) {
-        loop {
-            tokio::time::sleep(RENEW).await;
-            match self.pki.renew().and_then(|renewed| self.write_kubeconfig().map(|()| renewed)) {
-                Ok(true) => tracing::info!("renewed the server's certificate"),
-                Ok(false) => {}
-                Err(error) => {
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "renew the server's certificates; trying again in an hour"
-                    );
-                }
-            }
-        }
-    }
 }

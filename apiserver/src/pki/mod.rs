@@ -7,7 +7,8 @@
 //!
 //! Client certificates carry the user as common name and the group as organization, as in Kubernetes; they are not kept.
 //! Keys are 0600 in a 0700 directory; every file is written beside its place and renamed, the key before the certificate,
-//! so that a certificate that is there is complete. [`Pki::renew`] replaces what runs out while the server runs.
+//! so that a certificate that is there is complete. [`Pki::renew`] replaces what runs out, or no longer names the server's
+//! addresses, while the server runs.
 //!
 //! A node's certificate ([`Pki::node_certificate`]) is good for its name only, and only to say who one is: it names no
 //! host and cannot serve, so that nobody who joins can be taken for the API server. Server and agent know each other by
@@ -94,7 +95,6 @@ pub struct Pki {
     ca: String,
     issuer: Issuer<'static, KeyPair>,
     names: Vec<String>,
-    addresses: Vec<IpAddr>,
     serving: Arc<serving::Current>,
     clock: Clock,
 }
@@ -116,18 +116,18 @@ impl Pki {
             ca: authority.certificate,
             issuer,
             names: names.iter().map(ToString::to_string).collect(),
-            addresses: addresses.to_vec(),
             serving: Arc::default(),
             clock,
         };
-        pki.renew()?;
+        pki.renew(addresses)?;
         Ok(pki)
     }
 
     /// Makes the serving certificate anew where it is missing, names other hosts or runs out, and serves with it from the
-    /// next connection on. To be called now and then while the server runs; answers whether there is a new one.
-    pub fn renew(&self) -> Result<bool, PkiError> {
-        let wanted = self.names.iter().cloned().chain(self.addresses.iter().map(IpAddr::to_string)).collect();
+    /// next connection on. To be called now and then while the server runs, with the addresses by which clients call it by
+    /// then; answers whether there is a new one.
+    pub fn renew(&self, addresses: &[IpAddr]) -> Result<bool, PkiError> {
+        let wanted = self.names.iter().cloned().chain(addresses.iter().map(IpAddr::to_string)).collect();
         let old = files::read_pair(&self.dir, "server")?;
         let good = old.filter(|old| still_good(old, &self.ca, &wanted, self.now()));
         let renewed = good.is_none();
@@ -135,7 +135,7 @@ impl Pki {
             Some(current) => current,
             None => {
                 let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
-                let new = issue::serving(&self.issuer, &names, &self.addresses, self.now())?;
+                let new = issue::serving(&self.issuer, &names, addresses, self.now())?;
                 files::write_pair(&self.dir, "server", &new)?;
                 new
             }

@@ -99,9 +99,21 @@ fn the_serving_certificate_is_renewed_while_the_server_runs() {
     let clock = day.clone();
     let clock: Clock = Arc::new(move || at(clock.load(Ordering::Relaxed)));
     let pki = Pki::ensure_with(dir.path(), &["localhost"], &[LOCAL], clock).expect("is made");
-    let renewed = |now| {
+    let rows = [
+        ("nothing changed", 0, vec![LOCAL], false),
+        ("31 days left", 334, vec![LOCAL], false),
+        ("29 days left", 336, vec![LOCAL], true),
+        ("nothing changed again", 337, vec![LOCAL], false),
+        ("another address beside it", 337, vec![LOCAL, OTHER], true),
+        ("the same ones", 338, vec![OTHER, LOCAL], false),
+        ("one is gone", 338, vec![OTHER], true),
+        ("29 days left again", 674, vec![OTHER], true),
+    ];
+    for (case, now, addresses, wanted) in rows {
         day.store(now, Ordering::Relaxed);
-        pki.renew().expect("can be written")
-    };
-    assert_eq!([0, 334, 336, 337, 672].map(renewed), [false, false, true, false, true]);
+        assert_eq!(pki.renew(&addresses).expect("can be written"), wanted, "{case}");
+    }
+    let shown = std::fs::read_to_string(dir.path().join("server.crt")).expect("is there");
+    let names = issue::facts(&shown).expect("can be read").names;
+    assert!(names.contains(&OTHER.to_string()) && !names.contains(&LOCAL.to_string()), "{names:?}");
 }
