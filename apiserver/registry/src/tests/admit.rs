@@ -113,6 +113,12 @@ async fn a_claim_grows_only_where_its_class_allows() {
             Err(other) => panic!("{class}: {other}"),
         }
     }
+    // Who asks a second time hears what the claim has, not what was asked for the first time.
+    let twice = Key::new(&kind::PERSISTENT_VOLUME_CLAIM, "default", "grows");
+    bench.change(&twice, Part::Status, |v| v["status"]["capacity"] = json!({"storage": "1Gi"})).await;
+    let ask = |v: &mut Value| v["spec"]["resources"]["requests"]["storage"] = "3Gi".into();
+    let warnings = bench.try_change(&twice, Part::Main, ask).await.expect("it may grow").warnings;
+    assert!(warnings[0].contains("asks for 3Gi and keeps 1Gi"), "{warnings:?}");
     let same = Key::new(&kind::PERSISTENT_VOLUME_CLAIM, "default", "stays");
     bench.change(&same, Part::Main, |v| v["metadata"]["labels"] = json!({"a": "b"})).await;
 }
