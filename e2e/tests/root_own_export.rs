@@ -245,3 +245,42 @@ async fn root_an_export_whose_keeper_has_another_address_says_so() -> Result<()>
     assert_eq!(remains::of(&member.dir()), Vec::<String>::new());
     Ok(())
 }
+
+/// A node whose only pool lies elsewhere and is not called `default`.
+#[tokio::test]
+async fn root_an_export_lies_in_the_pool_that_its_class_names() -> Result<()> {
+    if !can_run("root_an_export_lies_in_the_pool_that_its_class_names") {
+        return Ok(());
+    }
+    let (cluster, disk) = (Cluster::start_server()?, tempfile::tempdir()?);
+    let keeper = cluster.join("keeper", &["--pool", &format!("fast={}", disk.path().display())]).await?;
+    images::load_busybox_on(&keeper)?;
+    for pool in ["fast", "slow"] {
+        let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": pool},
+            "provisioner": "nfs.orlop.dev", "parameters": {"pool": pool}});
+        cluster.create(&kind::STORAGE_CLASS, class).await?;
+        let mut claim = shared_claim(pool, "16Mi");
+        claim["spec"]["storageClassName"] = pool.into();
+        cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, claim).await?;
+    }
+    let node = cluster.client.get(&Key::cluster(&kind::NODE, "keeper")).await?.context("the node")?.value();
+    assert_eq!(node["metadata"]["labels"]["topology.orlop.dev/serves-nfs"], "true");
+    cluster.create(&kind::POD, manifests::pod("writer", "echo kept > /data/file", Some("fast"))).await?;
+    cluster.phase(&kind::POD, "writer", "Succeeded").await?;
+    let files = || -> Result<usize> {
+        let names = fs::read_dir(disk.path())?.map(|entry| Ok(entry?.file_name()));
+        let names = names.collect::<Result<Vec<_>>>()?;
+        Ok(names.iter().filter(|name| name.to_string_lossy().starts_with("pvc-")).count())
+    };
+    assert_eq!(files()?, 1);
+    let said = cluster.reasons("slow").await?;
+    let words = "node keeper had no pool \"slow\", which class \"slow\" names in its parameter pool (pools there: fast)";
+    assert!(said.iter().any(|said| said.contains(words)), "{said:?}");
+    cluster.delete(&kind::POD, "writer").await?;
+    for claim in ["fast", "slow"] {
+        cluster.delete(&kind::PERSISTENT_VOLUME_CLAIM, claim).await?;
+    }
+    cluster.none(&kind::PERSISTENT_VOLUME).await?;
+    assert_eq!(files()?, 0);
+    Ok(())
+}

@@ -22,6 +22,9 @@ pub const EXPORTED_TO: &str = "nfs.orlop.dev/exported-to";
 /// Why it cannot be mounted by other nodes.
 pub const EXPORT_ERROR: &str = "nfs.orlop.dev/export-error";
 
+/// The label of a node that has what it takes to export volumes to others.
+pub const SERVES: &str = "topology.orlop.dev/serves-nfs";
+
 /// Addresses, in the form of the annotations.
 pub fn print(addresses: &BTreeSet<IpAddr>) -> String {
     addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(",")

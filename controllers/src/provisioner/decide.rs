@@ -10,6 +10,7 @@
 //! | searches | | `kubernetes.io/no-provisioner` | no | Wait: somebody must make one |
 //! | searches | binds late | `kubernetes.io/no-provisioner` | yes | Deselect: another claim got the volume there |
 //! | searches | binds at once | makes volumes on nodes | no | Select a Ready node that has it, rather another than last time |
+//! | searches | binds at once | exports volumes | no | Select as above, rather one that has an NFS server |
 //! | searches | binds at once | makes volumes on nodes | no, one was taken back just now | Wait a while |
 //! | searches | binds at once | makes volumes on nodes | no, no Ready node has it, or the class's pool | Wait: which nodes lack what |
 //! | searches | | makes volumes on nodes | yes, Ready | Wait (that node's agent is at work, and speaks) |
@@ -114,7 +115,7 @@ fn choose(
         let name = maker.node.name();
         let again = attempt.is_some_and(|attempt| attempt.node == name);
         let more = chosen.iter().filter(|node| *node == name).count();
-        (again, maker.volumes + more, name.to_owned())
+        (again, pools::is_second_choice(class, &maker.node), maker.volumes + more, name.to_owned())
     });
     match best {
         Some(maker) => Verdict::Select {

@@ -157,6 +157,15 @@ fn where_it_is_made() {
     check("the node that has the pool", in_pool(), None, view(with_pool), "select n1");
     let words = "wait ProvisioningFailed: no node can make a volume with driver \"loop.orlop.dev\": node n1 had no pool \"fast\", which class \"fast\" names in its parameter pool (pools there: none)";
     check("no node has the pool", in_pool(), None, view(two_nodes()), words);
+    let nfs = "nfs.orlop.dev";
+    let serves = json!({"metadata": {"labels": {"topology.orlop.dev/serves-nfs": "true"}}});
+    let exports = |makers: Vec<Maker>| View { node_local: [nfs.to_owned()].into(), ..view(makers) };
+    let shared = || facts(claim(json!({})), Some(class(json!({"provisioner": nfs}))));
+    let mixed = vec![maker("n1", &[nfs], 0, json!({})), maker("n2", &[nfs], 3, serves.clone())];
+    check("rather one with a server", shared(), None, exports(mixed), "select n2");
+    check("none has a server", shared(), None, exports(vec![maker("n1", &[nfs], 0, json!({}))]), "select n1");
+    let two = vec![maker("n1", &[nfs], 0, json!({})), maker("n2", &[nfs], 3, serves)];
+    check("the one with a server had no room", shared(), tried("n2", 5, 1), exports(two), "select n1");
     let there = ClaimFacts { node: Some(seen(&node("n1", json!({})))), ..facts(chosen(), Some(late())) };
     check("chosen, the agent's turn", there, None, view(one()), "wait");
     let unknown = json!({"status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}});

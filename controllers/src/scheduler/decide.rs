@@ -13,7 +13,8 @@
 //! | no node | late ones, node chosen | that one can | wait for their volumes a little, then Unschedulable |
 //! | no node | all bound, or none | some can | Assign the least loaded, with the pod's first attachment |
 //!
-//! Of several nodes those come first whose taints (PreferNoSchedule) do not ask the pod to go elsewhere.
+//! Of several nodes those come first whose taints (PreferNoSchedule) do not ask the pod to go elsewhere, then those that can
+//! export what is to be made for it.
 //!
 //! Pods are decided in the order of their age; what one gets, the next finds taken, and so is what is kept for pods whose
 //! volumes are being made (`memory`).
@@ -165,7 +166,8 @@ fn decide_pod(pod: &PodFacts, view: &View, given: &Given<'_>) -> Option<Verdict>
         let used = given.on(node, pod);
         let name = node.node.name();
         let unwelcome = filter::unwelcome(&pod.pod, &node.node);
-        (is_repeat(pod, name), unwelcome, node.room.fullness(used), used.pods, name.to_owned())
+        let second = filter::second_choice(pod, node);
+        (is_repeat(pod, name), unwelcome, second, node.room.fullness(used), used.pods, name.to_owned())
     });
     match best {
         Some(node) => Some(pause(pod, view).unwrap_or_else(|| place(pod, view, node.node.name()))),

@@ -74,6 +74,15 @@ pub(crate) fn unwelcome(pod: &Pod, node: &Node) -> usize {
     taints::of_node(node).iter().filter(asks).count()
 }
 
+/// How many of the pod's volumes another node should rather make.
+pub(crate) fn second_choice(pod: &PodFacts, node: &NodeFacts) -> usize {
+    let is_second = |state: &ClaimState| match state {
+        ClaimState::Late(late) => pools::is_second_choice(&late.class, &node.node),
+        _ => false,
+    };
+    pod.claims.iter().filter(|claim| is_second(&claim.state)).count()
+}
+
 fn refused_by_volumes(pod: &PodFacts, node: &NodeFacts) -> Option<String> {
     let mut taken = HashSet::new();
     for claim in &pod.claims {

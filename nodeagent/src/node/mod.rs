@@ -8,7 +8,7 @@
 mod facts;
 mod objects;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use orlop_client::Error as ApiError;
 use orlop_objects::{Key, Object, cidr::Cidr, kind};
@@ -36,6 +36,7 @@ pub(crate) async fn keep(core: Arc<Core>, facts: Facts) {
     }
     tracing::info!(node = core.node, "the node is registered");
     let (mut lease, mut reported) = (LEASE, Instant::now());
+    let (mut told, mut looked) = (topology(&core), Instant::now());
     loop {
         // Of four renewals three may fail before the node is taken for silent; none may hang for longer than one takes.
         match timeout(lease / 2, beat(&core, &facts, &mut reported)).await {
@@ -43,6 +44,14 @@ pub(crate) async fn keep(core: Arc<Core>, facts: Facts) {
             Ok(Err(error)) => tracing::warn!(error = crate::error::chain(&error), "renew the node's lease"),
             Err(_) => {
                 tracing::warn!(seconds = (lease / 2).as_secs_f32(), "the server does not answer a renewal");
+            }
+        }
+        // What somebody has installed meanwhile changes what the node can do.
+        if looked.elapsed() >= REPORT {
+            looked = Instant::now();
+            let now = topology(&core);
+            if now != told && matches!(timeout(lease / 2, register(&core, &facts)).await, Ok(Ok(()))) {
+                told = now;
             }
         }
         tokio::select! {
@@ -69,14 +78,19 @@ async fn beat(core: &Core, facts: &Facts, reported: &mut Instant) -> Result<Dura
 async fn register(core: &Core, facts: &Facts) -> Result<(), ApiError> {
     let node = Key::cluster(&kind::NODE, &core.node);
     let old = core.client.get(&node).await?.map(|object| object.value()).unwrap_or_default();
-    let topology = core.machine.drivers.values().flat_map(|driver| driver.topology()).collect();
-    let mut body = objects::node(&core.node, facts, &topology, &old["metadata"]["labels"], clock::now());
+    let mut body =
+        objects::node(&core.node, facts, &topology(core), &old["metadata"]["labels"], clock::now());
     propose_ranges(core, &mut body).await?;
     // A scheduler that sees the node ready expects its drivers to be known.
     ensure(core, &Key::cluster(&kind::CSI_NODE, &core.node), &csi_node(core)).await?;
     ensure(core, &node, &body).await?;
     core.client.patch(&node, Some("status"), &serde_json::json!({"status": body["status"]})).await?;
     renew(core).await.map(drop)
+}
+
+/// Labels that say what volumes can be made and attached here.
+fn topology(core: &Core) -> BTreeMap<String, String> {
+    core.machine.drivers.values().flat_map(|driver| driver.topology()).collect()
 }
 
 /// Says which ranges of pod addresses are free on this machine, as long as the server has given none.

@@ -1,7 +1,8 @@
 //! An NFS server that exports directories of this machine: what it is told, and what it is asked.
 //!
 //! What it is told is one table on disk, which survives reboots: clients remember the port and, in their file handles,
-//! the number of an export. Nothing in a table is a text that a user wrote: ports, numbers, UUIDs and addresses.
+//! the number of an export. Nothing in a table is a text that a user wrote: ports, numbers, UUIDs, addresses, and names of
+//! pools, which an administrator gave and which are labels of letters, digits and hyphens.
 
 use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, time::Duration};
 
@@ -30,6 +31,9 @@ pub struct Export {
     pub number: u16,
     /// The volume: its UUID is the exported file system's identity, and its name the path that clients ask for.
     pub volume: Uuid,
+    /// The pool that holds its file; `None` for the one called `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
     /// Whether clients see it. A volume that is not mounted is not shown.
     pub shown: bool,
     /// Who may mount it.
@@ -69,11 +73,11 @@ impl ExportTable {
         self.exports.iter().filter(|export| export.shown)
     }
 
-    /// Gives a volume a number; one that has a number keeps it. `None`: all numbers are in use.
+    /// Gives a volume of a pool a number; one that has a number keeps both. `None`: all numbers are in use.
     ///
     /// Numbers go up and come round only after all others were used: a client that still holds a handle of a removed
     /// export must not reach another with it.
-    pub fn add(&mut self, volume: Uuid) -> Option<u16> {
+    pub fn add(&mut self, volume: Uuid, pool: Option<&str>) -> Option<u16> {
         if let Some(export) = self.of(volume) {
             return Some(export.number);
         }
@@ -82,7 +86,8 @@ impl ExportTable {
         let first = self.next.max(1);
         let number = (first..=u16::MAX).chain(1..first).find(free)?;
         self.next = number.checked_add(1).unwrap_or(1);
-        self.exports.push(Export { number, volume, shown: false, clients: BTreeSet::new() });
+        let pool = pool.map(str::to_owned);
+        self.exports.push(Export { number, volume, pool, shown: false, clients: BTreeSet::new() });
         Some(number)
     }
 
@@ -131,15 +136,15 @@ mod tests {
     fn a_number_is_kept_and_not_given_again_until_all_were_used() {
         let mut table = ExportTable::new(20_000, "/exports".into());
         let volumes: Vec<Uuid> = (1..=4).map(Uuid::from_u128).collect();
-        assert_eq!(table.add(volumes[0]), Some(1));
-        assert_eq!(table.add(volumes[1]), Some(2));
-        assert_eq!(table.add(volumes[0]), Some(1), "it keeps its number");
+        assert_eq!(table.add(volumes[0], None), Some(1));
+        assert_eq!(table.add(volumes[1], None), Some(2));
+        assert_eq!(table.add(volumes[0], None), Some(1), "it keeps its number");
         table.remove(volumes[1]);
-        assert_eq!(table.add(volumes[2]), Some(3), "the number of a removed one is left out");
+        assert_eq!(table.add(volumes[2], None), Some(3), "the number of a removed one is left out");
         table.next = u16::MAX;
-        assert_eq!(table.add(volumes[1]), Some(u16::MAX));
+        assert_eq!(table.add(volumes[1], None), Some(u16::MAX));
         assert_eq!(
-            table.add(volumes[3]),
+            table.add(volumes[3], None),
             Some(2),
             "round again, past those in use and the server's own root"
         );
@@ -150,6 +155,7 @@ mod tests {
         let export = |number| Export {
             number,
             volume: Uuid::from_u128(number.into()),
+            pool: None,
             shown: false,
             clients: BTreeSet::new(),
         };
@@ -159,7 +165,7 @@ mod tests {
             next: 7,
             exports: (1..=u16::MAX).map(export).collect(),
         };
-        assert_eq!(table.add(Uuid::from_u128(9)), Some(9));
-        assert_eq!(table.add(Uuid::from_u128(1 << 40)), None);
+        assert_eq!(table.add(Uuid::from_u128(9), None), Some(9));
+        assert_eq!(table.add(Uuid::from_u128(1 << 40), None), None);
     }
 }

@@ -5,6 +5,8 @@
 
 mod options;
 
+use std::collections::BTreeMap;
+
 pub use options::{Options, Version, options};
 
 /// The driver's own name.
@@ -23,6 +25,12 @@ const PATH: usize = 1024;
 /// The driver that a class's provisioner means.
 pub fn driver_of(provisioner: &str) -> &str {
     if ALIASES.contains(&provisioner) { DRIVER } else { provisioner }
+}
+
+/// Whether a class asks for exports of Orlop's own: it has the driver's own name and names no server.
+pub fn asks_for_own(provisioner: &str, parameters: &BTreeMap<String, String>) -> bool {
+    let names_one = ["server", "nfs.server", "share", "path", "nfs.path"];
+    provisioner == DRIVER && !names_one.iter().any(|name| parameters.contains_key(*name))
 }
 
 /// What is wrong with a server's name or address; `None` when nothing is.
@@ -118,5 +126,14 @@ mod tests {
         assert_eq!(driver_of("k8s-sigs.io/nfs-subdir-external-provisioner"), DRIVER);
         assert_eq!(driver_of(DRIVER), DRIVER);
         assert_eq!(driver_of("loop.orlop.dev"), "loop.orlop.dev");
+    }
+
+    #[test]
+    fn a_class_without_a_server_asks_for_an_export_of_our_own() {
+        let asks = |provisioner: &str, parameter: &str| {
+            asks_for_own(provisioner, &[(parameter.to_owned(), "x".to_owned())].into())
+        };
+        assert!(asks(DRIVER, "pool") && asks_for_own(DRIVER, &BTreeMap::new()));
+        assert!(!asks(DRIVER, "server") && !asks(DRIVER, "share") && !asks(CSI_DRIVER_NFS, "pool"));
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!                       class parameters                       volumeAttributes
 //!  an existing server   server, share, pathPattern, …     ──►  server, share, subDir, …         `existing`
-//!  Orlop's own export   none                              ──►  export: own, node, server, …     `export`
+//!  Orlop's own export   none, or pool, fsType, …          ──►  export: own, node, server, …     `export`
 //!  static and inline    (spec.nfs of a volume or a pod)   ──►  server, share                    `existing`
 //! ```
 //!
@@ -142,10 +142,8 @@ fn parse(context: &Context, volume: &VolumeRef) -> Result<(Handle, Place), Error
     Ok((handle, Place::parse(&volume.attributes).map_err(invalid)?))
 }
 
-/// Whether a class asks for an export of Orlop's own: it has the driver's own name and names no server.
 fn wants_own(request: &Create) -> bool {
-    let names_one = ["server", "nfs.server", "share", "path", "nfs.path"];
-    request.provisioner == NAME && !names_one.iter().any(|name| request.parameters.contains_key(*name))
+    orlop_objects::nfs::asks_for_own(&request.provisioner, &request.parameters)
 }
 
 impl Driver for NfsDriver {
@@ -155,6 +153,13 @@ impl Driver for NfsDriver {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities { attach: Attach::None, node_local: true, expand: false }
+    }
+
+    /// Whether this node can export what it keeps: without, it serves its own pods alone.
+    fn topology(&self) -> BTreeMap<String, String> {
+        let serves = self.inner.exports.as_ref().is_some_and(Exports::can_export);
+        let label = serves.then(|| (orlop_objects::exports::SERVES.to_owned(), "true".to_owned()));
+        label.into_iter().collect()
     }
 
     fn attributes(&self, request: &Create) -> Result<BTreeMap<String, String>, Error> {

@@ -3,7 +3,7 @@
 //!
 //! | attributes | place |
 //! |---|---|
-//! | `export: own`, `node`, `server`, `port`, `path` | an export of Orlop's own: [`Own`] |
+//! | `export: own`, `node`, `server`, `port`, `path`, `pool` (none: `default`) | an export of Orlop's own: [`Own`] |
 //! | `server`, `share`, `subDir`, `onDelete`, `mountOptions` | a directory of a share that is there already: [`Existing`] |
 //! | `server`, `share` and no `subDir` | the share itself, of a volume that people made: never removed |
 
@@ -14,7 +14,10 @@ use orlop_objects::nfs;
 use super::existing::{self, OnDelete};
 use crate::{
     driver::{Code, Error, Stage},
-    drivers::fault::Context,
+    drivers::{
+        fault::Context,
+        loop_file::{DEFAULT_POOL, check_pool_name},
+    },
     host::Share,
 };
 
@@ -53,6 +56,8 @@ pub(super) struct Own {
     pub(super) port: u16,
     /// The path that it exports.
     pub(super) path: String,
+    /// The pool of that node that holds it; `None` for the one called `default`.
+    pub(super) pool: Option<String>,
 }
 
 impl Place {
@@ -74,6 +79,15 @@ fn text<'a>(attributes: &'a BTreeMap<String, String>, name: &str) -> Result<&'a 
         .ok_or_else(|| format!("volumeAttributes have no {name}, so nobody knows where the volume is"))
 }
 
+/// The pool that a volume's attributes name; `None` for the one called `default`.
+pub(super) fn pool(attributes: &BTreeMap<String, String>) -> Result<Option<String>, String> {
+    let named = attributes.get("pool").filter(|pool| *pool != DEFAULT_POOL);
+    if let Some(pool) = named {
+        check_pool_name(pool).map_err(|why| format!("volumeAttributes pool: {why}"))?;
+    }
+    Ok(named.cloned())
+}
+
 impl Own {
     fn parse(attributes: &BTreeMap<String, String>) -> Result<Self, String> {
         let (server, port) = (text(attributes, "server")?, text(attributes, "port")?);
@@ -84,6 +98,7 @@ impl Own {
                 .map_err(|_| format!("volumeAttributes server is {server:?} and no address"))?,
             port: port.parse().map_err(|_| format!("volumeAttributes port is {port:?} and no port"))?,
             path: text(attributes, "path")?.to_owned(),
+            pool: pool(attributes)?,
         })
     }
 
@@ -92,12 +107,13 @@ impl Own {
         let (server, port) = (self.server.to_string(), self.port.to_string());
         let all = [
             ("export", "own"),
-            ("node", &self.node),
-            ("server", &server),
-            ("port", &port),
-            ("path", &self.path),
+            ("node", self.node.as_str()),
+            ("server", server.as_str()),
+            ("port", port.as_str()),
+            ("path", self.path.as_str()),
         ];
-        all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+        let pool = self.pool.iter().map(|pool| ("pool", pool.as_str()));
+        all.into_iter().chain(pool).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 
     /// What it is to a node that does not keep it: a share like any other, of the one version and at the one port that
@@ -173,8 +189,9 @@ mod tests {
     #[test]
     fn an_export_is_mounted_as_its_server_wants() {
         let handle = "pvc-0b6ad0f6-94a5-4b0e-a8c4-3d1b8d1f2a77".to_owned();
-        let own =
-            Own { node: "n".into(), server: [10, 0, 0, 2].into(), port: 20_001, path: format!("/{handle}") };
+        let (path, pool) = (format!("/{handle}"), Some("fast".to_owned()));
+        let own = Own { node: "n".into(), server: [10, 0, 0, 2].into(), port: 20_001, path, pool };
+        assert_eq!(Own::parse(&own.attributes()), Ok(own.clone()));
         let asked = ["noresvport", "port=2049,nfsvers=3", "soft"].map(str::to_owned).to_vec();
         let request = Stage {
             volume: VolumeRef { handle, attributes: own.attributes(), deadline: super::super::DEADLINE },
@@ -188,5 +205,15 @@ mod tests {
         assert_eq!((options.port, options.versions), (Some(20_001), vec![nfs::Version::V4(2)]));
         let ports: Vec<_> = options.client.iter().filter(|(name, _)| name.contains("resvport")).collect();
         assert_eq!(ports.last().map(|(name, _)| *name), Some("resvport"), "the last one counts");
+    }
+
+    #[test]
+    fn a_pool_is_a_name_and_never_a_path() {
+        let named = |name: &str| pool(&[("pool".to_owned(), name.to_owned())].into());
+        assert_eq!(named("fast"), Ok(Some("fast".to_owned())));
+        assert_eq!((named(DEFAULT_POOL), pool(&BTreeMap::new())), (Ok(None), Ok(None)));
+        for bad in ["", "..", "a/b", "Fast", "a\"; } EXPORT {"] {
+            assert!(named(bad).unwrap_err().contains("volumeAttributes pool"), "{bad}");
+        }
     }
 }

@@ -24,7 +24,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{failed, mountinfo};
+use super::{failed, mountinfo, shares};
 use crate::host::{
     Cause, Error, MountEntry, Result,
     path::{self, PathBind, PathKind},
@@ -127,10 +127,8 @@ fn own_places(own: &[PathBuf], mounts: &[MountEntry]) -> io::Result<Vec<Place>> 
 
 /// The place of a directory on a file server, by names alone.
 fn on_server(path: &Path, mounts: &[MountEntry]) -> Option<Place> {
-    let holds = |mount: &&MountEntry| path.starts_with(&mount.target);
-    // Of those mounted at one place the last is seen.
-    let mount = mounts.iter().filter(holds).max_by_key(|mount| mount.target.as_os_str().len())?;
-    let below = path.strip_prefix(&mount.target).ok().filter(|_| mount.fs_type.starts_with("nfs"))?;
+    let mount = shares::holder(mounts, path).filter(|mount| shares::is_server(mount))?;
+    let below = path.strip_prefix(&mount.target).ok()?;
     let inside = below.components().fold(mount.root.clone(), |inside, part| inside.join(part));
     Some(Place { path: path.to_owned(), number: mount.number, inside })
 }

@@ -35,7 +35,12 @@ pub(super) fn server(share: &Share) -> Result<Source> {
 pub(super) fn is_on_one(path: &Path) -> Result<bool> {
     let path = named(path);
     let mounts = mountinfo::read()?;
-    Ok(holder(&mounts, &path).is_some_and(|mount| mount.fs_type.starts_with("nfs")))
+    Ok(holder(&mounts, &path).is_some_and(is_server))
+}
+
+/// Whether what is mounted is a file server's.
+pub(super) fn is_server(mount: &MountEntry) -> bool {
+    mount.fs_type.starts_with("nfs")
 }
 
 /// A path as the mount table would name it.
@@ -48,7 +53,7 @@ fn named(path: &Path) -> PathBuf {
 }
 
 /// The mount that a path is on: the last one at the longest target.
-fn holder<'a>(mounts: &'a [MountEntry], path: &Path) -> Option<&'a MountEntry> {
+pub(super) fn holder<'a>(mounts: &'a [MountEntry], path: &Path) -> Option<&'a MountEntry> {
     let holds = mounts.iter().filter(|mount| path.starts_with(&mount.target));
     holds.max_by_key(|mount| mount.target.components().count())
 }

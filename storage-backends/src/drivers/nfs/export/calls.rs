@@ -28,7 +28,7 @@ pub(in crate::drivers::nfs) fn attributes(
     inner: &Inner,
     request: &Create,
 ) -> Result<BTreeMap<String, String>, Error> {
-    Ok(exports(inner, &Context::new("create", &request.name))?.attributes_to_be(request))
+    exports(inner, &Context::new("create", &request.name))?.attributes_to_be(request)
 }
 
 pub(in crate::drivers::nfs) async fn create(
@@ -82,7 +82,7 @@ pub(in crate::drivers::nfs) async fn publish(
     context: &Context,
     request: Publish,
 ) -> Result<(), Error> {
-    exports(inner, context)?.publish_here(request).await
+    exports(inner, context)?.publish_here(context, request).await
 }
 
 /// Whether what is mounted there came from another node.
@@ -105,6 +105,6 @@ pub(in crate::drivers::nfs) async fn take_away(
     let exports = exports(inner, context)?;
     match layer {
         Layer::Staged => exports.unstage_here(context, volume, target).await,
-        Layer::Published => exports.unpublish_here(volume, target).await,
+        Layer::Published => exports.unpublish_here(context, volume, target).await,
     }
 }

@@ -10,7 +10,11 @@
 //!  publish   …/globalmount ─ bind ─► …/pods/<uid>/volumes/…/mount
 //! ```
 //!
-//! Files, devices and mounts are the loop driver's business, which is used as it is. The table is the record of what may
+//! Files, devices and mounts are the loop driver's business, which is used as it is; `pool` and its other parameters mean
+//! what they mean there. A volume in a shared pool is attached by its keeper as long as it exists, like any other: the pool
+//! does not make it another node's.
+//!
+//! The table is the record of what may
 //! be here: a volume has its row before anything of it is attached, and until its file is gone.
 //!
 //! Must not know: claims, pods, the API; how the server is run.
@@ -25,13 +29,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    net::IpAddr,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf, sync::Arc};
 
 use uuid::Uuid;
 
@@ -108,6 +106,28 @@ fn volume_of(context: &Context, handle: &str) -> Result<Uuid, Error> {
     })
 }
 
+/// The loop driver's name for a volume in a pool.
+fn file_name(pool: Option<&str>, handle: &str) -> String {
+    pool.map_or_else(|| handle.to_owned(), |pool| format!("{pool}/{handle}"))
+}
+
+/// The pool in such a name.
+fn pool_in(file: &str) -> Option<String> {
+    file.split_once('/').map(|(pool, _)| pool.to_owned())
+}
+
+/// The pool that a volume says it is in.
+fn pool_of(context: &Context, volume: &VolumeRef) -> Result<Option<String>, Error> {
+    super::place::pool(&volume.attributes).map_err(|why| context.fail(Code::InvalidArgument, why))
+}
+
+/// What is asked of the loop driver: a file for one node, whoever mounts from there.
+fn for_keeper(request: &Create) -> Create {
+    let mut request = request.clone();
+    request.claim.access_modes = vec!["ReadWriteOnce".to_owned()];
+    request
+}
+
 impl Exports {
     pub(super) fn new(config: ExportsConfig) -> Self {
         let table = Table::new(config.server, config.root.clone(), first_port(&config.instance));
@@ -137,45 +157,58 @@ impl Exports {
         blocking::run(context.clone(), super::DEADLINE, move |context| work(&this, context)).await
     }
 
-    /// The loop driver's name for the volume: it needs no attributes.
-    fn file(volume: &VolumeRef) -> VolumeRef {
-        VolumeRef { attributes: BTreeMap::new(), ..volume.clone() }
+    /// Whether the server is installed.
+    pub(super) fn can_export(&self) -> bool {
+        self.table.server().installed().is_ok()
     }
 
-    fn attributes(&self, name: &str, port: u16) -> BTreeMap<String, String> {
-        let own = Own { node: self.node.clone(), server: self.address, port, path: format!("/{name}") };
-        own.attributes()
+    /// The loop driver's name for the volume, in the pool that the table knows, or else the attributes.
+    async fn file(&self, context: &Context, volume: &VolumeRef) -> Result<VolumeRef, Error> {
+        let (uuid, volume) = (volume_of(context, &volume.handle)?, volume.clone());
+        self.blocking(context, move |this, context| {
+            let known = this.table.with(context, |table| Ok(table.of(uuid).map(|row| row.pool.clone())))?;
+            let pool = known.map_or_else(|| pool_of(context, &volume), Ok)?;
+            let handle = file_name(pool.as_deref(), &volume.handle);
+            Ok(VolumeRef { handle, attributes: BTreeMap::new(), ..volume })
+        })
+        .await
+    }
+
+    fn attributes(&self, name: &str, port: u16, pool: Option<String>) -> BTreeMap<String, String> {
+        let (node, path) = (self.node.clone(), format!("/{name}"));
+        Own { node, server: self.address, port, path, pool }.attributes()
     }
 
     /// What the attributes of a volume to be made will be, as far as removing it needs them: not the port.
-    pub(super) fn attributes_to_be(&self, request: &Create) -> BTreeMap<String, String> {
-        self.attributes(&request.name, 0)
+    pub(super) fn attributes_to_be(&self, request: &Create) -> Result<BTreeMap<String, String>, Error> {
+        let pool = pool_in(&self.pool.handle(&for_keeper(request))?);
+        Ok(self.attributes(&request.name, 0, pool))
     }
 
     pub(super) async fn create(&self, context: &Context, request: Create) -> Result<Volume, Error> {
         let volume = volume_of(context, &request.name)?;
-        if request.parameters.contains_key("pool") {
-            let why = "parameter pool: exports are made in the pool default; leave it out";
-            return Err(context.fail(Code::InvalidArgument, why));
-        }
-        let made = self.pool.create(request).await?;
+        let made = self.pool.create(for_keeper(&request)).await?;
+        let pool = pool_in(&made.handle);
+        let of = pool.clone();
         let port = self
             .blocking(context, move |this, context| {
-                let number = |table: &mut host::ExportTable| table::number(context, table, volume);
+                let number =
+                    |table: &mut host::ExportTable| table::number(context, table, volume, of.as_deref());
                 this.table.with(context, number)?;
                 this.table.write(context)?;
                 Ok(this.table.wanted(context)?.port)
             })
             .await?;
-        let attributes = self.attributes(&made.handle, port);
-        Ok(Volume { attributes, reach: Reach::Everywhere, ..made })
+        let (attributes, handle) = (self.attributes(&request.name, port, pool), request.name);
+        Ok(Volume { handle, attributes, reach: Reach::Everywhere, ..made })
     }
 
     /// Removes a volume that no pod uses, with its export.
     pub(super) async fn delete(&self, context: &Context, volume: &VolumeRef) -> Result<(), Error> {
         let uuid = volume_of(context, &volume.handle)?;
+        let file = self.file(context, volume).await?;
         self.end(context, volume).await?;
-        self.pool.delete(Self::file(volume)).await?;
+        self.pool.delete(file).await?;
         self.blocking(context, move |this, context| {
             let known = this.table.with(context, |table| {
                 let known = table.of(uuid).is_some();
@@ -191,14 +224,14 @@ impl Exports {
     pub(super) async fn list(&self) -> Result<Vec<Volume>, Error> {
         let context = Context::new("list", "*");
         let table = self.blocking(&context, |this, context| this.table.wanted(context)).await?;
-        let names: BTreeSet<String> = table.exports.iter().map(host::Export::name).collect();
-        let mut all = self.pool.list().await?;
-        all.retain(|volume| names.contains(&volume.handle));
-        for volume in &mut all {
-            volume.attributes = self.attributes(&volume.handle, table.port);
-            volume.reach = Reach::Everywhere;
-        }
-        Ok(all)
+        let file = |row: &host::Export| (file_name(row.pool.as_deref(), &row.name()), row.clone());
+        let rows: BTreeMap<String, host::Export> = table.exports.iter().map(file).collect();
+        let all = self.pool.list().await?.into_iter().filter_map(|file| {
+            let row = rows.get(&file.handle)?;
+            let attributes = self.attributes(&row.name(), table.port, row.pool.clone());
+            Some(Volume { handle: row.name(), attributes, reach: Reach::Everywhere, ..file })
+        });
+        Ok(all.collect())
     }
 
     pub(super) async fn capacity(&self) -> Result<Capacity, Error> {

@@ -10,7 +10,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Exports, volume_of};
+use super::Exports;
 use crate::{
     driver::{Code, Error, Publish, Stage, VolumeRef},
     drivers::{fault::Context, nfs::mounted},
@@ -42,7 +42,7 @@ impl Exports {
                 Ok(directory)
             })
             .await?;
-        let (volume, target) = (Self::file(&request.volume), request.target);
+        let (volume, target) = (self.file(context, &request.volume).await?, request.target);
         self.pool.publish(Publish { volume, staged: directory, target, read_only }).await
     }
 
@@ -88,8 +88,8 @@ impl Exports {
         volume: VolumeRef,
         target: PathBuf,
     ) -> Result<(), Error> {
-        let (name, place) = (volume.handle.clone(), target.clone());
-        volume_of(context, &name)?;
+        let file = self.file(context, &volume).await?;
+        let (name, place) = (volume.handle, target.clone());
         self.blocking(context, move |this, context| {
             let directory = this.directory(context, &name)?;
             let place = this.host.canonical(&place).map_err(|error| context.host(error))?.unwrap_or(place);
@@ -97,21 +97,27 @@ impl Exports {
             if staged { this.refuse_users(context, &name, &[&directory, &place]) } else { Ok(()) }
         })
         .await?;
-        self.pool.unpublish(Self::file(&volume), target).await
+        self.pool.unpublish(file, target).await
     }
 
     /// Shows it to one pod.
-    pub(in crate::drivers::nfs) async fn publish_here(&self, request: Publish) -> Result<(), Error> {
-        self.pool.publish(Publish { volume: Self::file(&request.volume), ..request }).await
+    pub(in crate::drivers::nfs) async fn publish_here(
+        &self,
+        context: &Context,
+        request: Publish,
+    ) -> Result<(), Error> {
+        let volume = self.file(context, &request.volume).await?;
+        self.pool.publish(Publish { volume, ..request }).await
     }
 
     /// Takes it away from the pod.
     pub(in crate::drivers::nfs) async fn unpublish_here(
         &self,
+        context: &Context,
         volume: VolumeRef,
         target: PathBuf,
     ) -> Result<(), Error> {
-        self.pool.unpublish(Self::file(&volume), target).await
+        self.pool.unpublish(self.file(context, &volume).await?, target).await
     }
 
     /// Refuses while the volume is mounted anywhere but at these places. Blocks.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, time::Duration};
 use uuid::Uuid;
 
 use super::{
-    Exports,
+    Exports, pool_of,
     table::{self, Settled},
     volume_of,
 };
@@ -61,12 +61,12 @@ impl Exports {
     }
 
     async fn bring_up(&self, context: &Context, volume: &VolumeRef, uuid: Uuid) -> Result<(), Error> {
-        let name = volume.handle.clone();
+        let (name, pool) = (volume.handle.clone(), pool_of(context, volume)?);
         let (directory, up) = self
             .blocking(context, move |this, context| {
                 let numbered = this.table.with(context, |table| {
                     let new = table.of(uuid).is_none();
-                    table::number(context, table, uuid).map(|_| new)
+                    table::number(context, table, uuid, pool.as_deref()).map(|_| new)
                 })?;
                 if numbered {
                     this.table.write(context)?;
@@ -80,7 +80,7 @@ impl Exports {
         if up {
             return Ok(());
         }
-        let file = Self::file(volume);
+        let file = self.file(context, volume).await?;
         let device = self.pool.attach(file.clone()).await?;
         let (fs_type, mount_options) = (None, Vec::new());
         self.pool.stage(Stage { volume: file, device, target: directory, fs_type, mount_options }).await?;
@@ -124,7 +124,7 @@ impl Exports {
                 return Err(context.fail(Code::FailedPrecondition, "it is not mounted; serve it first"));
             }
             this.table.with(context, |table| {
-                table::number(context, table, uuid)?;
+                table::number(context, table, uuid, own.pool.as_deref())?;
                 if let Some(row) = table.of_mut(uuid) {
                     (row.shown, row.clients) = (true, clients);
                 }
@@ -212,7 +212,8 @@ impl Exports {
 
     /// Ensures that the volume is neither mounted at its directory nor attached.
     async fn put_down(&self, context: &Context, volume: &VolumeRef) -> Result<(), Error> {
-        let (name, file) = (volume.handle.clone(), Self::file(volume));
+        let file = self.file(context, volume).await?;
+        let name = volume.handle.clone();
         let directory = self.blocking(context, move |this, context| this.directory(context, &name)).await?;
         self.pool.unstage(file.clone(), directory.clone()).await?;
         self.pool.detach(file).await?;

@@ -280,9 +280,14 @@ impl Table {
     }
 }
 
-/// A number for a volume, or words.
-pub(super) fn number(context: &Context, table: &mut ExportTable, volume: Uuid) -> Result<u16, Error> {
-    table.add(volume).ok_or_else(|| {
+/// A number for a volume of a pool, or words.
+pub(super) fn number(
+    context: &Context,
+    table: &mut ExportTable,
+    volume: Uuid,
+    pool: Option<&str>,
+) -> Result<u16, Error> {
+    table.add(volume, pool).ok_or_else(|| {
         let why = "this node exports 65535 volumes, and has no number for another; delete some";
         context.fail(Code::ResourceExhausted, why)
     })
@@ -299,7 +304,7 @@ mod tests {
     fn table(shown: &[Uuid]) -> ExportTable {
         let mut table = ExportTable::new(20_000, "/exports".into());
         for volume in [ONE, TWO] {
-            table.add(volume);
+            table.add(volume, None);
             table.of_mut(volume).unwrap().shown = shown.contains(&volume);
         }
         table

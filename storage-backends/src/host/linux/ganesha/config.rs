@@ -110,7 +110,7 @@ mod tests {
     fn table(root: &str) -> ExportTable {
         let mut table = ExportTable::new(20_001, root.into());
         for n in [0x11_u128 << 64 | 0x22, u128::MAX] {
-            table.add(Uuid::from_u128(n));
+            table.add(Uuid::from_u128(n), (n == u128::MAX).then_some("fast"));
         }
         table.exports[0].shown = true;
         table.exports[0].clients = ["10.0.0.2".parse().unwrap(), "fd00::2".parse().unwrap()].into();

@@ -59,7 +59,7 @@ impl Stand {
 
     /// A file system of its own, mounted at the export's directory, with the export shown.
     fn mounted(&self, table: &mut ExportTable, volume: Uuid) -> PathBuf {
-        table.add(volume);
+        table.add(volume, None);
         let export = table.of_mut(volume).unwrap();
         export.shown = true;
         export.clients.insert("127.0.0.1".parse().unwrap());

@@ -9,10 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{driver, driver_by, request};
+use super::{driver, driver_by, driver_of_pools, request};
 use crate::{
     conformance::{self, Stand, reference},
-    driver::{Code, Driver, Served, Serving, Volume},
+    driver::{Code, Driver, Reach, Served, Serving, Volume, VolumeRef},
     drivers::nfs::{NfsDriver, export::patience::Patience},
     host::{
         Host, NfsServer,
@@ -281,4 +281,71 @@ async fn what_another_node_keeps_is_neither_served_nor_removed_here() {
     driver.serve(reference(&volume)).await.expect_err("not here");
     let error = driver.delete(reference(&volume)).await.unwrap_err();
     assert!(error.message.contains("node there"), "{error}");
+}
+
+/// A local pool, and one that other nodes see as well; in each a whole life.
+#[tokio::test]
+async fn a_volume_can_lie_in_any_pool() {
+    let fake = machine();
+    for (number, pool) in [(1, "fast"), (2, "common")] {
+        let first = driver_of_pools(&fake, &["fast", "common"], "0123abcd");
+        let mut asked = request(number, 64 << 20);
+        asked.parameters.insert("pool".into(), pool.into());
+        asked.claim.access_modes = vec!["ReadWriteMany".into()];
+        let unborn = first.attributes(&asked).unwrap();
+        let volume = first.create(asked.clone()).await.unwrap();
+        assert_eq!(volume.handle, asked.name, "the pool is no part of its name");
+        assert_eq!((&*volume.attributes["pool"], &*unborn["pool"]), (pool, pool));
+        assert_eq!(volume.reach, Reach::Everywhere);
+        let file = format!("/pools/{pool}/{}.img", volume.handle);
+        assert!(fake.file(Path::new(&file)).unwrap().is_some());
+        first.serve(reference(&volume)).await.unwrap();
+        first.export(reference(&volume), clients(&["10.0.0.2"])).await.unwrap();
+        first.rest().await.unwrap();
+        drop(first);
+        // Another life finds it by its record alone.
+        let next = driver_of_pools(&fake, &["fast", "common"], "0123abcd");
+        assert_eq!(next.list().await.unwrap(), vec![volume.clone()]);
+        next.serve(reference(&volume)).await.unwrap();
+        next.export(reference(&volume), clients(&["10.0.0.2"])).await.unwrap();
+        let forgotten = VolumeRef { attributes: [].into(), ..reference(&volume) };
+        next.unserve(forgotten).await.unwrap();
+        assert_eq!(fake.loops().unwrap().len(), 0);
+        next.delete(reference(&volume)).await.unwrap();
+        assert!(fake.file(Path::new(&file)).unwrap().is_none());
+        // Made, and forgotten before it had a record.
+        let gone = VolumeRef { attributes: unborn, ..reference(&volume) };
+        next.delete(gone).await.unwrap();
+        assert_eq!(next.list().await.unwrap(), vec![]);
+    }
+}
+
+#[tokio::test]
+async fn a_pool_that_is_not_there_is_refused_as_for_loop_files() {
+    let fake = machine();
+    let driver = driver_of_pools(&fake, &["fast", "common"], "0123abcd");
+    let mut asked = request(1, 64 << 20);
+    let error = driver.create(asked.clone()).await.unwrap_err();
+    assert!(error.message.contains("the class names no pool, and this node has several"), "{error}");
+    asked.parameters.insert("pool".into(), "slow".into());
+    let error = driver.create(asked.clone()).await.unwrap_err();
+    let words = "parameter pool \"slow\": this node has no such pool; it has common, fast";
+    assert!(error.code == Code::InvalidArgument && error.message.contains(words), "{error}");
+    // The only pool there is needs no name.
+    let only = machine();
+    let driver = driver_of_pools(&only, &["common"], "0123abcd");
+    asked.parameters.clear();
+    let volume = driver.create(asked).await.unwrap();
+    driver.serve(reference(&volume)).await.unwrap();
+    driver.delete(reference(&volume)).await.unwrap();
+    assert_eq!(only.loops().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_node_says_whether_it_can_export() {
+    let fake = machine();
+    let driver = own(&fake);
+    assert_eq!(driver.topology().get("topology.orlop.dev/serves-nfs").map(String::as_str), Some("true"));
+    fake.remove_nfs_server();
+    assert!(driver.topology().is_empty());
 }

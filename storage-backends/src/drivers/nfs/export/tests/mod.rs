@@ -12,10 +12,10 @@ use crate::{
     driver::{Create, Driver},
     drivers::{
         blocking::Busy,
-        loop_file::LoopDriver,
+        loop_file::{LoopDriver, Node, PoolConfig},
         nfs::{Inner, NAME, NfsDriver},
     },
-    host::{Host, NfsServer},
+    host::{Host, NfsServer, Runtime, fake::Fake},
 };
 
 /// Node `here`, whose files are below `scratch`.
@@ -48,6 +48,25 @@ fn driver_by(
     let mut exports = Exports::new(config(host, server, scratch, "0123abcd"));
     exports.patience = patience;
     NfsDriver { inner: Arc::new(Inner { host: host.clone(), busy: Busy::default(), exports: Some(exports) }) }
+}
+
+/// The same with pools of these names, the last of them shared; no pool is called `default`.
+fn driver_of_pools(fake: &Fake, pools: &[&str], instance: &str) -> NfsDriver {
+    let host: Arc<dyn Host> = Arc::new(fake.clone());
+    let pool = |(number, name): (usize, &&str)| PoolConfig {
+        name: (*name).to_owned(),
+        dir: Path::new("/pools").join(name),
+        shared: number + 1 == pools.len(),
+        known_id: None,
+        private: false,
+        retired: false,
+    };
+    let configs: Vec<PoolConfig> = pools.iter().enumerate().map(pool).collect();
+    configs.iter().for_each(|pool| host.create_dir(&pool.dir).unwrap());
+    let node = Node { name: "here".to_owned(), boot: fake.boot_id().unwrap() };
+    let pool = Arc::new(LoopDriver::open(&host, &configs, instance, &node).unwrap());
+    let config = config(&host, Arc::new(fake.clone()), Path::new("/scratch"), instance);
+    NfsDriver::with_exports(host, ExportsConfig { pool, ..config })
 }
 
 /// What class `nfs` asks for.
