@@ -32,6 +32,22 @@ fn by_path() -> Value {
             "volumeMounts": [{"name": "data", "mountPath": "/data"}]}]})
 }
 
+/// Waits until an Event on the pod says so.
+async fn until_told(cluster: &Cluster, pod: &str, reason: &str) -> String {
+    let told = async {
+        loop {
+            let events = cluster.client.list(&kind::EVENT, Some("default"), &[]).await.unwrap();
+            let of = |e: &&Value| e["involvedObject"]["name"] == pod && e["reason"] == reason;
+            let events: Vec<Value> = events.iter().map(|event| event.value()).collect();
+            if let Some(event) = events.iter().find(of) {
+                return event["message"].as_str().unwrap().to_owned();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), told).await.expect("an Event")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_hangs_holds_up_only_who_wants_it() {
     let cluster = start().await;
@@ -53,6 +69,10 @@ async fn a_server_that_hangs_holds_up_only_who_wants_it() {
     for gone in ["user", "by-path", "local"] {
         cluster.delete(&pod(gone)).await;
         cluster.until_gone(&pod(gone)).await;
+    }
+    for gone in ["user", "by-path"] {
+        let said = until_told(&cluster, gone, "VolumeServerSilent").await;
+        assert!(said.contains("did not answer") && said.contains("lost if the node goes down"), "{said}");
     }
     for held in ["waiting", "second"] {
         assert_ne!(cluster.get(&pod(held)).await["status"]["phase"], "Running", "{held}");

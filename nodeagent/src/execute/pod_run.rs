@@ -136,7 +136,13 @@ impl Core {
             }
             Step::Unpublish(name) => {
                 let known = view.intent.as_ref().and_then(|i| i.volumes.iter().find(|v| v.name == *name));
-                machine.unpublish(&uid, name, known).await?;
+                // At the same time: a server that is gone costs the pod's end what it costs to notice that.
+                let asked = async { machine.silent_server(known?).await };
+                let (silent, taken) = tokio::join!(asked, machine.unpublish(&uid, name, known));
+                taken?;
+                if let (Some(intent), Some(why)) = (known, silent) {
+                    self.tell_silent_server(view, intent, &why);
+                }
             }
             Step::Launch(_) => {
                 machine.ask_servers(&uid, &view.volumes).await?;

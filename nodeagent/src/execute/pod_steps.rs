@@ -109,6 +109,17 @@ impl Machine {
         Ok(())
     }
 
+    /// Why the server of a volume does not answer; `None` where it does, or there is none.
+    pub(super) async fn silent_server(&self, intent: &VolumeIntent) -> Option<String> {
+        let driver = self.driver(&intent.id.driver).ok()?;
+        let staged = self.layout.staged(&intent.id);
+        driver
+            .ready(volume_ref(&intent.id, &intent.attributes), staged)
+            .await
+            .err()
+            .map(|error| error.message)
+    }
+
     /// Ensures that a volume is not shown to the pod. What the journal has forgotten is unmounted all the same.
     pub(crate) async fn unpublish(
         &self,

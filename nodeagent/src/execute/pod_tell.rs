@@ -14,6 +14,7 @@ use crate::{
     core::Core,
     error::Error,
     events::{about, about_container},
+    journal::VolumeIntent,
     plan::{
         container::{State, Verdict, decide},
         pod::{Goal, Plan, Step, policy_of},
@@ -44,6 +45,18 @@ impl Core {
         }
         self.events.warning(about(&pod.object), "FailedMount", plan.waits.join("; "));
         None
+    }
+
+    /// A pod is not held up by a file server that is gone, and what it wrote may be on its way there for ever.
+    pub(super) fn tell_silent_server(&self, view: &View, volume: &VolumeIntent, why: &str) {
+        let Some(pod) = &view.pod else { return };
+        let shown =
+            self.world().volume(&volume.id).map_or_else(|| volume.name.clone(), |known| known.shown());
+        let text = format!(
+            "volume \"{shown}\" was unmounted while its file server did not answer ({why}). What was written to it and has not \
+             reached the server is kept by this node and sent when the server answers; it is lost if the node goes down before"
+        );
+        self.events.warning(about(&pod.object), "VolumeServerSilent", text);
     }
 
     pub(super) async fn write_status(
