@@ -172,6 +172,112 @@ async fn told(cluster: &Cluster, name: &str, words: &str) -> Result<()> {
     }
 }
 
+/// Names of all files of logs, with their sizes.
+fn logs_of(cluster: &Cluster) -> Result<Vec<(PathBuf, u64)>> {
+    let mut found = Vec::new();
+    let mut directories = vec![cluster.dir().join("logs")];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            match entry.metadata() {
+                Ok(found) if found.is_dir() => directories.push(entry.path()),
+                Ok(file) => found.push((entry.path(), file.len())),
+                // Renamed or removed at this moment.
+                Err(_) => {}
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// A log that would grow for ever begins anew, and who follows it is told all the same.
+#[tokio::test]
+async fn root_a_log_has_an_end() -> Result<()> {
+    if !machine::can_run("root_a_log_has_an_end") {
+        return Ok(());
+    }
+    const LIMIT: u64 = 64 << 20;
+    let cluster = Cluster::start()?;
+    images::load_busybox(&cluster)?;
+    let line = "0123456789abcdef".repeat(32);
+    let script = format!("yes {line} | head -c {}; echo the end; exec sleep 1000", LIMIT + (4 << 20));
+    cluster.create(&kind::POD, manifests::pod("p", &script, None)).await?;
+    cluster.phase(&kind::POD, "p", "Running").await?;
+    let heard = tempfile::NamedTempFile::new()?;
+    let url = "http://orlop/api/v1/namespaces/default/pods/p/log?follow=true";
+    let mut follower = Command::new("curl")
+        .args(["-sSN", "--unix-socket"])
+        .arg(cluster.dir().join("api.sock"))
+        .arg(url)
+        .stdout(heard.reopen()?)
+        .spawn()
+        .context("curl")?;
+    let started = Instant::now();
+    while !last_line(heard.path())?.contains("the end") {
+        for (log, length) in logs_of(&cluster)? {
+            ensure!(length <= LIMIT, "{} has {length} bytes", log.display());
+        }
+        ensure!(
+            started.elapsed() < PATIENCE,
+            "the follower has not heard the end: {:?}",
+            follower.try_wait()
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let log = cluster.client.raw("/api/v1/namespaces/default/pods/p/log").await?;
+    ensure!(log.ends_with(b"the end\n") && log.len() < 32 << 20, "it began anew: {} bytes", log.len());
+    cluster.delete(&kind::POD, "p").await?;
+    ensure!(follower.wait()?.success(), "the follower ends with the container");
+    Ok(())
+}
+
+fn last_line(path: &Path) -> Result<String> {
+    use std::io::{Read, Seek, SeekFrom};
+    let mut file = fs::File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(100)))?;
+    let mut end = String::new();
+    file.read_to_string(&mut end)?;
+    Ok(end)
+}
+
+/// Two nodes in containers have the same directory, each in its own view: the kernel names their files alike.
+#[test]
+fn root_down_leaves_another_orlops_device_of_the_same_name() -> Result<()> {
+    if !machine::can_run("root_down_leaves_another_orlops_device_of_the_same_name") {
+        return Ok(());
+    }
+    let cluster = Cluster::start()?;
+    let (pool, scratch) = (cluster.dir().join("pool"), tempfile::tempdir()?);
+    fs::File::create(scratch.path().join("pvc-a.img"))?.set_len(1 << 20)?;
+    let script = format!(
+        "mount --bind {} {pool} && losetup --find --show {pool}/pvc-a.img && read end",
+        scratch.path().display(),
+        pool = pool.display()
+    );
+    let mut other = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-ec", &script])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()?;
+    let mut device = String::new();
+    let stdout = other.stdout.take().context("its output")?;
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut device)?;
+    let device = device.trim().to_owned();
+    let named =
+        fs::read_to_string(format!("/sys/block/{}/loop/backing_file", device.trim_start_matches("/dev/")));
+    let down = cluster.run(&["down"]);
+    let left = Command::new("losetup").arg(&device).status()?.success();
+    let _ = Command::new("losetup").args(["--detach", &device]).status();
+    drop(other.stdin.take());
+    other.wait()?;
+    let named = named.with_context(|| format!("{device:?} is no device"))?;
+    ensure!(named.trim_end() == pool.join("pvc-a.img").to_string_lossy(), "the kernel names it {named}");
+    down.context("down is clean")?;
+    ensure!(left, "down has taken {device}, which is another's");
+    Ok(())
+}
+
 /// A small disk of its own, mounted somewhere.
 struct Disk {
     place: PathBuf,

@@ -2,7 +2,8 @@
 
 use std::{
     fs::File,
-    io::{Read, Seek, SeekFrom},
+    io::{ErrorKind, Read, Seek, SeekFrom},
+    os::unix::fs::MetadataExt,
     path::Path,
 };
 
@@ -30,6 +31,22 @@ impl Reader {
             file.seek(SeekFrom::Start(start))?;
         }
         Ok(Self { file, options, rest: Vec::new(), fresh: true, sent: 0 })
+    }
+
+    /// Goes on at the beginning of the file that has taken this one's place; answers whether one has. The caller has read
+    /// this one to its end.
+    pub(super) fn go_on(&mut self, path: &Path) -> std::io::Result<bool> {
+        let file = match File::open(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            opened => opened?,
+        };
+        let (here, there) = (self.file.metadata()?, file.metadata()?);
+        if (here.dev(), here.ino()) == (there.dev(), there.ino()) {
+            return Ok(false);
+        }
+        self.file = file;
+        self.rest.clear();
+        Ok(true)
     }
 
     /// Text up to the present end, or a large piece of it; empty at the end.
@@ -130,6 +147,23 @@ mod tests {
             }
             all.extend(piece);
         }
+    }
+
+    #[test]
+    fn reading_goes_on_in_the_file_that_takes_the_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, fresh) = (dir.path().join("0.log"), dir.path().join("0.log.tmp"));
+        std::fs::write(&path, LOG).unwrap();
+        let mut reader = Reader::open(&path, Options { tail_lines: Some(1), ..Options::default() }).unwrap();
+        assert!(!reader.go_on(&path).unwrap(), "it is the same");
+        assert_eq!(reader.read().unwrap(), b"three\n");
+        std::fs::write(&fresh, b"2026-01-01T00:00:05Z stdout F four\n").unwrap();
+        std::fs::rename(&fresh, &path).unwrap();
+        assert_eq!(reader.read().unwrap(), b"");
+        assert!(reader.go_on(&path).unwrap());
+        assert_eq!(reader.read().unwrap(), b"four\n");
+        std::fs::remove_file(&path).unwrap();
+        assert!(!reader.go_on(&path).unwrap(), "there is no other");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{
     find::{Found, Refusal, find},
-    follow::{Change, Watch},
+    follow::Watch,
     options::{Options, decode},
     reader::Reader,
 };
@@ -29,6 +29,10 @@ type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// Pieces of a log that may wait for a slow reader.
 const PIECES: usize = 4;
+
+/// How often is looked whether a container has ended whose log was closed: until it begins anew, which takes a moment, or
+/// for as long as the container outlives its monitor.
+const CLOSED: Duration = Duration::from_secs(1);
 
 /// How long a caller may take to say who it is.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -154,7 +158,8 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     tokio::task::spawn_blocking(work).await.map_err(|error| (500, format!("reading a log failed: {error}")))
 }
 
-/// Sends the log's pieces until its end; when following, until the container has ended or nobody reads.
+/// Sends the log's pieces until its end; when following, until the container has ended or nobody reads. A log that begins
+/// anew is read to the end of its old file, and then from the beginning of the new one.
 async fn read(
     core: &Arc<Core>,
     found: &Found,
@@ -166,6 +171,7 @@ async fn read(
     let path = found.path.clone();
     let mut reader = blocking(move || Reader::open(&path, options)).await.map_err(other)??;
     let mut last = watch.is_none() || !is_running(core, found).await.map_err(other)?;
+    let (mut replaced, mut closed) = (false, false);
     loop {
         let (back, piece) = blocking(move || {
             let piece = reader.read();
@@ -183,11 +189,30 @@ async fn read(
                 continue;
             }
         }
+        if (std::mem::take(&mut replaced) || last) && !reader.is_full() {
+            let path = found.path.clone();
+            let (back, gone_on) = blocking(move || {
+                let gone_on = reader.go_on(&path);
+                (reader, gone_on)
+            })
+            .await
+            .map_err(other)?;
+            reader = back;
+            if gone_on? {
+                continue;
+            }
+        }
         let Some(watch) = watch.as_mut().filter(|_| !last && !reader.is_full()) else { return Ok(()) };
         tokio::select! {
-            change = watch.changed() => last = change? == Change::Closed,
+            change = watch.changed() => {
+                let change = change?;
+                (replaced, closed) = (change.replaced, change.closed);
+            }
+            () = tokio::time::sleep(CLOSED), if closed => {}
             () = pieces.closed() => return Ok(()),
         }
+        // Whoever closes it and lives opens another in a moment.
+        last = closed && !is_running(core, found).await.map_err(other)?;
     }
 }
 

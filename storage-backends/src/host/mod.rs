@@ -22,7 +22,7 @@ pub mod share;
 
 pub use nfs_server::{Export, ExportTable, NfsServer, RunningServer};
 pub use path::{PathBind, PathKind};
-pub use runtime::{Container, ContainerRequest, ContainerStatus, Namespace, Process, Runtime};
+pub use runtime::{Container, ContainerRequest, ContainerStatus, LOG_BYTES, Namespace, Process, Runtime};
 pub use share::{Outcome, Share, Visit};
 
 /// A failure of one effect or look at the machine.

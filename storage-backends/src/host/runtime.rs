@@ -15,6 +15,10 @@ pub enum Namespace {
     Uts,
 }
 
+/// How large the log of a container may become before it begins anew: it shares its disk with volumes, which have been
+/// promised theirs.
+pub const LOG_BYTES: u64 = 64 << 20;
+
 /// A container to be created from an OCI bundle that is complete on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerRequest {

@@ -6,6 +6,10 @@
 //! would die of a broken pipe, and with it the log and the exit code of a container that was created all the same. What
 //! conmon holds does not reach the container: runc marks everything but the standard descriptors close-on-exec.
 //! The container's standard input is /dev/null.
+//!
+//! A log that would grow beyond [`LOG_BYTES`] begins anew: conmon syncs and closes the file, opens `<log>.tmp`, and renames
+//! it to `<log>`. What was in the old file is gone for everybody who does not have it open. conmon does that by itself, so it
+//! holds also while no agent runs.
 
 use std::{
     ffi::OsString,
@@ -24,7 +28,7 @@ use nix::libc;
 use serde::Deserialize;
 
 use super::{super::failed, RuntimeConfig, about, cgroup, process::readable};
-use crate::host::{Cause, ContainerRequest, Result};
+use crate::host::{Cause, ContainerRequest, LOG_BYTES, Result};
 
 /// Where programs are looked for.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -94,6 +98,7 @@ fn arguments(config: &RuntimeConfig, request: &ContainerRequest, runc: &Path) ->
     option("--container-pidfile", request.bundle.join("pid").into());
     option("--exit-dir", run("exits"));
     option("--log-path", joined("k8s-file:", &request.log));
+    option("--log-size-max", LOG_BYTES.to_string().into());
     option("--log-level", "error".into());
     option("--runtime-arg", joined("--root=", &config.run_dir.join("runc")));
     option("--runtime-arg", joined("--log=", &request.bundle.join("runc.log")));
