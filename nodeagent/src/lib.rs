@@ -131,6 +131,7 @@ impl Agent {
         tasks.spawn(logs::serve(core.clone(), &config.calls)?);
         tasks.spawn(core.clone().run(all_synced));
         tasks.spawn(node::keep(core.clone(), facts));
+        tasks.spawn(node::watch_pressure(core.clone()));
         exits::follow(&core);
         execute::serving::watch(&core, &mut tasks);
         Ok(Self { tasks, core })

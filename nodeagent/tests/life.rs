@@ -6,7 +6,7 @@ mod harness;
 
 use harness::{Cluster, claim, first_container, pod, runs_again, wait_for};
 use orlop_backends::host::{ContainerStatus, Host, Runtime};
-use orlop_objects::kind;
+use orlop_objects::{Key, kind};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,7 +26,7 @@ async fn a_claim_and_a_pod_come_and_go_and_leave_nothing() {
     cluster.until_gone(&pod("web")).await;
     cluster.delete(&claim("data")).await;
     let volume = bound["spec"]["volumeName"].as_str().unwrap().to_owned();
-    cluster.until_gone(&orlop_objects::Key::cluster(&kind::PERSISTENT_VOLUME, volume)).await;
+    cluster.until_gone(&Key::cluster(&kind::PERSISTENT_VOLUME, volume)).await;
     assert_eq!(cluster.leftovers(), Vec::<String>::new());
     agent.stop().await;
     cluster.stop().await;
@@ -281,6 +281,34 @@ async fn down_takes_everything_off_the_machine_and_up_brings_it_back() {
     let agent = cluster.agent().await;
     let again = cluster.until(&pod("web"), "a restart", runs_again).await;
     assert_eq!(first_container(&again)["lastState"]["terminated"]["exitCode"], 143);
+    agent.stop().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_says_when_others_fill_the_room_that_volumes_were_promised() {
+    let cluster = Cluster::start().await;
+    let agent = cluster.agent().await;
+    cluster.create_claim("data").await;
+    cluster.create_pod("web", Some("data"), json!({})).await;
+    cluster.until_running("web").await;
+    agent.stop().await;
+    let (filler, node) = (cluster.data().join("filler"), Key::cluster(&kind::NODE, harness::NODE));
+    let free = cluster.machine.space(&cluster.data()).unwrap().available - (32 << 20);
+    cluster.machine.create_sparse(&filler, free).unwrap();
+    cluster.machine.allocate(&filler, free).unwrap();
+    let says = |node: &serde_json::Value, status: &str| {
+        let all = node["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        all.into_iter().find(|c| c["type"] == "DiskPressure" && c["status"] == status)
+    };
+    let agent = cluster.agent().await;
+    let pressed = cluster.until(&node, "disk pressure", |node| says(node, "True").is_some()).await;
+    let message = says(&pressed, "True").unwrap()["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("64 MiB are promised to volumes") && message.contains("image rm"), "{message}");
+    agent.stop().await;
+    cluster.machine.remove_file(&filler).unwrap();
+    let agent = cluster.agent().await;
+    cluster.until(&node, "no disk pressure", |node| says(node, "False").is_some()).await;
     agent.stop().await;
     cluster.stop().await;
 }

@@ -250,6 +250,11 @@ pub trait Driver: Send + Sync + 'static {
     fn list(&self) -> BoxFuture<'_, Result<Vec<Volume>, Error>>;
     /// How much room there is.
     fn capacity(&self) -> BoxFuture<'_, Result<Capacity, Error>>;
+    /// How much room there is on disks of this node's own, which no file server can keep waiting; `None` for a driver that
+    /// puts nothing there.
+    fn own_capacity(&self) -> BoxFuture<'_, Result<Option<Capacity>, Error>> {
+        Box::pin(async { Ok(None) })
+    }
 
     /// Attaches a volume to this node and answers its device, where it has one. Repeating it answers the same device.
     fn attach(&self, volume: VolumeRef) -> BoxFuture<'_, Result<Option<PathBuf>, Error>>;

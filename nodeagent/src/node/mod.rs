@@ -7,6 +7,7 @@
 
 mod facts;
 mod objects;
+mod pressure;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -17,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 pub(crate) use facts::Facts;
 pub use facts::own_address;
+pub(crate) use pressure::{Pressure, watch as watch_pressure};
 
 use crate::{clock, core::Core};
 
@@ -65,7 +67,7 @@ pub(crate) async fn keep(core: Arc<Core>, facts: Facts) {
 async fn beat(core: &Core, facts: &Facts, reported: &mut Instant) -> Result<Duration, ApiError> {
     let lease = renew(core).await?;
     let stored = core.client.get(&Key::cluster(&kind::NODE, &core.node)).await?.map(|node| node.value());
-    let mut said = objects::status(facts, clock::now());
+    let mut said = objects::status(facts, core.pressure.why().as_deref(), clock::now());
     objects::add_network(&mut said, core.leases.state().condition(), clock::now());
     let differs = |node: &Value| !objects::say_the_same(&node["status"], &said);
     if let Some(node) = stored.filter(|node| reported.elapsed() >= REPORT || differs(node)) {
@@ -80,6 +82,7 @@ async fn register(core: &Core, facts: &Facts) -> Result<(), ApiError> {
     let old = core.client.get(&node).await?.map(|object| object.value()).unwrap_or_default();
     let mut body =
         objects::node(&core.node, facts, &topology(core), &old["metadata"]["labels"], clock::now());
+    body["status"] = objects::status(facts, core.pressure.why().as_deref(), clock::now());
     propose_ranges(core, &mut body).await?;
     // A scheduler that sees the node ready expects its drivers to be known.
     ensure(core, &Key::cluster(&kind::CSI_NODE, &core.node), &csi_node(core)).await?;

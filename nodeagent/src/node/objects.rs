@@ -29,7 +29,7 @@ pub(super) fn node(
             "kubernetes.io/arch": facts.architecture,
         }},
         "spec": {},
-        "status": status(facts, now),
+        "status": status(facts, None, now),
     });
     let labels = &mut node["metadata"]["labels"];
     for label in old.as_object().into_iter().flat_map(|old| old.keys()).filter(|l| l.starts_with(PLACES)) {
@@ -41,8 +41,8 @@ pub(super) fn node(
     node
 }
 
-/// The Node's status.
-pub(super) fn status(facts: &Facts, now: Timestamp) -> Value {
+/// The Node's status. `pressure` says why volumes may run out of room before they are full.
+pub(super) fn status(facts: &Facts, pressure: Option<&str>, now: Timestamp) -> Value {
     let resources = json!({
         "cpu": facts.cpus.to_string(),
         "memory": format!("{}Ki", facts.memory_kib),
@@ -56,7 +56,7 @@ pub(super) fn status(facts: &Facts, now: Timestamp) -> Value {
         ],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": facts.port.unwrap_or_default()}},
         "capacity": resources, "allocatable": resources,
-        "conditions": conditions(now),
+        "conditions": conditions(pressure, now),
         "nodeInfo": {
             "architecture": facts.architecture, "operatingSystem": "linux",
             "kernelVersion": facts.kernel, "osImage": facts.os_image,
@@ -67,11 +67,17 @@ pub(super) fn status(facts: &Facts, now: Timestamp) -> Value {
     })
 }
 
-fn conditions(now: Timestamp) -> Value {
+fn conditions(pressure: Option<&str>, now: Timestamp) -> Value {
     let now = text(now);
     let one = |name: &str, status: &str, reason: &str, message: &str| {
         json!({"type": name, "status": status, "reason": reason, "message": message,
             "lastHeartbeatTime": now, "lastTransitionTime": now})
+    };
+    let disk = match pressure {
+        Some(why) => one("DiskPressure", "True", "KubeletHasDiskPressure", why),
+        None => {
+            one("DiskPressure", "False", "KubeletHasNoDiskPressure", "the pools have room for all volumes")
+        }
     };
     json!([
         one(
@@ -80,7 +86,7 @@ fn conditions(now: Timestamp) -> Value {
             "KubeletHasSufficientMemory",
             "the node agent has sufficient memory available"
         ),
-        one("DiskPressure", "False", "KubeletHasNoDiskPressure", "the node agent has no disk pressure"),
+        disk,
         one("PIDPressure", "False", "KubeletHasSufficientPID", "the node agent has sufficient PID available"),
         one("Ready", "True", "KubeletReady", "the node agent is ready to run pods"),
     ])
@@ -182,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_condition_keeps_its_time_until_it_changes() {
-        let mut new = json!({"conditions": conditions(Timestamp::UNIX_EPOCH)});
+        let mut new = json!({"conditions": conditions(None, Timestamp::UNIX_EPOCH)});
         let old = json!({"conditions": [
             {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"},
             {"type": "DiskPressure", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]});
@@ -193,7 +199,7 @@ mod tests {
     }
     #[test]
     fn a_node_that_was_taken_for_silent_has_to_speak() {
-        let said = json!({"conditions": conditions(Timestamp::UNIX_EPOCH)});
+        let said = json!({"conditions": conditions(None, Timestamp::UNIX_EPOCH)});
         let with = |n: usize, status: &str| {
             let mut stored = said.clone();
             stored["conditions"][n]["status"] = status.into();

@@ -149,17 +149,36 @@ impl LoopDriver {
         .await
     }
 
-    /// Runs one look for each pool off the async runtime.
+    /// Runs one look for each pool, or for those of this node alone, off the async runtime.
     async fn each_pool<T: Send + 'static>(
         &self,
         operation: &'static str,
+        shared_too: bool,
         look: impl Fn(&Pool, &Context) -> Result<T, Error> + Send + 'static,
     ) -> Result<Vec<T>, Error> {
-        let pools: Vec<Arc<Pool>> = self.inner.pools.iter().cloned().collect();
+        let pools = self.inner.pools.iter().filter(|pool| shared_too || !pool.shared);
+        let pools: Vec<Arc<Pool>> = pools.cloned().collect();
         blocking::run(Context::new(operation, "*"), LOOK_DEADLINE, move |context| {
             pools.iter().map(|pool| look(pool, context)).collect()
         })
         .await
+    }
+
+    /// Of all pools together, or of those of this node alone.
+    async fn room(&self, shared_too: bool) -> Result<Capacity, Error> {
+        let mut sum = Capacity { available: 0, promised: 0, total: 0 };
+        let mut disks = BTreeSet::new();
+        for found in self.each_pool("capacity", shared_too, accounts::look).await? {
+            // Each of the pools on one disk tells of all of them.
+            if found.disk.is_some_and(|disk| !disks.insert(disk)) {
+                continue;
+            }
+            let limit = request::Overcommit::default().of(found.total);
+            sum.available = sum.available.saturating_add(limit.saturating_sub(found.promised));
+            sum.promised = sum.promised.saturating_add(found.promised);
+            sum.total = sum.total.saturating_add(found.total);
+        }
+        Ok(sum)
     }
 
     async fn make(&self, request: Create) -> Result<Volume, Error> {
@@ -216,26 +235,18 @@ impl Driver for LoopDriver {
     }
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<Volume>, Error>> {
-        Box::pin(async { Ok(self.each_pool("list", accounts::list).await?.into_iter().flatten().collect()) })
+        Box::pin(async {
+            Ok(self.each_pool("list", true, accounts::list).await?.into_iter().flatten().collect())
+        })
     }
 
     /// Of all pools together.
     fn capacity(&self) -> BoxFuture<'_, Result<Capacity, Error>> {
-        Box::pin(async {
-            let mut sum = Capacity { available: 0, promised: 0, total: 0 };
-            let mut disks = BTreeSet::new();
-            for found in self.each_pool("capacity", accounts::look).await? {
-                // Each of the pools on one disk tells of all of them.
-                if found.disk.is_some_and(|disk| !disks.insert(disk)) {
-                    continue;
-                }
-                let limit = request::Overcommit::default().of(found.total);
-                sum.available = sum.available.saturating_add(limit.saturating_sub(found.promised));
-                sum.promised = sum.promised.saturating_add(found.promised);
-                sum.total = sum.total.saturating_add(found.total);
-            }
-            Ok(sum)
-        })
+        Box::pin(self.room(true))
+    }
+
+    fn own_capacity(&self) -> BoxFuture<'_, Result<Option<Capacity>, Error>> {
+        Box::pin(async { self.room(false).await.map(Some) })
     }
 
     fn attach(&self, volume: VolumeRef) -> BoxFuture<'_, Result<Option<PathBuf>, Error>> {
