@@ -20,6 +20,7 @@ use crate::{
     machine,
     node::{self, Connected},
     process,
+    say::say,
     server::Server,
 };
 
@@ -38,7 +39,7 @@ pub(crate) fn run(dir: &Path, flags: &cli::Agent, wrap: Wrap<'_>) -> Result<()> 
         let config = node::config(&home, &flags.node, connected, wrap)?;
         let agent = Agent::start(config).await.context("start the node agent")?;
         let renewal = tokio::spawn(identity.keep());
-        println!("ready: node {name} of {} after {} ms", flags.server, begun.elapsed().as_millis());
+        say!("ready: node {name} of {} after {} ms", flags.server, begun.elapsed().as_millis());
         process::until_stopped().await?;
         tracing::info!("stopping; containers go on (`orlop down` stops them)");
         renewal.abort();

@@ -8,6 +8,7 @@ use crate::{
     Wrap,
     home::{self, Home},
     machine, node,
+    say::say,
 };
 
 /// How long a running Orlop may take to stop.
@@ -17,13 +18,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) fn run(dir: &Path, wrap: Wrap<'_>) -> Result<()> {
     machine::require_root("down")?;
     if home::is_ours(dir) && home::stop_running(dir, PATIENCE)? {
-        println!("stopped orlop");
+        say!("stopped orlop");
     }
     let home = Home::existing(dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let parts = node::parts(&home, &node::Life::End, wrap)?;
     let report = runtime.block_on(orlop_nodeagent::teardown(parts)).context("take everything down")?;
-    println!("{report}");
+    say!("{report}");
     anyhow::ensure!(report.is_clean(), "not everything could be taken down");
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use orlop_nodeagent::images::ImageStore;
 
-use crate::{cli::Image, home, machine};
+use crate::{cli::Image, home, machine, say::say};
 
 pub(crate) fn run(dir: &Path, command: &Image) -> Result<()> {
     machine::require_root("image")?;
@@ -16,13 +16,13 @@ pub(crate) fn run(dir: &Path, command: &Image) -> Result<()> {
     match command {
         Image::Load { file } => {
             for image in store.load(file)? {
-                println!("loaded {} ({})", image.reference, short(&image.id));
+                say!("loaded {} ({})", image.reference, short(&image.id));
             }
         }
         Image::Ls => list(&store)?,
         Image::Rm { image } => {
             store.remove(image, &|_| false)?;
-            println!("removed {image}");
+            say!("removed {image}");
         }
     }
     Ok(())
@@ -31,9 +31,9 @@ pub(crate) fn run(dir: &Path, command: &Image) -> Result<()> {
 fn list(store: &ImageStore) -> Result<()> {
     let images = store.list()?;
     let width = images.iter().map(|i| i.reference.len()).max().unwrap_or(0).max(5);
-    println!("{:width$}  {:12}  SIZE", "IMAGE", "ID");
+    say!("{:width$}  {:12}  SIZE", "IMAGE", "ID");
     for image in images {
-        println!("{:width$}  {:12}  {}", image.reference, short(&image.id), human(image.size));
+        say!("{:width$}  {:12}  {}", image.reference, short(&image.id), human(image.size));
     }
     Ok(())
 }

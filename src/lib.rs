@@ -3,6 +3,8 @@
 //! The one thing that a caller may put in is what stands between Orlop and the machine ([`Wrap`]): the binary puts in
 //! nothing, a test something that dies at a chosen effect.
 
+#![warn(clippy::print_stdout)] // `say` says it: it bears a reader that goes away
+
 mod address;
 mod agent;
 mod certificates;
@@ -19,6 +21,7 @@ mod pools;
 mod process;
 mod random;
 mod reset;
+mod say;
 mod server;
 mod token;
 mod up;

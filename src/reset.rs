@@ -17,7 +17,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use orlop_backends::host::{Host, linux::Linux};
 
-use crate::{Wrap, cli::Reset, down, home, machine, pools};
+use crate::{Wrap, cli::Reset, down, home, machine, pools, say::say};
 
 /// What says whose the directory is, and who holds it.
 const LAST: [&str; 2] = ["instance", "lock"];
@@ -42,11 +42,11 @@ pub(crate) fn run(dir: &Path, flags: &Reset, wrap: Wrap<'_>) -> Result<()> {
         remove(&host, &place)?;
     }
     match remove_data(&host, &home.dir)? {
-        Rest::Nothing => println!("removed {}", home.dir.display()),
-        Rest::Disk => println!("emptied {}, which stays: it is a disk of its own", home.dir.display()),
+        Rest::Nothing => say!("removed {}", home.dir.display()),
+        Rest::Disk => say!("emptied {}, which stays: it is a disk of its own", home.dir.display()),
     }
     for pool in outside {
-        println!(
+        say!(
             "left {}: a pool outside of the data directory is not removed; its volumes are still there",
             pool.display()
         );
@@ -92,8 +92,9 @@ fn remove(host: &dyn Host, path: &Path) -> Result<()> {
 }
 
 fn confirmed(dir: &Path) -> Result<bool> {
-    print!("This removes all volumes, images and objects in {}. Type `yes` to go on: ", dir.display());
-    std::io::stdout().flush()?;
+    let mut out = std::io::stdout().lock();
+    write!(out, "This removes all volumes, images and objects in {}. Type `yes` to go on: ", dir.display())?;
+    out.flush()?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     Ok(answer.trim() == "yes")

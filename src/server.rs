@@ -15,6 +15,7 @@ use crate::{
     cli,
     home::{self, Home},
     machine, process,
+    say::say,
 };
 
 /// Runs until SIGINT or SIGTERM.
@@ -55,6 +56,11 @@ impl Server {
         let certificates = Certificates::prepare(home, address, &flags.tls_san)?;
         let pki = certificates.pki.clone();
 
+        // Whoever is answered finds what every cluster has: a token can be made from the first answer on.
+        orlop_controllers::bootstrap(&registry)
+            .await
+            .context("make the objects that every cluster starts with")?;
+        let told = certificates.publish(&registry).await?;
         let pod_ranges = pod_ranges(&flags.cluster_cidrs, local.and_then(|(_, range)| range));
         let local = local.map(|(name, _)| (name.to_owned(), AgentSocket::new(home.dir.join("agent.sock"))));
         let agents = Agents::new(registry.clone(), pki.clone(), local);
@@ -62,8 +68,7 @@ impl Server {
         api.serve_unix(&home.dir.join("api.sock")).await.context("serve the unix socket")?;
         api.serve_tls(listener, &pki).await.context("serve HTTPS")?;
         let settings = Settings { node_grace: flags.node_grace, pod_ranges, ..Settings::default() };
-        let controllers = start_controllers(&registry, settings).await?;
-        let told = certificates.publish(&registry).await?;
+        let controllers = start_controllers(&registry, settings);
         let mut renewal = JoinSet::new();
         renewal.spawn(certificates.keep(registry, told));
         Ok(Self { api, controllers, address, renewal })
@@ -71,9 +76,9 @@ impl Server {
 
     /// Tells people and scripts that it runs, and how to ask it.
     pub(crate) fn say_ready(&self, home: &Home, begun: Instant) {
-        println!("ready: https://{} after {} ms", self.address, begun.elapsed().as_millis());
-        println!("  kubectl --kubeconfig {}/admin.kubeconfig get nodes", home.dir.display());
-        println!("  curl --unix-socket {}/api.sock http://orlop/api/v1/nodes", home.dir.display());
+        say!("ready: https://{} after {} ms", self.address, begun.elapsed().as_millis());
+        say!("  kubectl --kubeconfig {}/admin.kubeconfig get nodes", home.dir.display());
+        say!("  curl --unix-socket {}/api.sock http://orlop/api/v1/nodes", home.dir.display());
     }
 
     pub(crate) async fn stop(mut self) {
@@ -105,11 +110,8 @@ async fn open_registry(home: &Home) -> Result<Registry> {
     Ok(registry)
 }
 
-async fn start_controllers(registry: &Registry, settings: Settings) -> Result<Controllers> {
-    orlop_controllers::bootstrap(registry)
-        .await
-        .context("make the objects that every cluster starts with")?;
+fn start_controllers(registry: &Registry, settings: Settings) -> Controllers {
     let drivers =
         vec![orlop_controllers::DriverInfo::of_loop_files(), orlop_controllers::DriverInfo::of_nfs()];
-    Ok(orlop_controllers::start(registry.clone(), drivers, settings))
+    orlop_controllers::start(registry.clone(), drivers, settings)
 }

@@ -12,7 +12,7 @@ use orlop_objects::{
 };
 use sha2::{Digest, Sha256};
 
-use crate::{cli, cluster_info, local, random};
+use crate::{cli, cluster_info, local, random, say::say};
 
 /// How long a token lives.
 const LIFE_HOURS: i64 = 24;
@@ -31,17 +31,17 @@ async fn create(client: &Client, quiet: bool) -> Result<()> {
     let body = stored_token(&token.id, &hex(&Sha256::digest(&token.secret)), expires);
     client.create(&kind::SECRET, TOKEN_NAMESPACE, &body).await.context("store the token's hash")?;
     if quiet {
-        println!("{}", token.reveal());
+        say!("{}", token.reveal());
         return Ok(());
     }
-    println!(
+    say!(
         "# On the machine that is to join, as root; the token is good once, until {}:",
         time::seconds(expires)
     );
-    println!("(umask 077; printf '%s\\n' '{}' > orlop.token)", token.reveal());
-    println!("orlop agent --server {} --token orlop.token", info.server);
+    say!("(umask 077; printf '%s\\n' '{}' > orlop.token)", token.reveal());
+    say!("orlop agent --server {} --token orlop.token", info.server);
     if info.server.contains("//127.") || info.server.contains("//[::1]") {
-        println!(
+        say!(
             "# This server listens for its own machine only; for others start it with --listen 0.0.0.0:6443."
         );
     }

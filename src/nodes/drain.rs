@@ -21,7 +21,7 @@ use orlop_objects::{Key, Object, kind};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::cli;
+use crate::{cli, say::say};
 
 /// How long until an eviction that was put off is asked for again, and how often it is looked what is still there.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -32,10 +32,10 @@ pub(super) async fn drain(client: &Client, flags: &cli::Drain) -> Result<()> {
         .patch(&node.key, None, &json!({"spec": {"unschedulable": true}}))
         .await
         .with_context(|| format!("mark node \"{}\" as not schedulable", flags.name))?;
-    println!("node {} takes no new pods", flags.name);
+    say!("node {} takes no new pods", flags.name);
     let sorted = Sorted::of(super::pods(client, &flags.name).await?, flags);
     if !sorted.staying.is_empty() {
-        println!("left, as they belong to DaemonSets: {}", super::names(&sorted.staying));
+        say!("left, as they belong to DaemonSets: {}", super::names(&sorted.staying));
     }
     if let Some(why) = sorted.refusal() {
         bail!("{why}; nothing was evicted, and `kubectl uncordon {}` takes the node back", flags.name);
@@ -48,7 +48,7 @@ pub(super) async fn drain(client: &Client, flags: &cli::Drain) -> Result<()> {
     let left = try_join_all(asked).await?;
     wait_for_pods(client, left, end).await?;
     wait_for_volumes(client, &flags.name, &sorted.staying, end).await?;
-    println!("node {} is drained", flags.name);
+    say!("node {} is drained", flags.name);
     Ok(())
 }
 
@@ -157,7 +157,7 @@ async fn wait_for_pods(client: &Client, mut left: Vec<(Object, String)>, end: En
         let mut still = Vec::new();
         for (pod, why) in left {
             if is_gone(client, &pod).await? {
-                println!("evicted {}/{}", pod.key.namespace, pod.key.name);
+                say!("evicted {}/{}", pod.key.namespace, pod.key.name);
             } else {
                 still.push((pod, why));
             }

@@ -5,6 +5,8 @@ use orlop_client::Client;
 use orlop_objects::{join::NODE_KEY, kind};
 use serde_json::Value;
 
+use crate::say::say;
+
 pub(super) async fn list(client: &Client) -> Result<()> {
     let nodes = client.list(&kind::NODE, None, &[]).await.context("list nodes")?;
     let mut rows = vec![["NAME", "STATUS", "ADDRESS", "PODS", "ATTACHED", "SINCE"].map(str::to_owned)];
@@ -26,7 +28,7 @@ pub(super) async fn list(client: &Client) -> Result<()> {
     let widths: Vec<usize> = (0..6).map(width).collect();
     for row in &rows {
         let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        println!("{}", cells.join("  ").trim_end());
+        say!("{}", cells.join("  ").trim_end());
     }
     Ok(())
 }

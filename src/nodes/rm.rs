@@ -20,6 +20,8 @@ use orlop_client::Client;
 use orlop_objects::{Key, Object, exports, join::NODE_KEY, keeper, kind};
 use serde_json::json;
 
+use crate::say::say;
+
 /// What a forced removal claims; whoever types it must know.
 const FORCE: &str = "--force says that this machine is switched off for good: its pods are given up and its volumes declared \
                      detached, so that other nodes may attach them. If it still runs, it goes on writing, and two writers \
@@ -63,16 +65,16 @@ pub(super) async fn remove(client: &Client, name: &str, force: bool) -> Result<(
             Err(error) if error.code() != Some(404) => {
                 return Err(error).with_context(|| format!("declare volume {volume} detached"));
             }
-            _ => println!("volume {volume} counts as detached"),
+            _ => say!("volume {volume} counts as detached"),
         }
     }
     for key in [Key::cluster(&kind::CSI_NODE, name), leases] {
         client.delete(&key, &json!({})).await.with_context(|| format!("remove {key}"))?;
     }
-    println!("removed node {name}; its agent is not let in any more until it joins with a new token");
-    println!("what still runs on that machine is stopped by `orlop down` there");
+    say!("removed node {name}; its agent is not let in any more until it joins with a new token");
+    say!("what still runs on that machine is stopped by `orlop down` there");
     if !kept.is_empty() {
-        println!(
+        say!(
             "volumes on its disks, out of reach until the machine joins again as {name}: {}",
             kept.join(", ")
         );
