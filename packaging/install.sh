@@ -34,7 +34,8 @@ do_install() {
 }
 
 data_dir() {
-    named=$(sed -n 's/^ORLOP_DATA_DIR=//p' "$root/etc/orlop/orlop.env" 2>/dev/null | tail -n 1)
+    # systemd takes the value in quotes as well.
+    named=$(sed -n 's/^ORLOP_DATA_DIR=//p' "$root/etc/orlop/orlop.env" 2>/dev/null | tail -n 1 | tr -d "\"'")
     echo "${ORLOP_DATA_DIR:-${named:-/var/lib/orlop}}"
 }
 
@@ -54,8 +55,10 @@ do_uninstall() {
     for unit in $units; do rm -f "$unit_dir/$unit"; done
     rm -f "$bin/orlop"
     if live; then systemctl daemon-reload; fi
-    if [ -n "$root" ] || [ ! -e "$dir/instance" ]; then
+    if [ -n "$root" ]; then
         echo "uninstalled; /etc/orlop stays"
+    elif [ ! -e "$dir/instance" ]; then
+        echo "uninstalled; /etc/orlop stays; there is no data of Orlop in $dir"
     else
         echo "uninstalled; the data in $dir and /etc/orlop stay (with DATA=yes the data would have gone as well)"
     fi

@@ -28,9 +28,10 @@ use crate::{
 pub(crate) fn run(dir: &Path, flags: &cli::Agent, wrap: Wrap<'_>) -> Result<()> {
     let begun = Instant::now();
     machine::require_root("agent")?;
-    let token = flags.token.as_deref().map(read_token).transpose()?;
     let home = Home::create(dir)?;
     home::refuse_servers(&home)?;
+    let joined = NodeIdentity::stored_name(&home.dir.join("pki"))?.is_some();
+    let token = flags.token.as_deref().map(|file| read_token(file, joined)).transpose()?.flatten();
     process::run(async {
         machine::tell_missing_programs();
         let identity = identify(&home, flags, token).await?;
@@ -81,11 +82,18 @@ fn towards(server: &str) -> Option<IpAddr> {
     Some(orlop_nodeagent::own_address(Some(server))).filter(|address| !address.is_loopback())
 }
 
-fn read_token(file: &Path) -> Result<Token> {
-    let text = std::fs::read_to_string(file).with_context(|| {
-        format!("read the token in {}: the command of `orlop token create` writes it first", file.display())
-    })?;
-    Token::parse(&text).with_context(|| format!("{} holds no token", file.display()))
+/// A used token may be removed: a node that has joined needs none, whatever its unit names.
+fn read_token(file: &Path, joined: bool) -> Result<Option<Token>> {
+    let text = match std::fs::read_to_string(file) {
+        Err(error) if joined && error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        text => text.with_context(|| {
+            format!(
+                "read the token in {}: the command of `orlop token create` writes it first",
+                file.display()
+            )
+        })?,
+    };
+    Token::parse(&text).map(Some).with_context(|| format!("{} holds no token", file.display()))
 }
 
 /// The agent of a server's own process: a pipe into the same router, under the node's own name.

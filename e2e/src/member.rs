@@ -38,33 +38,40 @@ impl Member {
         self.scratch.path().join("data")
     }
 
-    /// The first start, with the token.
+    /// The first start, with the token, which is removed once it is used.
     pub fn join(&mut self, token: &str) -> Result<()> {
         self.join_with(token, &[])
     }
 
     /// The same with arguments for this start alone.
     pub fn join_with(&mut self, token: &str, arguments: &[&str]) -> Result<()> {
-        let file = self.scratch.path().join("token");
+        let file = self.token_file();
         fs::write(&file, token)?;
         let mut command = self.agent(&["--token", &file.to_string_lossy(), "--node-name", &self.name]);
         command.args(arguments);
-        self.program.start(command).map(drop)
+        self.program.start(command)?;
+        fs::remove_file(file).map_err(Into::into)
     }
 
-    /// Any later start: with what is in its directory.
+    /// Any later start: with what is in its directory, and still with the flag for the token, as a unit has it.
     pub fn start(&mut self) -> Result<()> {
         self.start_with(&[])
     }
 
     /// The same with arguments for this start alone.
     pub fn start_with(&mut self, arguments: &[&str]) -> Result<()> {
-        self.program.start(self.agent(arguments)).map(drop)
+        let mut command = self.agent(&["--token", &self.token_file().to_string_lossy()]);
+        command.args(arguments);
+        self.program.start(command).map(drop)
     }
 
     /// From its next start on its server is there.
     pub fn follow(&mut self, server: &str) {
         server.clone_into(&mut self.server);
+    }
+
+    fn token_file(&self) -> PathBuf {
+        self.scratch.path().join("token")
     }
 
     /// `orlop agent` for this server with further arguments, not yet started.

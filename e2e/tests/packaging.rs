@@ -61,7 +61,7 @@ fn systemd_accepts_the_units() -> Result<()> {
     let scratch = tempfile::tempdir()?;
     for unit in ["orlop.service", "orlop-server.service", "orlop-agent.service"] {
         let text = fs::read_to_string(root().join("packaging/systemd").join(unit))?;
-        for setting in ["KillMode=process", "Delegate=yes"] {
+        for setting in ["KillMode=process", "Delegate=yes", "Restart=on-failure"] {
             ensure!(text.lines().any(|line| line == setting), "{unit} lacks {setting}");
         }
         // A unit whose program is missing is refused, and nothing is installed yet.
