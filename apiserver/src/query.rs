@@ -38,16 +38,11 @@ impl<'a> Query<'a> {
         self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_ref())
     }
 
-    /// A switch: absent, `false` and `0` are off; a bare name, `true` and `1` are on.
-    pub(crate) fn flag(&self, name: &str) -> Result<bool, Failure> {
-        match self.get(name) {
-            None => Ok(self.has(name)),
-            Some("true" | "1") => Ok(true),
-            Some("false" | "0") => Ok(false),
-            Some(other) => Err(Failure::bad_request(format!(
-                "query parameter {name}: \"{other}\" is neither true nor false"
-            ))),
-        }
+    /// A switch: absent, `false` (however it is cased) and `0` are off, anything else is on, as Kubernetes has it. Python's
+    /// client says `True`.
+    pub(crate) fn flag(&self, name: &str) -> bool {
+        let off = |value: &str| value == "0" || value.eq_ignore_ascii_case("false");
+        self.get(name).map_or_else(|| self.has(name), |value| !off(value))
     }
 
     /// A whole number.
@@ -95,10 +90,25 @@ mod tests {
             .expect("is well-formed");
         assert_eq!(query.get("fieldSelector"), Some("a=b,c!="));
         assert_eq!(query.number::<u64>("limit").expect("is a number"), Some(500));
-        assert!(query.flag("watch").expect("is a flag"));
-        assert!(!query.flag("follow").expect("is a flag"));
-        assert!(!query.flag("absent").expect("is a flag"));
         assert_eq!(query.get("x"), Some("a b"));
+    }
+
+    #[test]
+    fn a_switch_is_on_unless_it_says_that_it_is_off() {
+        for (text, on) in [
+            ("watch=true", true),
+            ("watch=True", true),
+            ("watch=1", true),
+            ("watch=yes", true),
+            ("watch=", true),
+            ("watch", true),
+            ("watch=false", false),
+            ("watch=False", false),
+            ("watch=0", false),
+            ("follow=true", false),
+        ] {
+            assert_eq!(Query::parse(text).expect("is well-formed").flag("watch"), on, "{text}");
+        }
     }
 
     #[test]
@@ -106,7 +116,7 @@ mod tests {
         for text in ["a=%", "a=%4", "a=%zz", "a=%ff"] {
             assert!(Query::parse(text).is_err(), "{text}");
         }
-        let query = Query::parse("limit=many&watch=maybe").expect("is well-formed");
-        assert!(query.number::<u64>("limit").is_err() && query.flag("watch").is_err());
+        let query = Query::parse("limit=many").expect("is well-formed");
+        assert!(query.number::<u64>("limit").is_err());
     }
 }

@@ -62,8 +62,7 @@ pub(crate) fn failure(failure: &Failure) -> Response<Body> {
 
 /// The same answer with line breaks and indents, where `?pretty=true` asks for it and the whole body is there.
 pub(crate) async fn pretty(response: Response<Body>, query: Option<&str>) -> Response<Body> {
-    let wanted =
-        Query::parse(query.unwrap_or_default()).and_then(|query| query.flag("pretty")).unwrap_or(false);
+    let wanted = Query::parse(query.unwrap_or_default()).is_ok_and(|query| query.flag("pretty"));
     let json = response
         .headers()
         .get(header::CONTENT_TYPE)

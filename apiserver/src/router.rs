@@ -193,7 +193,7 @@ impl AsRef<[u8]> for Shared {
 
 async fn objects(call: &Call<'_>, method: &Method, body: Incoming) -> Result<Response<Body>, Failure> {
     let named = call.target.name.is_some();
-    let watch = call.query.flag("watch")?;
+    let watch = call.query.flag("watch");
     let verb = match (method.as_str(), named) {
         ("GET" | "HEAD", _) if watch && call.target.sub().is_empty() => "watch",
         ("GET" | "HEAD", true) => "get",

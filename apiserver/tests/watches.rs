@@ -65,7 +65,7 @@ async fn what_enters_and_leaves_a_selector_is_added_and_deleted() {
 async fn one_object_can_be_watched_by_its_name() {
     let h = Harness::new().await;
     let mut by_field = watch(&h, "fieldSelector=metadata.name%3Db", &[]).await;
-    let mut by_path = Lines::new(h.open(&format!("GET {CONFIG_MAPS}/b?watch=1"), &[], "").await);
+    let mut by_path = Lines::new(h.open(&format!("GET {CONFIG_MAPS}/b?watch=True"), &[], "").await);
     h.config_map("a", &json!({})).await;
     h.config_map("b", &json!({})).await;
     assert_eq!(by_field.event().await, "ADDED b");

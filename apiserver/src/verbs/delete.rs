@@ -76,7 +76,7 @@ async fn options(call: &Call<'_>, incoming: Incoming) -> Result<DeleteOptions, F
 }
 
 pub(super) fn from_query(query: &Query<'_>) -> Result<DeleteOptions, Failure> {
-    let propagation = match (query.get("propagationPolicy"), query.flag("orphanDependents")?) {
+    let propagation = match (query.get("propagationPolicy"), query.flag("orphanDependents")) {
         (Some(policy), _) => Some(policy.to_owned()),
         (None, orphan) => query.has("orphanDependents").then(|| orphaning(orphan)),
     };

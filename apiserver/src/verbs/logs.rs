@@ -104,7 +104,7 @@ impl From<Failure> for Fault {
 fn options(query: &Query<'_>) -> Result<String, Fault> {
     let mut parts = Vec::new();
     for flag in ["follow", "previous", "timestamps"] {
-        if query.flag(flag)? {
+        if query.flag(flag) {
             parts.push(format!("{flag}=true"));
         }
     }

@@ -53,7 +53,7 @@ pub(crate) fn run(call: &Call<'_>) -> Result<Response<Body>, Failure> {
     refuse_initial_events(call)?;
     let timeout =
         call.query.number("timeoutSeconds")?.filter(|s| *s > 0).map_or(LONGEST, Duration::from_secs);
-    let bookmarks = call.query.flag("allowWatchBookmarks")?;
+    let bookmarks = call.query.flag("allowWatchBookmarks");
     let store = call.server.registry.store();
     let version = resource_version(call.query)?.unwrap_or(0);
     let scope = authorize::scope(call.who, call.target.kind);
