@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use orlop_nodeagent::images::ImageStore;
+use orlop_backends::host::{Host, linux::Linux};
+use orlop_nodeagent::images::{ImageStore, Used};
 
 use crate::{cli::Image, home, machine, say::say};
 
@@ -21,7 +22,9 @@ pub(crate) fn run(dir: &Path, command: &Image) -> Result<()> {
         }
         Image::Ls => list(&store)?,
         Image::Rm { image } => {
-            store.remove(image, &|_| false)?;
+            let mounts = Linux.mounts().context("look which images containers run from")?;
+            let used = Used::by(&mounts);
+            store.remove(image, &|image| used.has(image))?;
             say!("removed {image}");
         }
     }

@@ -28,6 +28,9 @@ async fn root_a_file_outlives_the_pod_that_wrote_it() -> anyhow::Result<()> {
     cluster.phase(&kind::POD, "writer", "Running").await?;
     let claim = cluster.phase(&kind::PERSISTENT_VOLUME_CLAIM, "data", "Bound").await?;
     assert_eq!(claim["status"]["capacity"]["storage"], "64Mi", "exactly the size asked for");
+    let refused =
+        cluster.run(&["image", "rm", "busybox"]).expect_err("its layers are the pod's root").to_string();
+    assert!(refused.contains("in use by a container: delete the pods that run it first"), "{refused}");
     cluster.delete(&kind::POD, "writer").await?;
 
     cluster.create(&kind::POD, manifests::pod("reader", "grep -qx kept /data/note", Some("data"))).await?;
@@ -39,6 +42,7 @@ async fn root_a_file_outlives_the_pod_that_wrote_it() -> anyhow::Result<()> {
     assert_eq!(machine::left_below(&cluster.dir()), Vec::<String>::new());
     let pool: Vec<_> = std::fs::read_dir(cluster.dir().join("pool"))?.collect();
     assert!(pool.is_empty(), "{pool:?}");
+    cluster.run(&["image", "rm", "busybox"])?;
     Ok(())
 }
 

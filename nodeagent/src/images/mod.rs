@@ -24,6 +24,7 @@ mod store;
 pub(crate) mod testing;
 mod tree;
 mod unpack;
+mod used;
 
 use std::path::PathBuf;
 
@@ -31,6 +32,7 @@ pub use config::ImageConfig;
 pub use error::Error;
 pub use reference::Reference;
 pub use store::ImageStore;
+pub use used::Used;
 
 /// An image that is complete here.
 #[derive(Clone, Debug, PartialEq)]

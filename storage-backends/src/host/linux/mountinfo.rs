@@ -93,7 +93,7 @@ fn parse_line(line: &[u8]) -> Option<MountEntry> {
         options,
         fs_type: text(&unescape(fields.next()?)),
         source: text(&unescape(fields.next()?)),
-        super_options: text(fields.next().unwrap_or_default()),
+        super_options: text(&unescape(fields.next().unwrap_or_default())),
     })
 }
 
