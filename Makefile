@@ -40,12 +40,13 @@ uninstall: ## unmount everything and remove them; the data stays unless DATA=yes
 test: ## all tests that this machine can run; those that it cannot say so
 test: setup
 	@$(MAKE) --no-print-directory guest-setup || echo 'SKIPPED guests: what they need could not be installed'
-	$(CARGO) build --profile $(PROFILE) --bin orlop
+	@# The binary that tests start is built along with them: alone it would want some dependencies built once more.
+	$(CARGO) build --profile $(PROFILE) --workspace --all-targets
 	$(CARGO) test --profile $(PROFILE) --workspace --no-fail-fast
 
 test-vm: ## what only guests with a kernel of Debian's can show: NFS over the kernel's client, dead servers, dead nodes
 test-vm: setup guest-setup
-	$(CARGO) build --profile $(PROFILE) --bin orlop
+	$(CARGO) build --profile $(PROFILE) --workspace --all-targets
 	$(CARGO) test --profile $(PROFILE) --workspace --test 'vm_*' --no-fail-fast -- --include-ignored --test-threads 1
 
 guest-setup:
