@@ -31,6 +31,10 @@ leftovers() {
     done
 }
 
+nothing_left() {
+    [ -z "$(leftovers)" ]
+}
+
 clean_up() {
     local code=$?
     trap - EXIT
@@ -116,7 +120,7 @@ delete pods reader
 say 'The claim goes, and with it volume, loop device, mounts and file'
 delete persistentvolumeclaims data
 until_true 20 'the volume going away' none persistentvolumes
-until_true 20 'the loop device and its mounts going away' test -z "$(leftovers)"
+until_true 20 'the loop device and its mounts going away' nothing_left
 [ -z "$(ls "$ORLOP_DATA_DIR/pool")" ] || fail "files are left in the pool: $(ls "$ORLOP_DATA_DIR/pool")"
 list persistentvolumes
 end_watching
