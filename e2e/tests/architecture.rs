@@ -150,8 +150,21 @@ fn documents_name_only_what_exists() {
 /// A quoted word is a path of this repository when it begins with one of its folders, or names a file beside them.
 fn looks_like_a_path(text: &str) -> bool {
     const TOPS: &[&str] = &[
-        "apiserver/", "controllers/", "nodeagent/", "storage-backends/", "e2e/", "src/", "examples/", "packaging/",
-        ".ci/", "docker-compose.yml", "Dockerfile", "Makefile", "Cargo.toml", "README.md", "ARCHITECTURE.md",
+        "apiserver/",
+        "controllers/",
+        "nodeagent/",
+        "storage-backends/",
+        "e2e/",
+        "src/",
+        "examples/",
+        "packaging/",
+        ".ci/",
+        "docker-compose.yml",
+        "Dockerfile",
+        "Makefile",
+        "Cargo.toml",
+        "README.md",
+        "ARCHITECTURE.md",
     ];
     TOPS.iter().any(|top| text.starts_with(top)) && !text.contains(['*', ' ', '<', '{'])
 }

@@ -53,7 +53,7 @@ pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<
     let (part, writer) = (super::part(call), call.writer());
     let change = |door: &mut Door<'_, '_>| {
         super::still_may(call, "patch", door)?;
-        door.change(&key, part, &apply)
+        door.change(&key, part, apply)
     };
     let outcome = super::persistent(|| registry.write(&writer, dry_run, &change)).await?;
     Ok(super::written(&presenter, StatusCode::OK, &outcome, warnings.into_inner().unwrap_or_default()))

@@ -30,19 +30,19 @@ const LAST_TRY: Duration = Duration::from_secs(10);
 
 /// Registers the node, then keeps its lease and conditions fresh, for ever.
 pub(crate) async fn keep(core: Arc<Core>, facts: Facts) {
-    let mut wait = FIRST_TRY;
-    while let Err(error) = register(&core, &facts).await {
+    let (mut lease, mut wait) = (LEASE, FIRST_TRY);
+    while let Err(error) = register(&core, &facts, &mut lease).await {
         tracing::warn!(error = crate::error::chain(&error), "register the node; trying again");
         sleep(wait).await;
         wait = (wait * 2).min(LAST_TRY);
     }
     tracing::info!(node = core.node, "the node is registered");
-    let (mut lease, mut reported) = (LEASE, Instant::now());
+    let mut reported = Instant::now();
     let (mut told, mut looked) = (topology(&core), Instant::now());
     loop {
         // Of four renewals three may fail before the node is taken for silent; none may hang for longer than one takes.
-        match timeout(lease / 2, beat(&core, &facts, &mut reported)).await {
-            Ok(Ok(duration)) => lease = duration,
+        match timeout(lease / 2, beat(&core, &facts, &mut lease, &mut reported)).await {
+            Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(error = crate::error::chain(&error), "renew the node's lease"),
             Err(_) => {
                 tracing::warn!(seconds = (lease / 2).as_secs_f32(), "the server does not answer a renewal");
@@ -52,7 +52,9 @@ pub(crate) async fn keep(core: Arc<Core>, facts: Facts) {
         if looked.elapsed() >= REPORT {
             looked = Instant::now();
             let now = topology(&core);
-            if now != told && matches!(timeout(lease / 2, register(&core, &facts)).await, Ok(Ok(()))) {
+            if now != told
+                && matches!(timeout(lease / 2, register(&core, &facts, &mut lease)).await, Ok(Ok(())))
+            {
                 told = now;
             }
         }
@@ -63,9 +65,15 @@ pub(crate) async fn keep(core: Arc<Core>, facts: Facts) {
     }
 }
 
-/// Renews the lease and, where it must be, says how the node is; answers how long the lease lasts.
-async fn beat(core: &Core, facts: &Facts, reported: &mut Instant) -> Result<Duration, ApiError> {
-    let lease = renew(core).await?;
+/// Renews the lease and, where it must be, says how the node is. How long the lease lasts is known from the renewal on,
+/// whatever becomes of the rest: on a slow machine that would else be asked for as if the lease were the shortest.
+async fn beat(
+    core: &Core,
+    facts: &Facts,
+    lease: &mut Duration,
+    reported: &mut Instant,
+) -> Result<(), ApiError> {
+    *lease = renew(core).await?;
     let stored = core.client.get(&Key::cluster(&kind::NODE, &core.node)).await?.map(|node| node.value());
     let mut said = objects::status(facts, core.pressure.why().as_deref(), clock::now());
     objects::add_network(&mut said, core.leases.state().condition(), clock::now());
@@ -74,10 +82,10 @@ async fn beat(core: &Core, facts: &Facts, reported: &mut Instant) -> Result<Dura
         report(core, said, &node["status"]).await?;
         *reported = Instant::now();
     }
-    Ok(lease)
+    Ok(())
 }
 
-async fn register(core: &Core, facts: &Facts) -> Result<(), ApiError> {
+async fn register(core: &Core, facts: &Facts, lease: &mut Duration) -> Result<(), ApiError> {
     let node = Key::cluster(&kind::NODE, &core.node);
     let old = core.client.get(&node).await?.map(|object| object.value()).unwrap_or_default();
     let mut body =
@@ -88,7 +96,8 @@ async fn register(core: &Core, facts: &Facts) -> Result<(), ApiError> {
     ensure(core, &Key::cluster(&kind::CSI_NODE, &core.node), &csi_node(core)).await?;
     ensure(core, &node, &body).await?;
     core.client.patch(&node, Some("status"), &serde_json::json!({"status": body["status"]})).await?;
-    renew(core).await.map(drop)
+    *lease = renew(core).await?;
+    Ok(())
 }
 
 /// Labels that say what volumes can be made and attached here.

@@ -93,6 +93,7 @@ fn lets_go(kind: &Kind, finalizer: &Value) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "a row of a table reads best with plain values")]
 mod tests {
     use orlop_objects::{keeper::KEEPER, kind};
     use serde_json::json;
