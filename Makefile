@@ -44,10 +44,11 @@ test: setup
 	$(CARGO) build --profile $(PROFILE) --workspace --all-targets
 	$(CARGO) test --profile $(PROFILE) --workspace --no-fail-fast
 
-test-vm: ## what only guests with a kernel of Debian's can show: NFS over the kernel's client, dead servers, dead nodes
+test-vm: ## what only guests with a kernel of Debian's can show (NFS over its client, dead servers and nodes), and long stories
 test-vm: setup guest-setup
 	$(CARGO) build --profile $(PROFILE) --workspace --all-targets
 	$(CARGO) test --profile $(PROFILE) --workspace --test 'vm_*' --no-fail-fast -- --include-ignored --test-threads 1
+	ORLOP_MOVES=50 $(CARGO) test --profile $(PROFILE) --workspace --test root_pools
 
 guest-setup:
 	@sh .ci/setup.sh $(GUEST_PACKAGES)
