@@ -20,6 +20,8 @@ if command -v dpkg-query >/dev/null; then
         *' nfs-ganesha '*) ! command -v systemctl >/dev/null || systemctl disable --quiet --now nfs-ganesha || true ;;
         esac
     fi
+    # nfs-ganesha reads it. An installed system has it, a bare root (debootstrap) may not.
+    [ "$(id -u)" != 0 ] || [ -e /etc/mtab ] || ln -sf ../proc/self/mounts /etc/mtab
 else
     for program in runc conmon mkfs.ext4 mkfs.xfs blkid gcc curl tar busybox; do
         command -v "$program" >/dev/null || missing="$missing $program"

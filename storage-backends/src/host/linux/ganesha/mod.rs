@@ -49,6 +49,8 @@ const PAUSE: Duration = Duration::from_millis(5);
 const LOG: u64 = 4 << 20;
 /// The cgroup below the instance's.
 const GROUP: &str = "nfs";
+/// Where the server looks which file system a path is on. Every installed Debian has it; a bare root may not.
+const MTAB: &str = "/etc/mtab";
 
 /// The NFS server of one instance on this machine.
 #[derive(Debug)]
@@ -227,6 +229,10 @@ impl NfsServer for Ganesha {
 
     fn start(&self) -> Result<()> {
         let program = process::program()?;
+        if !Path::new(MTAB).exists() {
+            let why = format!("it reads {MTAB}, which is missing here: ln -s ../proc/self/mounts {MTAB}");
+            return Err(self.about(Cause::Refused(why)));
+        }
         if self.process()?.is_some() {
             return Err(self.about(Cause::Refused("it runs already".into())));
         }
