@@ -1,9 +1,12 @@
 //! The main job by stock kubectl: every verb that a storage tutorial uses, and the words that its reader expects.
 #![allow(clippy::disallowed_methods, reason = "these tests run kubectl; that is what they are for")]
 
-use std::process::{Child, Stdio};
+use std::{
+    io::Read,
+    process::{Child, Stdio},
+};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use orlop_e2e::{
     cluster::{Cluster, said},
     images,
@@ -12,17 +15,34 @@ use orlop_e2e::{
 };
 
 /// A kubectl that watches until it is asked what it saw.
-struct Watch(Option<Child>);
+struct Watch {
+    child: Option<Child>,
+    /// What it has said before it was asked.
+    before: String,
+}
 
 impl Watch {
     fn start(kubectl: &Kubectl<'_>, arguments: &str) -> Result<Self> {
-        Ok(Self(Some(kubectl.command(arguments).stdout(Stdio::piped()).spawn()?)))
+        let child = kubectl.command(arguments).stdout(Stdio::piped()).spawn()?;
+        Ok(Self { child: Some(child), before: String::new() })
+    }
+
+    /// The same, which watches already: it has shown a line with `first` in it.
+    fn begun(kubectl: &Kubectl<'_>, arguments: &str, first: &str) -> Result<Self> {
+        let mut watch = Self::start(kubectl, arguments)?;
+        let stdout = watch.child.as_mut().and_then(|child| child.stdout.as_mut()).context("its output")?;
+        let mut byte = [0];
+        while !watch.before.ends_with('\n') || !watch.before.contains(first) {
+            ensure!(stdout.read(&mut byte)? == 1, "{first:?} was not shown: {}", watch.before);
+            watch.before.push(byte[0].into());
+        }
+        Ok(watch)
     }
 
     fn saw(mut self, parts: &[&str]) -> Result<()> {
-        let Some(mut child) = self.0.take() else { return Ok(()) };
+        let Some(mut child) = self.child.take() else { return Ok(()) };
         child.kill()?;
-        let seen = said(&child.wait_with_output()?);
+        let seen = format!("{}{}", self.before, said(&child.wait_with_output()?));
         for part in parts {
             ensure!(seen.contains(part), "{part:?} was not watched:\n{seen}");
         }
@@ -32,7 +52,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if let Some(mut child) = self.0.take() {
+        if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -68,7 +88,7 @@ fn root_kubectl_tells_the_main_job() -> Result<()> {
         "events --for pvc/data",
         &["WaitForFirstConsumer", "waiting for first consumer to be created before binding"],
     )?;
-    let watch = Watch::start(&kubectl, "get pvc data --watch")?;
+    let watch = Watch::begun(&kubectl, "get pvc data --watch", "Pending")?;
 
     kubectl.run("create -f writer.yaml")?;
     kubectl.run("wait pod/writer --for=condition=Ready --timeout=60s")?;
