@@ -409,3 +409,19 @@ async fn what_is_left_staged_is_shown_to_no_new_pod() {
     agent.stop().await;
     cluster.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_driver_that_can_more_by_now_is_told_anew() {
+    let cluster = Cluster::start().await;
+    let old = json!({"name": "nfs.orlop.dev", "nodeID": "node-1", "topologyKeys": ["kubernetes.io/hostname", "old"]});
+    let body = json!({"metadata": {"name": "node-1"}, "spec": {"drivers": [old]}});
+    cluster.client.create(&kind::CSI_NODE, "", &body).await.unwrap();
+    let agent = cluster.agent().await;
+    let told = |node: &serde_json::Value| node["spec"]["podCIDR"].is_string();
+    cluster.until(&Key::cluster(&kind::NODE, "node-1"), "registered", told).await;
+    let drivers = cluster.get(&Key::cluster(&kind::CSI_NODE, "node-1")).await["spec"]["drivers"].take();
+    assert_eq!(drivers.as_array().unwrap().len(), 2);
+    assert!(!drivers.to_string().contains("\"old\""), "{drivers}");
+    agent.stop().await;
+    cluster.stop().await;
+}

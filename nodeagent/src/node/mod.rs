@@ -93,7 +93,7 @@ async fn register(core: &Core, facts: &Facts, lease: &mut Duration) -> Result<()
     body["status"] = objects::status(facts, core.pressure.why().as_deref(), clock::now());
     propose_ranges(core, &mut body).await?;
     // A scheduler that sees the node ready expects its drivers to be known.
-    ensure(core, &Key::cluster(&kind::CSI_NODE, &core.node), &csi_node(core)).await?;
+    ensure_csi_node(core).await?;
     ensure(core, &node, &body).await?;
     core.client.patch(&node, Some("status"), &serde_json::json!({"status": body["status"]})).await?;
     *lease = renew(core).await?;
@@ -142,6 +142,19 @@ async fn renew(core: &Core) -> Result<Duration, ApiError> {
     let lease = ensure(core, &key, &objects::lease(&core.node, clock::now())).await?.value();
     let seconds = lease["spec"]["leaseDurationSeconds"].as_u64().filter(|seconds| *seconds > 0);
     Ok(seconds.map_or(LEASE, Duration::from_secs))
+}
+
+/// What is said of a driver never changes (CSINodeDriver of the API: its fields are immutable). One of which there is
+/// something else to say, since a pool or a program has come or gone, is taken out and put in again.
+async fn ensure_csi_node(core: &Core) -> Result<(), ApiError> {
+    let (key, body) = (Key::cluster(&kind::CSI_NODE, &core.node), csi_node(core));
+    match ensure(core, &key, &body).await {
+        Err(error) if error.code() == Some(422) => {
+            core.client.patch(&key, None, &serde_json::json!({"spec": {"drivers": []}})).await?;
+            ensure(core, &key, &body).await.map(drop)
+        }
+        outcome => outcome.map(drop),
+    }
 }
 
 /// Creates the object, or brings what we say of it up to date.
