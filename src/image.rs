@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use orlop_backends::host::{Host, linux::Linux};
+use orlop_backends::host::linux::Linux;
 use orlop_nodeagent::images::{ImageStore, Used};
 
 use crate::{cli::Image, home, machine, say::say};
@@ -22,8 +22,7 @@ pub(crate) fn run(dir: &Path, command: &Image) -> Result<()> {
         }
         Image::Ls => list(&store)?,
         Image::Rm { image } => {
-            let mounts = Linux.mounts().context("look which images containers run from")?;
-            let used = Used::by(&mounts);
+            let used = Used::look(&Linux).context("look which images containers run from")?;
             store.remove(image, &|image| used.has(image))?;
             say!("removed {image}");
         }

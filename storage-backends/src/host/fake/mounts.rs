@@ -123,7 +123,10 @@ impl Machine {
                     self.directory(path)?;
                 }
                 let system = self.files.new_system(u64::MAX);
-                self.mounts.add(system, entry(anonymous(system), target, false, "overlay", "overlay"));
+                let mut overlay = entry(anonymous(system), target, false, "overlay", "overlay");
+                let lower: Vec<String> = lower.iter().map(|path| path.display().to_string()).collect();
+                overlay.super_options = format!("rw,lowerdir={}", lower.join(":"));
+                self.mounts.add(system, overlay);
                 Ok(())
             }
             MountRequest::Nfs { share, beneath, target, read_only } => {
