@@ -347,6 +347,14 @@ async fn a_claim_that_cannot_be_met_is_told_why_and_leaves_nothing() {
     cluster.stop().await;
 }
 
+/// Whether a pod's container waits, and says so in these words.
+fn waits_for(words: &str) -> impl Fn(&serde_json::Value) -> bool + Copy {
+    move |pod| {
+        let message = first_container(pod)["state"]["waiting"]["message"].as_str().unwrap_or_default();
+        message.contains(words)
+    }
+}
+
 /// Pods that name their node themselves pass no scheduler: the agent has the last word.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_for_one_pod_is_shown_to_one_pod_at_a_time() {
@@ -358,10 +366,7 @@ async fn a_claim_for_one_pod_is_shown_to_one_pod_at_a_time() {
     cluster.create_pod("first", Some("own"), json!({})).await;
     cluster.until_running("first").await;
     cluster.create_pod("second", Some("own"), json!({"nodeName": harness::NODE})).await;
-    let waits = |p: &serde_json::Value| {
-        let message = first_container(p)["state"]["waiting"]["message"].as_str().unwrap_or_default();
-        message.contains("ReadWriteOncePod")
-    };
+    let waits = waits_for("ReadWriteOncePod");
     let second = cluster.until(&pod("second"), "waiting for the first", waits).await;
     assert_eq!(second["status"]["phase"], "Pending");
     cluster.delete(&pod("first")).await;
@@ -391,10 +396,7 @@ async fn what_is_left_staged_is_shown_to_no_new_pod() {
     cluster.delete(&own).await;
     cluster.client.patch(&own, None, &json!({"metadata": {"finalizers": []}})).await.unwrap();
     cluster.until_gone(&own).await;
-    let waits = |p: &serde_json::Value| {
-        let message = first_container(p)["state"]["waiting"]["message"].as_str().unwrap_or_default();
-        message.contains("is being attached")
-    };
+    let waits = waits_for("is being attached");
     cluster.create_pod("new", Some("data"), json!({"nodeName": harness::NODE})).await;
     cluster.until(&pod("new"), "waiting for its volume", waits).await;
     agent.stop().await;
@@ -413,15 +415,22 @@ async fn what_is_left_staged_is_shown_to_no_new_pod() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_driver_that_can_more_by_now_is_told_anew() {
     let cluster = Cluster::start().await;
-    let old = json!({"name": "nfs.orlop.dev", "nodeID": "node-1", "topologyKeys": ["kubernetes.io/hostname", "old"]});
-    let body = json!({"metadata": {"name": "node-1"}, "spec": {"drivers": [old]}});
+    let (node, drivers) =
+        (Key::cluster(&kind::NODE, harness::NODE), Key::cluster(&kind::CSI_NODE, harness::NODE));
+    let driver = |name: &str| json!({"name": name, "nodeID": harness::NODE, "topologyKeys": ["old"]});
+    let before = [driver("nfs.orlop.dev"), driver("csi.example.org")];
+    let body = json!({"metadata": {"name": harness::NODE}, "spec": {"drivers": before}});
     cluster.client.create(&kind::CSI_NODE, "", &body).await.unwrap();
     let agent = cluster.agent().await;
-    let told = |node: &serde_json::Value| node["spec"]["podCIDR"].is_string();
-    cluster.until(&Key::cluster(&kind::NODE, "node-1"), "registered", told).await;
-    let drivers = cluster.get(&Key::cluster(&kind::CSI_NODE, "node-1")).await["spec"]["drivers"].take();
-    assert_eq!(drivers.as_array().unwrap().len(), 2);
-    assert!(!drivers.to_string().contains("\"old\""), "{drivers}");
+    cluster.until(&node, "registered", |node| node["spec"]["podCIDR"].is_string()).await;
+    let told = cluster.get(&drivers).await["spec"]["drivers"].take();
+    let keys = |name: &str| {
+        let found = told.as_array().unwrap().iter().find(|driver| driver["name"] == name);
+        found.map(|driver| driver["topologyKeys"].clone()).unwrap_or_default()
+    };
+    assert_eq!(keys("nfs.orlop.dev"), json!(["kubernetes.io/hostname"]));
+    assert_eq!(keys("csi.example.org"), json!(["old"]), "another's entry is another's");
+    assert!(!keys("loop.orlop.dev").is_null());
     agent.stop().await;
     cluster.stop().await;
 }

@@ -242,6 +242,11 @@ pub trait Driver: Send + Sync + 'static {
         BTreeMap::new()
     }
 
+    /// Labels that say what else a node that has this driver can do. What is attached where does not depend on them.
+    fn abilities(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
     /// Makes a volume.
     fn create(&self, request: Create) -> BoxFuture<'_, Result<Volume, Error>>;
     /// Removes a volume and its data; fine when it is gone. Refuses while it is attached or mounted.

@@ -31,14 +31,18 @@ const LAST_TRY: Duration = Duration::from_secs(10);
 /// Registers the node, then keeps its lease and conditions fresh, for ever.
 pub(crate) async fn keep(core: Arc<Core>, facts: Facts) {
     let (mut lease, mut wait) = (LEASE, FIRST_TRY);
-    while let Err(error) = register(&core, &facts, &mut lease).await {
-        tracing::warn!(error = crate::error::chain(&error), "register the node; trying again");
+    let mut told = loop {
+        match register(&core, &facts, &mut lease).await {
+            Ok(told) => break told,
+            Err(error) => {
+                tracing::warn!(error = crate::error::chain(&error), "register the node; trying again");
+            }
+        }
         sleep(wait).await;
         wait = (wait * 2).min(LAST_TRY);
-    }
+    };
     tracing::info!(node = core.node, "the node is registered");
-    let mut reported = Instant::now();
-    let (mut told, mut looked) = (topology(&core), Instant::now());
+    let (mut reported, mut looked) = (Instant::now(), Instant::now());
     loop {
         // Of four renewals three may fail before the node is taken for silent; none may hang for longer than one takes.
         match timeout(lease / 2, beat(&core, &facts, &mut lease, &mut reported)).await {
@@ -51,9 +55,8 @@ pub(crate) async fn keep(core: Arc<Core>, facts: Facts) {
         // What somebody has installed meanwhile changes what the node can do.
         if looked.elapsed() >= REPORT {
             looked = Instant::now();
-            let now = topology(&core);
-            if now != told
-                && matches!(timeout(lease / 2, register(&core, &facts, &mut lease)).await, Ok(Ok(())))
+            if labels(&core) != told
+                && let Ok(Ok(now)) = timeout(lease / 2, register(&core, &facts, &mut lease)).await
             {
                 told = now;
             }
@@ -85,24 +88,30 @@ async fn beat(
     Ok(())
 }
 
-async fn register(core: &Core, facts: &Facts, lease: &mut Duration) -> Result<(), ApiError> {
+/// Makes the node known; answers the labels that it told of the drivers.
+async fn register(
+    core: &Core,
+    facts: &Facts,
+    lease: &mut Duration,
+) -> Result<BTreeMap<String, String>, ApiError> {
     let node = Key::cluster(&kind::NODE, &core.node);
     let old = core.client.get(&node).await?.map(|object| object.value()).unwrap_or_default();
-    let mut body =
-        objects::node(&core.node, facts, &topology(core), &old["metadata"]["labels"], clock::now());
-    body["status"] = objects::status(facts, core.pressure.why().as_deref(), clock::now());
+    let told = labels(core);
+    let mut body = objects::node(&core.node, facts, &told, &old["metadata"]["labels"]);
     propose_ranges(core, &mut body).await?;
     // A scheduler that sees the node ready expects its drivers to be known.
     ensure_csi_node(core).await?;
+    body["status"] = objects::status(facts, core.pressure.why().as_deref(), clock::now());
     ensure(core, &node, &body).await?;
     core.client.patch(&node, Some("status"), &serde_json::json!({"status": body["status"]})).await?;
     *lease = renew(core).await?;
-    Ok(())
+    Ok(told)
 }
 
-/// Labels that say what volumes can be made and attached here.
-fn topology(core: &Core) -> BTreeMap<String, String> {
-    core.machine.drivers.values().flat_map(|driver| driver.topology()).collect()
+/// Labels that say what volumes can be made and attached here, and what else its drivers can do.
+fn labels(core: &Core) -> BTreeMap<String, String> {
+    let drivers = core.machine.drivers.values();
+    drivers.flat_map(|driver| driver.topology().into_iter().chain(driver.abilities())).collect()
 }
 
 /// Says which ranges of pod addresses are free on this machine, as long as the server has given none.
@@ -125,12 +134,6 @@ async fn propose_ranges(core: &Core, body: &mut Value) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn csi_node(core: &Core) -> Value {
-    let drivers: Vec<_> =
-        core.machine.drivers.iter().map(|(name, driver)| (*name, driver.topology())).collect();
-    objects::csi_node(&core.node, &drivers)
-}
-
 async fn report(core: &Core, mut status: Value, stored: &Value) -> Result<(), ApiError> {
     objects::keep_transitions(&mut status, stored);
     let node = Key::cluster(&kind::NODE, &core.node);
@@ -147,14 +150,15 @@ async fn renew(core: &Core) -> Result<Duration, ApiError> {
 /// What is said of a driver never changes (CSINodeDriver of the API: its fields are immutable). One of which there is
 /// something else to say, since a pool or a program has come or gone, is taken out and put in again.
 async fn ensure_csi_node(core: &Core) -> Result<(), ApiError> {
-    let (key, body) = (Key::cluster(&kind::CSI_NODE, &core.node), csi_node(core));
-    match ensure(core, &key, &body).await {
-        Err(error) if error.code() == Some(422) => {
-            core.client.patch(&key, None, &serde_json::json!({"spec": {"drivers": []}})).await?;
-            ensure(core, &key, &body).await.map(drop)
-        }
-        outcome => outcome.map(drop),
+    let key = Key::cluster(&kind::CSI_NODE, &core.node);
+    let drivers = core.machine.drivers.iter().map(|(name, driver)| (*name, driver.topology()));
+    let wanted = objects::drivers(&core.node, drivers);
+    let mut stored = core.client.get(&key).await?.map(|object| object.value()).unwrap_or_default();
+    for drivers in objects::rewritten(&stored["spec"]["drivers"], &wanted) {
+        let body = objects::csi_node(&core.node, &drivers, &stored["metadata"]["resourceVersion"]);
+        stored = ensure(core, &key, &body).await?.value();
     }
+    Ok(())
 }
 
 /// Creates the object, or brings what we say of it up to date.

@@ -11,16 +11,12 @@ use crate::clock::{micro, text};
 const VERSION: &str = concat!("v1.36.0-orlop", env!("CARGO_PKG_VERSION"));
 /// Begins every label by which a driver of ours says where a node's volumes are.
 const PLACES: &str = "topology.orlop.dev/";
+/// Ends the name of every driver of ours.
+const OURS: &str = ".orlop.dev";
 
-/// The Node with its status. `topology` are labels by which volumes are placed; `old` are the labels that it has: what an
+/// The Node without its status. `drivers` are the labels that its drivers give it; `old` are those that it has: what an
 /// earlier life said of places that it has no more is taken back.
-pub(super) fn node(
-    name: &str,
-    facts: &Facts,
-    topology: &BTreeMap<String, String>,
-    old: &Value,
-    now: Timestamp,
-) -> Value {
+pub(super) fn node(name: &str, facts: &Facts, drivers: &BTreeMap<String, String>, old: &Value) -> Value {
     let mut node = json!({
         "apiVersion": "v1", "kind": "Node",
         "metadata": {"name": name, "labels": {
@@ -29,13 +25,12 @@ pub(super) fn node(
             "kubernetes.io/arch": facts.architecture,
         }},
         "spec": {},
-        "status": status(facts, None, now),
     });
     let labels = &mut node["metadata"]["labels"];
     for label in old.as_object().into_iter().flat_map(|old| old.keys()).filter(|l| l.starts_with(PLACES)) {
         labels[label] = Value::Null;
     }
-    for (label, value) in topology {
+    for (label, value) in drivers {
         labels[label] = value.as_str().into();
     }
     node
@@ -112,18 +107,51 @@ pub(super) fn keep_transitions(new: &mut Value, old: &Value) {
     }
 }
 
-/// The drivers of this node, each with the labels by which its volumes are placed.
-pub(super) fn csi_node(name: &str, drivers: &[(&str, BTreeMap<String, String>)]) -> Value {
-    let one = |(driver, topology): &(&str, BTreeMap<String, String>)| {
+/// What a CSINode says of this node's drivers, each with the labels by which its volumes are placed.
+pub(super) fn drivers<'a>(
+    node: &str,
+    drivers: impl Iterator<Item = (&'a str, BTreeMap<String, String>)>,
+) -> Vec<Value> {
+    let one = |(driver, topology): (&str, BTreeMap<String, String>)| {
         let keys: Vec<&str> =
             std::iter::once("kubernetes.io/hostname").chain(topology.keys().map(String::as_str)).collect();
-        json!({"name": driver, "nodeID": name, "topologyKeys": keys})
+        json!({"name": driver, "nodeID": node, "topologyKeys": keys})
     };
-    let drivers: Vec<Value> = drivers.iter().map(one).collect();
-    json!({
+    drivers.map(one).collect()
+}
+
+/// The lists of drivers to write, one after the other, until the stored one says what is wanted of ours and still what it
+/// says of others': none where it does, and one without our entries first where an entry of ours has to change.
+///
+/// | stored | written |
+/// |---|---|
+/// | says of ours what is wanted | nothing |
+/// | lacks ours | others' and ours |
+/// | says something else of ours, or names one that is no more | others' alone, then others' and ours |
+pub(super) fn rewritten(stored: &Value, wanted: &[Value]) -> Vec<Vec<Value>> {
+    let is_ours = |driver: &Value| driver["name"].as_str().is_some_and(|name| name.ends_with(OURS));
+    let stored = stored.as_array().map(Vec::as_slice).unwrap_or_default();
+    let (ours, others): (Vec<Value>, Vec<Value>) = stored.iter().cloned().partition(is_ours);
+    let all = [others.as_slice(), wanted].concat();
+    let says = |driver: &Value| ["name", "nodeID", "topologyKeys"].map(|field| driver[field].clone());
+    let is_said = |list: &[Value], driver: &Value| list.iter().any(|other| says(other) == says(driver));
+    match (ours.iter().all(|driver| is_said(wanted, driver)), ours.len() == wanted.len()) {
+        (true, true) => Vec::new(),
+        (true, false) => vec![all],
+        (false, _) => vec![others, all],
+    }
+}
+
+/// The CSINode with these drivers. Whoever else has written it since `version` is not overwritten.
+pub(super) fn csi_node(name: &str, drivers: &[Value], version: &Value) -> Value {
+    let mut body = json!({
         "apiVersion": "storage.k8s.io/v1", "kind": "CSINode",
         "metadata": {"name": name}, "spec": {"drivers": drivers},
-    })
+    });
+    if version.is_string() {
+        body["metadata"]["resourceVersion"] = version.clone();
+    }
+    body
 }
 
 /// Whether two statuses say the same of every condition that this agent answers for.
@@ -177,13 +205,46 @@ mod tests {
             storage: 1,
             pods: 1,
         };
-        let node = node("n", &facts, &pools, &old, Timestamp::UNIX_EPOCH);
+        let node = node("n", &facts, &pools, &old);
         let labels = &node["metadata"]["labels"];
         assert_eq!(labels["topology.orlop.dev/pool-fast"], "1f");
         assert!(labels["topology.orlop.dev/pool-slow"].is_null() && labels.get("rack").is_none(), "{labels}");
-        let drivers = csi_node("n", &[("loop.orlop.dev", pools)]);
+        let drivers = drivers("n", [("loop.orlop.dev", pools)].into_iter());
         let keys = json!(["kubernetes.io/hostname", "topology.orlop.dev/pool-fast"]);
-        assert_eq!(drivers["spec"]["drivers"][0]["topologyKeys"], keys);
+        assert_eq!(drivers[0]["topologyKeys"], keys);
+    }
+
+    /// The rows of the table.
+    #[test]
+    fn of_drivers_only_what_has_changed_is_written_and_others_stay() {
+        let driver = |name: &str, key: &str| json!({"name": name, "nodeID": "n", "topologyKeys": [key]});
+        let (ours, changed) = (driver("loop.orlop.dev", "a"), driver("loop.orlop.dev", "b"));
+        let (more, other) = (driver("nfs.orlop.dev", "a"), driver("csi.example.org", "a"));
+        // A server may have filled in what nobody said.
+        let mut filled = ours.clone();
+        filled["allocatable"] = Value::Null;
+        let none: Vec<Vec<Value>> = Vec::new();
+        for (stored, wanted, written) in [
+            (json!([filled, other]), vec![ours.clone()], none),
+            (Value::Null, vec![ours.clone()], vec![vec![ours.clone()]]),
+            (
+                json!([ours, other]),
+                vec![ours.clone(), more.clone()],
+                vec![vec![other.clone(), ours.clone(), more.clone()]],
+            ),
+            (
+                json!([other, ours]),
+                vec![changed.clone()],
+                vec![vec![other.clone()], vec![other.clone(), changed]],
+            ),
+            (
+                json!([ours, more, other]),
+                vec![ours.clone()],
+                vec![vec![other.clone()], vec![other.clone(), ours.clone()]],
+            ),
+        ] {
+            assert_eq!(rewritten(&stored, &wanted), written, "{stored}");
+        }
     }
 
     #[test]

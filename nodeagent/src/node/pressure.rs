@@ -1,6 +1,6 @@
-//! Whether the pools on this node's own disks still have the room that they have promised: others write to the same disk, logs, images
-//! and containers among them. When not, a pod may fail to write within the size of its volume, so the Node says it before
-//! that happens (condition DiskPressure, and an Event when it begins). Nothing is evicted for it.
+//! Whether the pools on this node's own disks still have the room that they have promised: others write to the same disk,
+//! logs, images and containers among them. When not, a pod may fail to write within the size of its volume, so the Node
+//! says it before that happens (condition DiskPressure, and an Event when it begins). Nothing is evicted for it.
 //!
 //! | pools | promised to volumes | DiskPressure |
 //! |---|---|---|

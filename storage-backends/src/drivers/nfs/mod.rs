@@ -156,7 +156,7 @@ impl Driver for NfsDriver {
     }
 
     /// Whether this node can export what it keeps: without, it serves its own pods alone.
-    fn topology(&self) -> BTreeMap<String, String> {
+    fn abilities(&self) -> BTreeMap<String, String> {
         let serves = self.inner.exports.as_ref().is_some_and(Exports::can_export);
         let label = serves.then(|| (orlop_objects::exports::SERVES.to_owned(), "true".to_owned()));
         label.into_iter().collect()

@@ -345,7 +345,7 @@ async fn a_pool_that_is_not_there_is_refused_as_for_loop_files() {
 async fn a_node_says_whether_it_can_export() {
     let fake = machine();
     let driver = own(&fake);
-    assert_eq!(driver.topology().get("topology.orlop.dev/serves-nfs").map(String::as_str), Some("true"));
+    assert_eq!(driver.abilities().get("topology.orlop.dev/serves-nfs").map(String::as_str), Some("true"));
     fake.remove_nfs_server();
     assert!(driver.topology().is_empty());
 }
