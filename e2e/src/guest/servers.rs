@@ -1,5 +1,15 @@
 //! NFS servers in guests, as they are there already in somebody's cellar: each exports `/srv/shared`, on a disk of its own,
 //! to everybody on the segment, by NFSv4.2. Started again after a power cut, they go on with what is on the disk.
+//!
+//! Those of [`careful_ganesha`] and [`careful_kernel`] let nodes do less, as servers do that nobody has set up for Orlop:
+//!
+//! | export | mode, owner root | what it lets a node's root do |
+//! |---|---|---|
+//! | `/srv/shared` | 1777 | everything |
+//! | `/srv/read-only` | 1777 | read |
+//! | `/srv/squashed` | 1777 | what it lets nobody do: root is squashed |
+//! | `/srv/squashed/private` | 0755, a directory of the former | read: root is squashed |
+//! | `/srv/closed` | 1777 | nothing: it is another machine's |
 
 use anyhow::Result;
 
@@ -20,31 +30,74 @@ NFS_CORE_PARAM {
 NFSV4 { Grace_Period = 5; Lease_Lifetime = 30; Minor_Versions = 1, 2; RecoveryBackend = fs; Only_Numeric_Owners = true; }
 NFS_KRB5 { Active_krb5 = false; }
 EXPORT_DEFAULTS { Access_Type = RW; Squash = No_Root_Squash; SecType = sys; Transports = TCP; Protocols = 4; }
-EXPORT { Export_Id = 1; Path = /srv/shared; Pseudo = /shared; FSAL { Name = VFS; } }
 ";
+
+/// What everybody else finds there.
+const SHARED: &str = "EXPORT { Export_Id = 1; Path = /srv/shared; Pseudo = /shared; FSAL { Name = VFS; } }";
+
+/// The exports of careful servers, by the path that they have there.
+const CAREFUL: &str = "
+EXPORT { Export_Id = 1; Path = /srv/shared; Pseudo = /srv/shared; FSAL { Name = VFS; } }
+EXPORT { Export_Id = 2; Path = /srv/read-only; Pseudo = /srv/read-only; Access_Type = RO; FSAL { Name = VFS; } }
+EXPORT { Export_Id = 3; Path = /srv/squashed; Pseudo = /srv/squashed; Squash = Root_Squash; FSAL { Name = VFS; } }
+EXPORT { Export_Id = 4; Path = /srv/closed; Pseudo = /srv/closed; Access_Type = None; FSAL { Name = VFS; }
+         CLIENT { Clients = 192.0.2.1; Access_Type = RW; } }
+";
+
+/// The same in the words of exports(5).
+const CAREFUL_EXPORTS: &str = "/srv/shared *(rw,no_root_squash,no_subtree_check,fsid=1,insecure)
+/srv/read-only *(ro,no_root_squash,no_subtree_check,fsid=2,insecure)
+/srv/squashed *(rw,root_squash,no_subtree_check,fsid=3,insecure)
+/srv/closed 192.0.2.1(rw,no_root_squash,no_subtree_check,fsid=4,insecure)
+";
+
+/// Their directories.
+const CAREFUL_PLACES: &str = "mkdir -p /srv/read-only /srv/squashed/private /srv/closed
+     chmod 1777 /srv/read-only /srv/squashed /srv/closed";
 
 const LISTENS: &str = "ss -ltn | grep -q :2049";
 
 /// nfs-ganesha, with the share `/shared`; its process id is in `/run/ganesha.pid`.
 pub fn ganesha(guest: &Guest) -> Result<()> {
+    guest.run(DISK)?;
+    ganesha_with(guest, SHARED)
+}
+
+/// nfs-ganesha, with exports that let nodes do less.
+pub fn careful_ganesha(guest: &Guest) -> Result<()> {
+    guest.run(&format!("{DISK}\n{CAREFUL_PLACES}"))?;
+    ganesha_with(guest, CAREFUL)
+}
+
+/// The kernel's own server, with the share `/`.
+pub fn kernel(lab: &Lab, guest: &Guest) -> Result<()> {
+    guest.run(DISK)?;
+    kernel_with(lab, guest, "/srv/shared *(rw,no_root_squash,no_subtree_check,fsid=0,insecure)\n")
+}
+
+/// The kernel's own server, with exports that let nodes do less.
+pub fn careful_kernel(lab: &Lab, guest: &Guest) -> Result<()> {
+    guest.run(&format!("{DISK}\n{CAREFUL_PLACES}"))?;
+    kernel_with(lab, guest, CAREFUL_EXPORTS)
+}
+
+fn ganesha_with(guest: &Guest, exports: &str) -> Result<()> {
     guest.run(&format!(
-        "{DISK}
-         mkdir -p /run/ganesha && cat >/run/ganesha.conf <<'END'\n{GANESHA}END
+        "mkdir -p /run/ganesha && cat >/run/ganesha.conf <<'END'\n{GANESHA}{exports}\nEND
          ganesha.nfsd -f /run/ganesha.conf -L /run/ganesha.log -p /run/ganesha.pid -N NIV_EVENT"
     ))?;
     guest.until("a server that listens", &format!("{LISTENS} || {{ tail /run/ganesha.log; false; }}"))?;
     Ok(())
 }
 
-/// The kernel's own server, with the share `/`. Its programs come from a package that only guests may run.
-pub fn kernel(lab: &Lab, guest: &Guest) -> Result<()> {
+/// Its programs come from a package that only guests may run.
+fn kernel_with(lab: &Lab, guest: &Guest, exports: &str) -> Result<()> {
     let programs = lab.unpacked("nfs-kernel-server")?.join("usr/sbin");
     guest.run(&format!(
-        "{DISK}
-         export PATH={}:$PATH
+        "export PATH={}:$PATH
          modprobe nfsd && mount -t nfsd nfsd /proc/fs/nfsd
-         printf '[nfsd]\\nvers3=n\\nvers4=y\\nvers4.2=y\\n' >/etc/nfs.conf
-         echo '/srv/shared *(rw,no_root_squash,no_subtree_check,fsid=0,insecure)' >/etc/exports
+         printf '[nfsd]\\nvers3=n\\nvers4=y\\nvers4.0=n\\nvers4.2=y\\n' >/etc/nfs.conf
+         printf %s '{exports}' >/etc/exports
          echo 30 >/proc/fs/nfsd/nfsv4leasetime && echo 10 >/proc/fs/nfsd/nfsv4gracetime
          exportfs -r && rpc.nfsd 4 && setsid rpc.mountd </dev/null >/run/mountd.log 2>&1",
         programs.display()
