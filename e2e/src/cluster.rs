@@ -249,6 +249,22 @@ impl Cluster {
         }
     }
 
+    /// Waits until an Event about the object of this name says all these words; answers all that it says.
+    pub async fn told(&self, about: &str, words: &[&str]) -> Result<String> {
+        let started = Instant::now();
+        loop {
+            let reasons = self.reasons(about).await?;
+            if let Some(reason) = reasons.iter().find(|reason| words.iter().all(|word| reason.contains(word)))
+            {
+                return Ok(reason.clone());
+            }
+            if started.elapsed() > PATIENCE {
+                bail!("{about}: no Event says {words:?}, but {reasons:#?}\n{}", self.log());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Messages of all events about the object of this name.
     pub async fn reasons(&self, name: &str) -> Result<Vec<String>> {
         let query = format!("involvedObject.name={name}");

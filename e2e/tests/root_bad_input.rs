@@ -93,22 +93,6 @@ async fn root_bad_objects_are_refused_in_words() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until an event about `name` holds all `words`.
-async fn told(cluster: &Cluster, name: &str, words: &[&str]) -> anyhow::Result<()> {
-    let started = std::time::Instant::now();
-    loop {
-        let reasons = cluster.reasons(name).await?;
-        if reasons.iter().any(|reason| words.iter().all(|word| reason.contains(word))) {
-            return Ok(());
-        }
-        anyhow::ensure!(
-            started.elapsed() < orlop_e2e::cluster::PATIENCE,
-            "{name}: no event with {words:?} in {reasons:#?}"
-        );
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-}
-
 #[tokio::test]
 async fn root_what_cannot_go_on_says_why() -> anyhow::Result<()> {
     if !machine::can_run("root_what_cannot_go_on_says_why") {
@@ -118,19 +102,19 @@ async fn root_what_cannot_go_on_says_why() -> anyhow::Result<()> {
     images::load_busybox(&cluster)?;
     // A claim alone waits for its consumer.
     cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, manifests::claim("alone", "32Mi")).await?;
-    told(&cluster, "alone", &["WaitForFirstConsumer", "waiting for first consumer"]).await?;
+    cluster.told("alone", &["WaitForFirstConsumer", "waiting for first consumer"]).await?;
     // A pod whose claim is not there.
     cluster.create(&kind::POD, manifests::pod("lonely", "true", Some("nowhere"))).await?;
-    told(&cluster, "lonely", &["FailedScheduling", "persistentvolumeclaim \"nowhere\" not found"]).await?;
+    cluster.told("lonely", &["FailedScheduling", "persistentvolumeclaim \"nowhere\" not found"]).await?;
     // An image that is not there.
     let mut pod = manifests::pod("imageless", "true", None);
     pod["spec"]["containers"][0]["image"] = json!("nosuch:1");
     cluster.create(&kind::POD, pod).await?;
-    told(&cluster, "imageless", &["nosuch:1", "orlop image load"]).await?;
+    cluster.told("imageless", &["nosuch:1", "orlop image load"]).await?;
     // A claim larger than the pool, when a pod wants it.
     cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, manifests::claim("huge", "100Pi")).await?;
     cluster.create(&kind::POD, manifests::pod("hungry", "true", Some("huge"))).await?;
-    told(&cluster, "huge", &["ProvisioningFailed", "pool"]).await?;
+    cluster.told("huge", &["ProvisioningFailed", "pool"]).await?;
     // A class whose provisioner nobody has.
     let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "odd"},
         "provisioner": "nobody.example.com"});
@@ -138,7 +122,7 @@ async fn root_what_cannot_go_on_says_why() -> anyhow::Result<()> {
     let mut claim = manifests::claim("orphan", "1Gi");
     claim["spec"]["storageClassName"] = json!("odd");
     cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, claim).await?;
-    told(&cluster, "orphan", &["nobody.example.com"]).await?;
+    cluster.told("orphan", &["nobody.example.com"]).await?;
     // Claims of a class, and of a volume, that is not there.
     let volume = &kind::PERSISTENT_VOLUME_CLAIM;
     let with = |name: &str, field: &str, value: &str| {
@@ -147,14 +131,14 @@ async fn root_what_cannot_go_on_says_why() -> anyhow::Result<()> {
         claim
     };
     cluster.create(volume, with("classless", "storageClassName", "missing")).await?;
-    told(&cluster, "classless", &["storageclass.storage.k8s.io \"missing\" not found", "create it"]).await?;
+    cluster.told("classless", &["storageclass.storage.k8s.io \"missing\" not found", "create it"]).await?;
     cluster.create(volume, with("ghost", "volumeName", "nowhere")).await?;
-    told(&cluster, "ghost", &["FailedBinding", "volume \"nowhere\" not found", "create it"]).await?;
+    cluster.told("ghost", &["FailedBinding", "volume \"nowhere\" not found", "create it"]).await?;
     // A parameter that the driver does not know.
     let class = json!({"metadata": {"name": "typo"}, "provisioner": "loop.orlop.dev", "parameters": {"fsTyp": "ext4"}});
     cluster.create(&kind::STORAGE_CLASS, class).await?;
     cluster.create(volume, with("typo", "storageClassName", "typo")).await?;
-    told(&cluster, "typo", &["ProvisioningFailed", "\"fsTyp\" is not known", "fsType"]).await?;
+    cluster.told("typo", &["ProvisioningFailed", "\"fsTyp\" is not known", "fsType"]).await?;
     let volumes = cluster.client.list(&kind::PERSISTENT_VOLUME, None, &[]).await?;
     assert!(volumes.is_empty(), "nothing half made: {volumes:?}");
     Ok(())
@@ -178,7 +162,8 @@ async fn root_a_taken_volume_stays_with_its_claim() -> anyhow::Result<()> {
     let mut thief = of_now("thief");
     thief["spec"]["volumeName"] = owner["spec"]["volumeName"].clone();
     cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, thief).await?;
-    told(&cluster, "thief", &["already bound to a different claim", "default/owner", "names another volume"])
+    cluster
+        .told("thief", &["already bound to a different claim", "default/owner", "names another volume"])
         .await?;
     let still = cluster.phase(&kind::PERSISTENT_VOLUME_CLAIM, "owner", "Bound").await?;
     assert_eq!(still["spec"]["volumeName"], owner["spec"]["volumeName"]);

@@ -151,25 +151,13 @@ async fn root_missing_programs_are_named_with_their_package() -> Result<()> {
         cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, manifests::claim("c", "32Mi")).await?;
         cluster.create(&kind::POD, manifests::pod("p", "sleep 100", Some("c"))).await?;
         let words = format!("{program} is not installed; install the package {package}");
-        told(&cluster, about, &words).await?;
+        cluster.told(about, &[&words]).await?;
         cluster.delete(&kind::POD, "p").await?;
         cluster.delete(&kind::PERSISTENT_VOLUME_CLAIM, "c").await?;
         cluster.none(&kind::PERSISTENT_VOLUME).await?;
         cluster.stop()?;
     }
     Ok(())
-}
-
-async fn told(cluster: &Cluster, name: &str, words: &str) -> Result<()> {
-    let started = Instant::now();
-    loop {
-        let reasons = cluster.reasons(name).await?;
-        if reasons.iter().any(|reason| reason.contains(words)) {
-            return Ok(());
-        }
-        ensure!(started.elapsed() < PATIENCE, "{name}: no event with {words:?} in {reasons:#?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// Names of all files of logs, with their sizes.

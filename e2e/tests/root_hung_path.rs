@@ -59,19 +59,6 @@ async fn touch(member: &Member, pod: &Value) -> Result<()> {
     }
 }
 
-/// Waits until an Event about the object of this name says `words`; answers all of it.
-async fn told(cluster: &Cluster, about: &str, words: &str) -> Result<String> {
-    let begun = Instant::now();
-    loop {
-        let reasons = cluster.reasons(about).await?;
-        if let Some(reason) = reasons.iter().find(|reason| reason.contains(words)) {
-            return Ok(reason.clone());
-        }
-        ensure!(begun.elapsed() < PATIENCE, "{about}: {words}: {reasons:#?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
 /// A server with one node that is looked at every second.
 async fn prepared() -> Result<(Cluster, Member)> {
     let mut cluster = Cluster::prepared()?;
@@ -169,7 +156,7 @@ async fn root_a_path_that_hangs_holds_up_nobody_else() -> Result<()> {
     touch(&member, &goes).await?;
     touch(&member, &stays).await?;
     cluster.create(&kind::POD, with_path("new", &share.path(), "cat /host/stays")).await?;
-    let why = told(&cluster, "new", "no answer within").await?;
+    let why = cluster.told("new", &["no answer within"]).await?;
     let words = "(fuse), which is mounted there, does not answer on this node; bring back";
     ensure!(
         why.starts_with("FailedMount: ") && why.contains("show host path") && why.contains(words),
@@ -225,7 +212,7 @@ async fn root_an_agent_starts_and_goes_down_while_a_path_hangs() -> Result<()> {
     let running = remains::running(&member.dir());
     let (_, process) = running.iter().find(|(id, _)| id.contains(uid)).context("it runs")?;
     nix::sys::signal::kill(Pid::from_raw(process.pid.try_into()?), nix::sys::signal::Signal::SIGKILL)?;
-    let why = told(&cluster, "again", "ask the server of").await?;
+    let why = cluster.told("again", &["ask the server of"]).await?;
     ensure!(why.starts_with("Failed: Error: ") && why.contains("does not answer on this node"), "{why}");
 
     let begun = Instant::now();

@@ -69,8 +69,8 @@ async fn root_a_node_that_is_cut_off_keeps_its_volume_and_lets_go_when_it_is_bac
     let mut mover = manifests::pod("mover", "sleep 3600", Some("data"));
     mover["spec"]["nodeName"] = "two".into();
     cluster.create(&kind::POD, mover).await?;
-    told(&cluster, "mover", "Node one has it and has not been Ready since").await?;
-    told(&cluster, "web", "its containers may still run there").await?;
+    cluster.told("mover", &["Node one has it and has not been Ready since"]).await?;
+    cluster.told("web", &["its containers may still run there"]).await?;
     assert_eq!(attached_to(&cluster).await?, ["one"], "what it has stays attached");
     cluster.delete(&kind::POD, "mover").await?;
 
@@ -188,14 +188,14 @@ async fn until_told_why(cluster: &Cluster) -> Result<String> {
         ensure!(begun.elapsed() < PATIENCE, "no replacement: {pods:#?}\n{}", cluster.log());
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     };
-    let why = told(cluster, &replacement, "Node one has it and has not been Ready since").await?;
+    let why = cluster.told(&replacement, &["Node one has it and has not been Ready since"]).await?;
     ensure!(why.contains("Multi-Attach error") && why.contains("Bring node one back"), "{why}");
     let command = why.split("power it off and run: ").nth(1).context("says how")?.to_owned();
     let pod = cluster.client.get(&key(&replacement)).await?.context("is there")?.value();
     ensure!(pod["status"]["phase"] == "Pending", "it has not started: {:#}", pod["status"]);
     // The set of numbered pods has none but the old one, which may still run; it says so, and waits.
-    told(cluster, "db-0", "its containers may still run there").await?;
-    told(cluster, "db", "db-0").await?;
+    cluster.told("db-0", &["its containers may still run there"]).await?;
+    cluster.told("db", &["db-0"]).await?;
     let pods = writers::pods_of(cluster, "db").await?;
     ensure!(pods.len() == 1 && pods[0]["spec"]["nodeName"] == "one", "one pod of a number: {pods:#?}");
     Ok(command)
@@ -237,19 +237,6 @@ async fn until_nothing_at_work(member: &Member) -> Result<()> {
             return Ok(());
         }
         ensure!(begun.elapsed() < PATIENCE, "left: {left:#?}\n{}", member.log());
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-}
-
-/// Waits until an Event about the object of this name says `words`; answers all of it.
-async fn told(cluster: &Cluster, about: &str, words: &str) -> Result<String> {
-    let started = Instant::now();
-    loop {
-        let reasons = cluster.reasons(about).await?;
-        if let Some(reason) = reasons.iter().find(|reason| reason.contains(words)) {
-            return Ok(reason.clone());
-        }
-        ensure!(started.elapsed() < PATIENCE, "{about}: {words}: {reasons:#?}");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
 }

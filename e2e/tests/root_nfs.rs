@@ -70,18 +70,6 @@ impl Stand {
         self.cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, claim).await?;
         Ok(())
     }
-
-    /// Waits until an Event of an object says this.
-    async fn until_said(&self, object: &str, words: &str) -> anyhow::Result<()> {
-        for _ in 0..600 {
-            let reasons = self.cluster.reasons(object).await?;
-            if reasons.iter().any(|said| said.contains(words)) {
-                return Ok(());
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-        anyhow::bail!("{object}: nobody says {words:?} but {:#?}", self.cluster.reasons(object).await?)
-    }
 }
 
 fn kind_of(name: &str) -> &'static Kind {
@@ -232,13 +220,13 @@ async fn root_bad_input_about_servers_is_told_in_words() -> anyhow::Result<()> {
         stand.claim(name, name).await?;
     }
     for (name, _, words) in &rows {
-        stand.until_said(name, words).await?;
+        stand.cluster.told(name, &[words]).await?;
     }
     assert_eq!(stand.names(), ["taken"], "nothing half made, nothing removed");
     let mut pod = manifests::pod("by-path", "true", None);
     pod["spec"]["volumes"] = json!([{"name": "data", "nfs": {"server": "nowhere", "path": "/srv/nfs"}}]);
     stand.cluster.create(&kind::POD, pod.clone()).await?;
-    stand.until_said("by-path", "start the server").await?;
+    stand.cluster.told("by-path", &["start the server"]).await?;
     stand.cluster.delete(&kind::POD, "by-path").await?;
     for (server, path) in [("-x", "/a"), ("a b", "/a"), (SERVER, "a"), (SERVER, "/a/../b")] {
         pod["spec"]["volumes"][0]["nfs"] = json!({"server": server, "path": path});
@@ -274,7 +262,10 @@ async fn root_two_classes_on_one_share_never_share_a_directory() -> anyhow::Resu
     let note = stand.share().join("one-for-all/note");
     std::fs::write(&note, "kept")?;
     stand.claim("late", "third").await?;
-    stand.until_said("late", "of claim default/owner, so nothing is changed; choose a pathPattern").await?;
+    stand
+        .cluster
+        .told("late", &["of claim default/owner, so nothing is changed; choose a pathPattern"])
+        .await?;
     assert_eq!(stand.names().len(), 3, "{:?}", stand.names());
 
     // What goes of one class leaves what is of the other.
@@ -318,7 +309,7 @@ async fn root_a_directory_without_its_own_mark_is_never_removed() -> anyhow::Res
     ];
     for ((name, volume), words) in ["missing", "foreign", "damaged"].iter().zip(&volumes).zip(words) {
         stand.cluster.delete(&kind::PERSISTENT_VOLUME_CLAIM, name).await?;
-        stand.until_said(volume, words).await?;
+        stand.cluster.told(volume, &[words]).await?;
         assert_eq!(std::fs::read_to_string(stand.share().join(name).join("note"))?, *name);
     }
     // Put back, it is the volume's again, and goes without anybody's help.
