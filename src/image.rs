@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use orlop_backends::host::linux::Linux;
-use orlop_nodeagent::images::{ImageStore, Used};
+use orlop_nodeagent::images::ImageStore;
 
 use crate::{cli::Image, home, machine, say::say};
 
@@ -22,8 +22,7 @@ pub(crate) fn run(dir: &Path, command: &Image) -> Result<()> {
         }
         Image::Ls => list(&store)?,
         Image::Rm { image } => {
-            let used = Used::look(&Linux).context("look which images containers run from")?;
-            store.remove(image, &|image| used.has(image))?;
+            store.remove(image, &Linux)?;
             say!("removed {image}");
         }
     }

@@ -51,6 +51,30 @@ pub(super) fn prepare(
     id: &ContainerId,
     place: Place<'_>,
 ) -> Result<Image, Error> {
+    let image = ensure_root(machine, pod, id)?;
+    let bundle = machine.layout.bundle(id);
+    let etc = etc_files(machine, pod, place.own)?;
+    let setting = Setting {
+        pod,
+        id,
+        image: &image,
+        volumes,
+        layout: &machine.layout,
+        instance: &machine.instance,
+        place,
+        etc,
+    };
+    let spec = spec::bundle(&setting)?;
+    oci::write_bundle(&bundle, &spec).map_err(|error| config_error(&error))?;
+    Ok(image)
+}
+
+/// Ensures that an attempt's root is mounted on the layers of its image, which is not removed meanwhile.
+fn ensure_root(machine: &Machine, pod: &PodFacts, id: &ContainerId) -> Result<Image, Error> {
+    let _held = machine.images.hold().map_err(|error| Error::Container {
+        reason: "CreateContainerError",
+        message: crate::error::chain(&error),
+    })?;
     let image = find_image(machine, pod, id)?;
     let bundle = machine.layout.bundle(id);
     for part in ["rootfs", "upper", "work"] {
@@ -66,19 +90,6 @@ pub(super) fn prepare(
             target: bundle.join("rootfs"),
         })?;
     }
-    let etc = etc_files(machine, pod, place.own)?;
-    let setting = Setting {
-        pod,
-        id,
-        image: &image,
-        volumes,
-        layout: &machine.layout,
-        instance: &machine.instance,
-        place,
-        etc,
-    };
-    let spec = spec::bundle(&setting)?;
-    oci::write_bundle(&bundle, &spec).map_err(|error| config_error(&error))?;
     Ok(image)
 }
 

@@ -72,6 +72,9 @@ pub enum Error {
     /// A container needs the image.
     #[error("image {0} is in use by a container: delete the pods that run it first")]
     InUse(String),
+    /// It cannot be told what containers need.
+    #[error("look which images containers run from; nothing was removed")]
+    Look(#[source] orlop_backends::host::Error),
     /// The store's own record cannot be read.
     #[error("image store record {}: {reason}", path.display())]
     Corrupt {

@@ -4,6 +4,7 @@
 //!  orlop image load FILE ─► archive (docker save, OCI layout) ─► digests checked while streaming ─► unpack ─┐
 //!                                                                                                        ▼
 //!  DIR/images/  lock              one writer at a time, across processes
+//!               mounting          held by who mounts layers, against who removes them
 //!               references.json   which name is which image; replaced by rename
 //!               blobs/sha256/     configurations, by digest
 //!               layers/           unpacked, in overlayfs's form, by chain id; complete or not there
@@ -32,7 +33,6 @@ pub use config::ImageConfig;
 pub use error::Error;
 pub use reference::Reference;
 pub use store::ImageStore;
-pub use used::Used;
 
 /// An image that is complete here.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,6 +1,13 @@
 //! The store on disk: its lock, its record of names, lookups and removal. Unpacking is `layer`'s, reading is `archive`'s.
 //!
-//! Readers take no lock: `references.json` is replaced whole, and a layer is removed only after no name leads to it.
+//! Readers take no lock: `references.json` is replaced whole, and a layer is removed only after no name leads to it and no
+//! container stands on it. Who is about to mount layers holds them meanwhile.
+//!
+//! | an image's last name is to go, and | then |
+//! |---|---|
+//! | no overlay stands on a layer that would go with it | it goes |
+//! | one does, or it cannot be told | refused; nothing is changed |
+//! | the configuration of another image cannot be read | it goes; layers stay, as any may be the other's |
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,6 +18,7 @@ use std::{
     sync::Arc,
 };
 
+use orlop_backends::host::Host;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -21,6 +29,7 @@ use super::{
     error::At,
     reference::as_id,
     tree::{self, remove_tree},
+    used::Used,
 };
 
 /// The images of one node. Cheap to clone, synchronous, safe to use from several processes at once.
@@ -48,8 +57,8 @@ pub(super) struct Entry {
     pub(super) manifest: Option<String>,
 }
 
-/// The right to change the store; let go when dropped.
-pub(super) struct Lock {
+/// The right to change the store, or to mount what is in it; let go when dropped.
+pub(crate) struct Lock {
     _file: OwnedFd,
 }
 
@@ -79,52 +88,82 @@ impl ImageStore {
 
     /// Takes a name away, and with its last name the image and the layers that no other image has.
     ///
-    /// Refused while `in_use` says so of the image and this is its last name. An id takes all names of the image away.
-    pub fn remove(&self, reference: &str, in_use: &dyn Fn(&Image) -> bool) -> Result<Removed, Error> {
+    /// Refused while a container stands on one of these. An id takes all names of the image away.
+    pub fn remove(&self, reference: &str, host: &dyn Host) -> Result<Removed, Error> {
         let _lock = self.lock()?;
         let mut record = self.record()?;
         let (name, entry) =
             locate(&record, reference)?.ok_or_else(|| Error::NotFound(reference.to_owned()))?;
-        let image = self.image(name, entry).unwrap_or_else(|_| damaged(name, entry));
+        let (name, id) = (name.to_owned(), entry.image.clone());
         let by_id = as_id(reference).is_some();
         let names: Vec<String> = record
             .references
             .iter()
-            .filter(|(key, other)| if by_id { other.image == image.id } else { *key == name })
+            .filter(|(key, other)| if by_id { other.image == id } else { **key == name })
             .map(|(key, _)| key.clone())
             .collect();
         record.references.retain(|key, _| !names.contains(key));
-        let last = record.references.values().all(|other| other.image != image.id);
-        if last && in_use(&image) {
-            return Err(Error::InUse(image.reference));
-        }
-        self.save(&record)?;
+        self.save_unused(&record, &name, host)?;
+        let last = record.references.values().all(|other| other.image != id);
         let bytes = self.sweep(&record)?;
-        let images = if last { vec![image.id] } else { Vec::new() };
+        let images = if last { vec![id] } else { Vec::new() };
         Ok(Removed { references: names, images, bytes })
+    }
+
+    /// Saves a record without `name`, unless a container stands on what no name leads to then. From the look until nobody
+    /// finds the image any more, no container's root is mounted.
+    fn save_unused(&self, record: &Record, name: &str, host: &dyn Host) -> Result<(), Error> {
+        let _alone = self.flock("mounting", FlockOperation::LockExclusive)?;
+        let used = Used::look(host).map_err(Error::Look)?;
+        if self.unnamed(record)?.iter().any(|layer| used.has(&self.layers().join(layer))) {
+            return Err(Error::InUse(name.to_owned()));
+        }
+        self.save(record)
+    }
+
+    /// Keeps what is found now until it is mounted: as long as this is held, no image is removed. Waits for a removal, not
+    /// for who loads.
+    pub(crate) fn hold(&self) -> Result<Lock, Error> {
+        self.flock("mounting", FlockOperation::LockShared)
     }
 
     /// Removes blobs and layers that no name leads to; answers how many bytes of layers went. The lock is held.
     pub(super) fn sweep(&self, record: &Record) -> Result<u64, Error> {
-        let mut blobs = BTreeSet::new();
-        let mut layers = BTreeSet::new();
-        for entry in record.references.values() {
-            blobs.insert(hex(&entry.image).to_owned());
-            layers.extend(chain(&self.image_file(&entry.image)?.rootfs.diff_ids));
-        }
         let mut bytes = 0;
-        for name in names(&self.layers())? {
-            if !layers.contains(name.strip_suffix(".size").unwrap_or(&name)) {
-                bytes += remove_tree(&self.layers(), &name)?;
-            }
+        for name in self.unnamed(record)? {
+            let removed = remove_tree(&self.layers(), &name)?;
+            bytes += if name.ends_with(".size") { 0 } else { removed };
         }
+        let blobs: BTreeSet<&str> = record.references.values().map(|entry| hex(&entry.image)).collect();
         for name in names(&self.blobs())? {
-            if !blobs.contains(&name) {
+            if !blobs.contains(name.as_str()) {
                 let path = self.blobs().join(&name);
                 fs::remove_file(&path).at("remove", &path)?;
             }
         }
         Ok(bytes)
+    }
+
+    /// Layers, and the files of their sizes, to which no name leads. None of them where an image cannot be read: they may
+    /// be its.
+    fn unnamed(&self, record: &Record) -> Result<Vec<String>, Error> {
+        let mut named = BTreeSet::new();
+        for entry in record.references.values() {
+            match self.image_file(&entry.image) {
+                Ok(file) => named.extend(chain(&file.rootfs.diff_ids)),
+                Err(error) => {
+                    let image = &entry.image;
+                    tracing::warn!(
+                        image,
+                        error = crate::error::chain(&error),
+                        "an image cannot be read, so no layer is removed; remove it or load it anew"
+                    );
+                    return Ok(Vec::new());
+                }
+            }
+        }
+        let is_named = |name: &String| named.contains(name.strip_suffix(".size").unwrap_or(name));
+        Ok(names(&self.layers())?.into_iter().filter(|name| !is_named(name)).collect())
     }
 
     pub(super) fn image(&self, name: &str, entry: &Entry) -> Result<Image, Error> {
@@ -185,13 +224,18 @@ impl ImageStore {
 
     /// Waits for the right to change the store, and clears what a crashed holder left.
     pub(super) fn lock(&self) -> Result<Lock, Error> {
-        let path = self.dir.join("lock");
-        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
-        let file = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR).at("open", &path)?;
-        rustix::fs::flock(&file, FlockOperation::LockExclusive).at("lock", &path)?;
+        let lock = self.flock("lock", FlockOperation::LockExclusive)?;
         for name in names(&self.tmp())? {
             remove_tree(&self.tmp(), &name)?;
         }
+        Ok(lock)
+    }
+
+    fn flock(&self, name: &str, how: FlockOperation) -> Result<Lock, Error> {
+        let path = self.dir.join(name);
+        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
+        let file = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR).at("open", &path)?;
+        rustix::fs::flock(&file, how).at("lock", &path)?;
         Ok(Lock { _file: file })
     }
 
@@ -209,17 +253,6 @@ impl ImageStore {
 
     pub(super) fn tmp(&self) -> PathBuf {
         self.dir.join("tmp")
-    }
-}
-
-/// An image whose configuration cannot be read: it can still be removed, since that is the way to load it anew.
-fn damaged(name: &str, entry: &Entry) -> Image {
-    Image {
-        reference: name.to_owned(),
-        id: entry.image.clone(),
-        size: entry.layer_bytes.iter().sum(),
-        config: super::ImageConfig::default(),
-        layers: Vec::new(),
     }
 }
 

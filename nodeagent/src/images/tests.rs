@@ -1,8 +1,10 @@
 //! The store as its users see it: what loads, what is refused, what is left behind. Owners are set, so root is needed.
 
-use std::{fs, path::PathBuf};
+use std::{fs, os::unix::fs::MetadataExt, path::PathBuf};
 
-use super::{testing::*, *};
+use orlop_backends::host::{Host, MountRequest, fake::Fake};
+
+use super::{store::hex, testing::*, *};
 use crate::error::chain;
 
 struct Bench {
@@ -68,13 +70,14 @@ fn root_what_docker_saves_is_loaded_found_and_removed() {
     assert_eq!(bench.store.find("app:2").unwrap(), None);
     bench.is_clean();
 
-    let busy = |_: &Image| true;
+    let busy = runs(&image.layers);
     let removed = bench.store.remove("app:1", &busy).unwrap();
     assert_eq!((removed.images.len(), removed.bytes), (0, 0), "another name still leads to it");
     let error = bench.store.remove("me/app:2", &busy).unwrap_err().to_string();
     assert!(error.contains("docker.io/me/app:2 is in use"), "{error}");
-    let removed = bench.store.remove("me/app:2", &|_| false).unwrap();
-    assert_eq!(removed.images, [image.id]);
+    assert!(bench.store.find("me/app:2").unwrap().is_some(), "nothing is changed");
+    let removed = bench.store.remove("me/app:2", &Fake::default()).unwrap();
+    assert_eq!((removed.images, removed.bytes), (vec![image.id], 7));
     assert!(matches!(bench.store.remove("me/app:2", &busy), Err(Error::NotFound(_))));
     assert_eq!(bench.store.list().unwrap(), []);
     bench.is_clean();
@@ -91,10 +94,79 @@ fn root_layers_are_shared_and_stay_while_one_image_has_them() {
     let (a, b) = (bench.store.find("a").unwrap().unwrap(), bench.store.find("b").unwrap().unwrap());
     assert_eq!(a.layers[1], b.layers[1]);
     assert_ne!(a.layers[0], b.layers[0]);
-    bench.store.remove("a", &|_| false).unwrap();
+    // What runs from b stands on what both have, and not on what goes.
+    bench.store.remove("a", &runs(&b.layers)).unwrap();
     assert!(!a.layers[0].exists() && b.layers.iter().all(|layer| layer.exists()));
     assert_eq!(bench.store.find("b").unwrap().unwrap().size, 5);
     bench.is_clean();
+}
+
+/// A machine with these layers.
+fn machine(layers: &[PathBuf]) -> Fake {
+    let machine = Fake::default();
+    for directory in layers.iter().cloned().chain(["/upper", "/work", "/root"].map(PathBuf::from)) {
+        machine.create_dir(&directory).unwrap();
+    }
+    machine
+}
+
+fn run_on(machine: &Fake, layers: &[PathBuf]) {
+    let [upper, work, target] = ["/upper", "/work", "/root"].map(PathBuf::from);
+    machine.mount(&MountRequest::Overlay { lower: layers.to_vec(), upper, work, target }).unwrap();
+}
+
+/// A machine on which a container stands on these layers.
+fn runs(layers: &[PathBuf]) -> Fake {
+    let machine = machine(layers);
+    run_on(&machine, layers);
+    machine
+}
+
+#[test]
+fn root_of_an_image_that_cannot_be_read_what_runs_from_it_stays() {
+    if !is_root("root_of_an_image_that_cannot_be_read_what_runs_from_it_stays") {
+        return;
+    }
+    let bench = Bench::new();
+    let [a, b] = ["a", "b"].map(|name| bench.load(&saved(&[name], &[layer(name)])).unwrap().remove(0));
+    fs::write(bench.store.blobs().join(hex(&a.id)), "spoilt").unwrap();
+    // Whose the layers are is not known: b goes, and none of them.
+    let machine = runs(&a.layers);
+    let removed = bench.store.remove("b", &machine).unwrap();
+    assert_eq!((removed.images.as_slice(), removed.bytes), (&[b.id][..], 0));
+    assert!(a.layers[0].exists() && b.layers[0].exists());
+    assert!(matches!(bench.store.remove("a", &machine), Err(Error::InUse(_))));
+    // With it they go, b's as well.
+    assert_eq!(bench.store.remove("a", &Fake::default()).unwrap().bytes, 2);
+    assert!(!a.layers[0].exists() && !b.layers[0].exists());
+    bench.is_clean();
+}
+
+#[test]
+fn root_no_image_goes_between_being_found_and_being_mounted() {
+    if !is_root("root_no_image_goes_between_being_found_and_being_mounted") {
+        return;
+    }
+    let bench = Bench::new();
+    bench.load(&saved(&["a"], &[layer("a")])).unwrap();
+    let held = bench.store.hold().unwrap();
+    let found = bench.store.find("a").unwrap().unwrap();
+    let machine = machine(&found.layers);
+    std::thread::scope(|scope| {
+        let removal = scope.spawn(|| bench.store.remove("a", &machine));
+        let inode = fs::metadata(bench.dir.path().join("images/mounting")).unwrap().ino();
+        let waits = || {
+            let locks = fs::read_to_string("/proc/locks").unwrap();
+            locks.lines().any(|lock| lock.contains("->") && lock.contains(&format!(":{inode} ")))
+        };
+        while !waits() && !removal.is_finished() {
+            std::thread::yield_now();
+        }
+        run_on(&machine, &found.layers);
+        drop(held);
+        assert!(matches!(removal.join().unwrap(), Err(Error::InUse(_))));
+    });
+    assert!(found.layers[0].exists());
 }
 
 #[test]
@@ -232,7 +304,7 @@ fn root_archives_that_lie_are_refused_and_leave_nothing() {
         fs::write(&path, &whole[..length]).unwrap();
         if bench.store.load(&path).is_ok() {
             assert!(length + 2048 >= whole.len(), "loaded from {length} of {} bytes", whole.len());
-            bench.store.remove("a", &|_| false).unwrap();
+            bench.store.remove("a", &Fake::default()).unwrap();
         }
         bench.is_clean();
     }
@@ -318,7 +390,7 @@ fn root_an_image_with_a_damaged_configuration_is_named_removed_and_loaded_anew()
     fs::write(&blob, "{}").unwrap();
     let error = bench.store.find("a").unwrap_err().to_string();
     assert!(error.contains(blob.to_str().unwrap()) && error.contains("digest"), "{error}");
-    bench.store.remove("a", &|_| false).unwrap();
+    bench.store.remove("a", &Fake::default()).unwrap();
     bench.is_clean();
     bench.load(&members).unwrap();
     assert_eq!(bench.store.find("a").unwrap().unwrap().id, id);

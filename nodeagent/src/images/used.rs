@@ -1,42 +1,52 @@
-//! Which images the kernel has beneath a running container's root. A layer that went from under an overlay would take the
+//! Which layers the kernel has beneath a running container's root. One that went from under an overlay would take the
 //! container's programs with it, and the kernel keeps nobody from removing it.
 //!
-//! | the image's topmost layer | used |
+//! | the layer | used |
 //! |---|---|
 //! | is beneath an overlay, by whatever path | yes |
 //! | is beneath none, or is not there | no |
-//! | cannot be looked at | yes: a failed look is no "no" |
+//! | cannot be looked at, there or where an overlay has it | yes: a failed look is no "no" |
 
-use std::{collections::HashSet, path::Path};
+use std::{
+    collections::HashSet,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use orlop_backends::host::{self, FileId, Host, MountEntry};
 
-use super::Image;
-
 /// The directories that overlays of this machine stand on.
-pub struct Used<'a> {
+pub(super) struct Used<'a> {
     host: &'a dyn Host,
     layers: HashSet<FileId>,
+    /// The last parts of paths that cannot be looked at: layers' names are their digests, and nobody else's.
+    unseen: HashSet<OsString>,
 }
 
 impl<'a> Used<'a> {
     /// Looks at all mounts. Blocks.
-    pub fn look(host: &'a dyn Host) -> host::Result<Self> {
+    pub(super) fn look(host: &'a dyn Host) -> host::Result<Self> {
+        let mut used = Self { host, layers: HashSet::new(), unseen: HashSet::new() };
         let mounts = host.mounts()?;
         let overlays = mounts.iter().filter(|mount| mount.fs_type == "overlay");
-        // A path that leads nowhere is of another mount namespace, or of layers that are gone; one that cannot be looked at
-        // is told with the image's own.
-        let found = overlays.flat_map(lower).filter_map(|path| host.file(Path::new(path)).ok().flatten());
-        Ok(Self { host, layers: found.map(|layer| layer.id).collect() })
+        for path in overlays.flat_map(lower).map(PathBuf::from) {
+            match host.file(&path) {
+                Ok(Some(layer)) => drop(used.layers.insert(layer.id)),
+                // Of another mount namespace, or gone.
+                Ok(None) => {}
+                Err(_) => used.unseen.extend(path.file_name().map(ToOwned::to_owned)),
+            }
+        }
+        Ok(used)
     }
 
-    /// Whether a container stands on any layer of the image's: all of them are beneath whoever has the topmost. Blocks.
-    pub fn has(&self, image: &Image) -> bool {
-        let top = image.layers.first().map(|top| self.host.file(top));
-        match top {
-            None | Some(Ok(None)) => false,
-            Some(Ok(Some(top))) => self.layers.contains(&top.id),
-            Some(Err(_)) => true,
+    /// Whether a container stands on this layer. Blocks.
+    pub(super) fn has(&self, layer: &Path) -> bool {
+        let is_unseen = layer.file_name().is_some_and(|name| self.unseen.contains(name));
+        match self.host.file(layer) {
+            Ok(Some(found)) => is_unseen || self.layers.contains(&found.id),
+            Ok(None) => false,
+            Err(_) => true,
         }
     }
 }
@@ -51,25 +61,20 @@ fn lower(mount: &MountEntry) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use orlop_backends::host::{MountRequest, fake::Fake, faulty::Faulty};
 
     use super::*;
-    use crate::images::ImageConfig;
 
-    fn image(layers: &[&str]) -> Image {
-        Image {
-            reference: "a".into(),
-            id: "sha256:a".into(),
-            size: 0,
-            config: ImageConfig::default(),
-            layers: layers.iter().map(PathBuf::from).collect(),
+    fn machine() -> Fake {
+        let machine = Fake::default();
+        for directory in ["/base", "/top", "/other", "/way", "/upper", "/work", "/root"] {
+            machine.create_dir(Path::new(directory)).unwrap();
         }
+        machine
     }
 
     /// A container's root on these layers, topmost first.
-    fn run_on(machine: &Fake, layers: &[&str]) {
+    fn run_on(machine: &dyn Host, layers: &[&str]) {
         let overlay = MountRequest::Overlay {
             lower: layers.iter().map(PathBuf::from).collect(),
             upper: "/upper".into(),
@@ -81,30 +86,32 @@ mod tests {
 
     /// The rows of the table.
     #[test]
-    fn an_image_is_used_while_an_overlay_stands_on_its_top_layer() {
-        let machine = Fake::default();
-        for directory in ["/base", "/top", "/other", "/way", "/upper", "/work", "/root"] {
-            machine.create_dir(Path::new(directory)).unwrap();
-        }
-        let has = |layers: &[&str]| Used::look(&machine).unwrap().has(&image(layers));
+    fn a_layer_is_used_while_an_overlay_stands_on_it() {
+        let machine = machine();
+        let has = |layer: &str| Used::look(&machine).unwrap().has(Path::new(layer));
         let way = MountRequest::Bind { source: "/top".into(), target: "/way".into(), read_only: false };
         machine.mount(&way).unwrap();
-        assert!(!has(&["/top", "/base"]), "nothing runs");
+        assert!(!has("/top"), "nothing runs");
         run_on(&machine, &["/way", "/base"]);
-        assert!(has(&["/top", "/base"]), "by another path");
-        assert!(!has(&["/other", "/base"]) && !has(&["/gone", "/base"]) && !has(&[]));
+        assert!(has("/top") && has("/base"), "by whatever path");
+        assert!(!has("/other") && !has("/gone"));
         machine.unmount(Path::new("/root")).unwrap();
-        assert!(!has(&["/top", "/base"]), "nothing runs any more");
+        assert!(!has("/top"), "nothing runs any more");
     }
 
     #[test]
     fn what_cannot_be_looked_at_is_used() {
-        let machine = Fake::default();
-        machine.create_dir(Path::new("/top")).unwrap();
-        let machine = Faulty::new(machine, "file: error(EIO)".parse().unwrap());
-        let used = Used::look(&machine).unwrap();
-        assert!(used.has(&image(&["/top"])), "the disk could not be read");
-        assert!(!used.has(&image(&["/top"])), "it could");
+        let top = Path::new("/top");
+        // The layer itself.
+        let faulty = Faulty::new(machine(), "file: error(EIO)".parse().unwrap());
+        let used = Used::look(&faulty).unwrap();
+        assert!(used.has(top), "the disk could not be read");
+        assert!(!used.has(top), "it could");
+        // Where an overlay has it: by its name it is told from others.
+        let faulty = Faulty::new(machine(), "file: error(EIO)".parse().unwrap());
+        run_on(&faulty, &["/top"]);
+        let used = Used::look(&faulty).unwrap();
+        assert!(used.has(top) && !used.has(Path::new("/other")));
     }
 
     #[test]
