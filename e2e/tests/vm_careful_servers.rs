@@ -138,8 +138,8 @@ fn vm_servers_that_were_not_set_up_for_it_are_told_in_words() -> Result<()> {
     servers::careful_ganesha(&ganesha)?;
     servers::careful_kernel(&lab, &kernel)?;
     claim_of(&nodes, "nowhere", NOBODY, &row("nowhere", "/srv/shared", ""))?;
-    all_are_told(&nodes, &ganesha, "ganesha", "list of exports")?;
     all_are_told(&nodes, &kernel, "kernel", "list of exports")?;
+    all_are_told(&nodes, &ganesha, "ganesha", "list of exports")?;
     nodes.until_said_of("nowhere", "no way to the server")?;
     nodes.delete("persistentvolumeclaims", "nowhere")?;
     a_pod_is_told(&nodes, &ganesha)?;

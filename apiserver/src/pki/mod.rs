@@ -3,8 +3,10 @@
 //! | file in `DIR/pki` | made | lives |
 //! |---|---|---|
 //! | `ca.key`, `ca.crt` | once | 10 years |
-//! | `server.key`, `server.crt` | when absent, when names or addresses change, when less than 30 days are left | 1 year |
+//! | `server.key`, `server.crt` | when absent, when it lacks a name or an address, when less than 30 days are left | 1 year |
 //!
+//! An address that the machine has lost stays in the serving certificate until it runs out: a cable that is pulled and put
+//! back costs no client its trust, and who has the address meanwhile has not the key.
 //! Client certificates carry the user as common name and the group as organization, as in Kubernetes; they are not kept.
 //! Keys are 0600 in a 0700 directory; every file is written beside its place and renamed, the key before the certificate,
 //! so that a certificate that is there is complete. [`Pki::renew`] replaces what runs out, or no longer names the server's
@@ -22,7 +24,6 @@ pub(crate) mod request;
 mod serving;
 
 use std::{
-    collections::BTreeSet,
     net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -41,6 +42,8 @@ use sha2::{Digest, Sha256};
 
 /// A certificate is renewed when it has less time left than this.
 const RENEWAL_DAYS: i64 = 30;
+/// More addresses than this are no reason to keep one that the machine has no more.
+const ADDRESSES: usize = 32;
 
 /// Certificates that cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -123,19 +126,23 @@ impl Pki {
         Ok(pki)
     }
 
-    /// Makes the serving certificate anew where it is missing, names other hosts or runs out, and serves with it from the
-    /// next connection on. To be called now and then while the server runs, with the addresses by which clients call it by
+    /// Makes the serving certificate anew where it is missing, lacks a host or runs out, and serves with it from the next
+    /// connection on. To be called now and then while the server runs, with the addresses by which clients call it by
     /// then; answers whether there is a new one.
     pub fn renew(&self, addresses: &[IpAddr]) -> Result<bool, PkiError> {
-        let wanted = self.names.iter().cloned().chain(addresses.iter().map(IpAddr::to_string)).collect();
+        let mut wanted = self.names.iter().cloned().chain(addresses.iter().map(IpAddr::to_string));
         let old = files::read_pair(&self.dir, "server")?;
-        let good = old.filter(|old| still_good(old, &self.ca, &wanted, self.now()));
+        let shown =
+            old.as_ref().and_then(|old| good_facts(old, &self.ca, self.now())).map(|facts| facts.names);
+        let good =
+            old.filter(|_| shown.as_ref().is_some_and(|shown| wanted.all(|name| shown.contains(&name))));
         let renewed = good.is_none();
         let current = match good {
             Some(current) => current,
             None => {
                 let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
-                let new = issue::serving(&self.issuer, &names, addresses, self.now())?;
+                let addresses = with_former(addresses, shown.iter().flatten());
+                let new = issue::serving(&self.issuer, &names, &addresses, self.now())?;
                 files::write_pair(&self.dir, "server", &new)?;
                 new
             }
@@ -231,9 +238,11 @@ fn damaged(dir: &Path, file: &str, reason: &impl ToString) -> PkiError {
     PkiError::Damaged { path: dir.join(file), reason: reason.to_string() }
 }
 
-/// Whether a serving certificate can be used on: good, and with the right names.
-fn still_good(serving: &Certified, ca: &str, wanted: &BTreeSet<String>, now: Timestamp) -> bool {
-    good_facts(serving, ca, now).is_some_and(|found| found.names == *wanted)
+/// The addresses, and after them those that are `shown` and were not given up, as far as there is room.
+fn with_former<'a>(addresses: &[IpAddr], shown: impl Iterator<Item = &'a String>) -> Vec<IpAddr> {
+    let former = shown.filter_map(|name| name.parse().ok()).filter(|former| !addresses.contains(former));
+    let room = ADDRESSES.saturating_sub(addresses.len());
+    addresses.iter().copied().chain(former.take(room)).collect()
 }
 
 /// What a certificate says that is this authority's, its key's, and has time left.

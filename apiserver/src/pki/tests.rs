@@ -6,6 +6,7 @@ use super::*;
 
 const LOCAL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 const OTHER: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
+const THIRD: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
 
 fn at(days: i64) -> Timestamp {
     let start: Timestamp = "2026-01-01T12:00:00Z".parse().expect("is a time");
@@ -106,8 +107,11 @@ fn the_serving_certificate_is_renewed_while_the_server_runs() {
         ("nothing changed again", 337, vec![LOCAL], false),
         ("another address beside it", 337, vec![LOCAL, OTHER], true),
         ("the same ones", 338, vec![OTHER, LOCAL], false),
-        ("one is gone", 338, vec![OTHER], true),
-        ("29 days left again", 674, vec![OTHER], true),
+        ("one is gone, and stays shown", 338, vec![OTHER], false),
+        ("it is back", 339, vec![LOCAL, OTHER], false),
+        ("one is gone as a third one comes", 339, vec![LOCAL, THIRD], true),
+        ("all are there", 340, vec![LOCAL, OTHER, THIRD], false),
+        ("29 days left again", 675, vec![OTHER], true),
     ];
     for (case, now, addresses, wanted) in rows {
         day.store(now, Ordering::Relaxed);
@@ -116,4 +120,7 @@ fn the_serving_certificate_is_renewed_while_the_server_runs() {
     let shown = std::fs::read_to_string(dir.path().join("server.crt")).expect("is there");
     let names = issue::facts(&shown).expect("can be read").names;
     assert!(names.contains(&OTHER.to_string()) && !names.contains(&LOCAL.to_string()), "{names:?}");
+    let many: Vec<IpAddr> = (0..40).map(|n| IpAddr::from([10, 0, 0, n])).collect();
+    assert!(pki.renew(&many).expect("can be written"));
+    assert_eq!(with_former(&many, [OTHER.to_string()].iter()), many, "there is no room for former ones");
 }

@@ -195,7 +195,11 @@ impl Nodes {
     /// Waits until an Event about an object holds `words`.
     pub fn until_said_of(&self, name: &str, words: &str) -> Result<()> {
         let events = format!("{NAMESPACE}/events?fieldSelector=involvedObject.name={name}");
-        let ask = format!("{} | grep -F '{words}'", self.curl(&events));
+        // Where it is not said, what is said instead.
+        let ask = format!(
+            "said=$({}) && grep -F '{words}' <<<\"$said\" || {{ grep -o '\"message\":\"[^\"]*\"' <<<\"$said\"; false; }}",
+            self.curl(&events)
+        );
         self.server().until(&format!("`{words}` in an Event of {name}"), &ask)?;
         Ok(())
     }
