@@ -413,6 +413,22 @@ async fn what_is_left_staged_is_shown_to_no_new_pod() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_somebody_has_deleted_is_made_anew() {
+    let cluster = Cluster::start().await;
+    let agent = cluster.agent().await;
+    let key = Key::cluster(&kind::NODE, harness::NODE);
+    let old = cluster.get(&key).await["metadata"]["uid"].take();
+    cluster.delete(&key).await;
+    let is_new =
+        |node: &serde_json::Value| node["metadata"]["uid"] != old && node["spec"]["podCIDR"].is_string();
+    cluster.until(&key, "there again", is_new).await;
+    cluster.create_pod("web", None, json!({})).await;
+    cluster.until_running("web").await;
+    agent.stop().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_driver_that_can_more_by_now_is_told_anew() {
     let cluster = Cluster::start().await;
     let (node, drivers) =

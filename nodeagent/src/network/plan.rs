@@ -21,6 +21,9 @@ use orlop_objects::cidr::Cidr;
 use super::{lease, names};
 use crate::plan::Look;
 
+/// How a node gets another range: the server gives each one, once.
+const ANOTHER_RANGE: &str = "take that node out (orlop node rm), run orlop down on it, and let it join again with a range that is free (--pod-cidr)";
+
 /// Another node, as far as its pods are to be reached.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Peer {
@@ -104,9 +107,7 @@ pub fn plan(want: &Want, seen: &Look<Seen>) -> Plan {
         );
     };
     let Some(address) = lease::gateway(range) else {
-        return Plan::Off(format!(
-            "the node's range {range} is too small; delete the Node, its agent makes it anew"
-        ));
+        return Plan::Off(format!("the node's range {range} is too small; {ANOTHER_RANGE}"));
     };
     let (name, mtu) = (names::bridge(&want.instance), mtu(seen));
     let alias = format!("orlop {} pods", want.instance);
@@ -115,8 +116,7 @@ pub fn plan(want: &Want, seen: &Look<Seen>) -> Plan {
     let instance = names::number(&want.instance);
     if let Some(other) = other_owner(range, own, instance, seen) {
         return Plan::Off(format!(
-            "the node's range {range} overlaps {other} of this machine; remove that, or delete the Node: its agent makes it \
-             anew with another range"
+            "the node's range {range} overlaps {other} of this machine; remove that, or {ANOTHER_RANGE}"
         ));
     }
     let mut steps = Vec::new();
@@ -188,8 +188,7 @@ fn left_out(own: Cidr, peer: &Peer, bridge: Option<u32>, instance: u32, seen: &S
     };
     let node = peer.address.map(|a| format!(" at {a}")).unwrap_or_default();
     let why = format!(
-        "pods of the node{node} are not reached: its range {range} overlaps {other}; remove that, or delete its Node: its \
-         agent makes it anew with another range"
+        "pods of the node{node} are not reached: its range {range} overlaps {other}; remove that, or {ANOTHER_RANGE}"
     );
     Some(LeftOut { range, why })
 }

@@ -2,7 +2,8 @@
 //!
 //! | range | proposed |
 //! |---|---|
-//! | the one that this instance's bridge already has | first: its pods keep their addresses |
+//! | the one that this instance's bridge already has, and that overlaps nothing else | first: its pods keep their addresses |
+//! | the same, outside of the pool that was named | never: somebody wants another one |
 //! | overlaps an address, a route or another node's range | never |
 //! | any other of the pool | in an order that the seed gives: two nodes rarely want the same |
 
@@ -19,8 +20,8 @@ const WHOLE: u64 = 4096;
 const SERVICES: &str = "10.96.0.0/12";
 
 /// Ranges of `pool` (by default 10.0.0.0/8) to propose, the best first; `own` is what the bridge has.
-pub fn proposals(pool: Option<Cidr>, seed: &str, own: Option<Cidr>, taken: &[Cidr]) -> Vec<Cidr> {
-    let pool = pool.unwrap_or(Cidr::PODS);
+pub fn proposals(named: Option<Cidr>, seed: &str, own: Option<Cidr>, taken: &[Cidr]) -> Vec<Cidr> {
+    let pool = named.unwrap_or(Cidr::PODS);
     let services: Option<Cidr> =
         SERVICES.parse().ok().filter(|s: &Cidr| !s.overlaps(&pool) || s.size() < pool.size());
     let free = |range: &Cidr| !taken.iter().chain(&services).any(|other| other.overlaps(range));
@@ -29,7 +30,11 @@ pub fn proposals(pool: Option<Cidr>, seed: &str, own: Option<Cidr>, taken: &[Cid
     let begin = chance(seed, 0);
     let tries = u32::try_from(parts.min(WHOLE)).unwrap_or(u32::MAX);
     let place = |n: u32| if parts <= WHOLE { begin.wrapping_add(n) } else { chance(seed, n) };
-    let mut found: Vec<Cidr> = own.into_iter().collect();
+    let is_kept = |own: &Cidr| {
+        let is_named = named.is_none_or(|named| named.overlaps(own) && named.length() <= own.length());
+        is_named && !taken.iter().any(|other| other != own && other.overlaps(own))
+    };
+    let mut found: Vec<Cidr> = own.into_iter().filter(is_kept).collect();
     for range in (0..tries).filter_map(|n| pool.part(length, place(n))) {
         if found.len() >= PROPOSALS {
             break;
@@ -90,5 +95,11 @@ mod tests {
         let own = range("172.30.1.0/24");
         let found = proposals(None, "seed", Some(own), &[own]);
         assert_eq!((found[0], found.len()), (own, PROPOSALS));
+        let elsewhere = proposals(Some(range("10.7.0.0/16")), "seed", Some(own), &[]);
+        assert!(elsewhere.len() == PROPOSALS && !elsewhere.contains(&own), "another pool was named");
+        let within = proposals(Some(range("172.30.0.0/16")), "seed", Some(own), &[]);
+        assert_eq!(within[0], own);
+        let taken = proposals(None, "seed", Some(own), &[own, range("172.30.0.0/16")]);
+        assert!(!taken.contains(&own), "somebody else's network is around it");
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Registered at start and kept: the Lease is renewed four times in the time that it gives (the server writes how long
 //! that is), and with each renewal the Node's conditions are looked at: what does not say how the node is, as after a
-//! silence, is written again, and all of it every five minutes. Failures are tried again; nothing else of the agent waits
+//! silence, is written again, and all of it every five minutes. A Node that somebody has deleted is made anew, as long as
+//! the server still knows who this is: one that has joined has to join again. Failures are tried again; nothing else of the agent waits
 //! for them.
 
 mod facts;
@@ -77,12 +78,17 @@ async fn beat(
     reported: &mut Instant,
 ) -> Result<(), ApiError> {
     *lease = renew(core).await?;
-    let stored = core.client.get(&Key::cluster(&kind::NODE, &core.node)).await?.map(|node| node.value());
+    let Some(stored) = core.client.get(&Key::cluster(&kind::NODE, &core.node)).await? else {
+        tracing::warn!(node = core.node, "somebody has deleted the Node; it is made anew");
+        register(core, facts, lease).await?;
+        *reported = Instant::now();
+        return Ok(());
+    };
+    let stored = stored.value();
     let mut said = objects::status(facts, core.pressure.why().as_deref(), clock::now());
     objects::add_network(&mut said, core.leases.state().condition(), clock::now());
-    let differs = |node: &Value| !objects::say_the_same(&node["status"], &said);
-    if let Some(node) = stored.filter(|node| reported.elapsed() >= REPORT || differs(node)) {
-        report(core, said, &node["status"]).await?;
+    if reported.elapsed() >= REPORT || !objects::say_the_same(&stored["status"], &said) {
+        report(core, said, &stored["status"]).await?;
         *reported = Instant::now();
     }
     Ok(())
