@@ -8,7 +8,8 @@
 //! | squashes root, in a directory of root's | no_root_squash |
 //! | squashes root, and the class asks for an owner | leave uid and gid out |
 //! | squashes root, in a directory that everybody may write | nothing: it is Bound |
-//! | exports it to others alone, or not at all | compare the path with the list of exports, or be named as a client |
+//! | exports it to others alone | as if it were not there; the kernel's shows an empty directory that is read-only |
+//! | exports nothing there | compare the path with the server's list of exports |
 //! | does not speak this version | leave nfsvers out |
 //! | listens on another port | nothing listens for NFS there |
 //! | keeps locks of version 3 by a program that is not here | rpc.statd |
@@ -42,17 +43,17 @@ fn row(name: &'static str, share: &'static str, says: &'static str) -> Row {
 fn rows(closed: &'static str) -> Vec<Row> {
     let with = |options: &[&'static str], row: Row| Row { options: options.to_vec(), ..row };
     vec![
-        row("read-only", "/srv/read-only", "export it for writing"),
-        row("squashed", "/srv/squashed/private", "no_root_squash"),
+        row("read-only", "/read-only", "export it for writing"),
+        row("squashed", "/squashed/private", "no_root_squash"),
         Row {
             parameters: json!({"uid": "1000", "gid": "1000"}),
-            ..row("owned", "/srv/squashed", "leave uid and gid out")
+            ..row("owned", "/squashed", "leave uid and gid out")
         },
-        row("closed", "/srv/closed", closed),
-        row("absent", "/srv/absent", "list of exports"),
-        with(&["nfsvers=4.0"], row("old", "/srv/shared", "leave nfsvers out")),
-        with(&["nfsvers=3"], row("older", "/srv/shared", "rpc.statd")),
-        with(&["port=2050"], row("elsewhere", "/srv/shared", "nothing listens for NFS there")),
+        row("closed", "/closed", closed),
+        row("absent", "/absent", "list of exports"),
+        with(&["nfsvers=4.0"], row("old", "/shared", "leave nfsvers out")),
+        with(&["nfsvers=3"], row("older", "/shared", "rpc.statd")),
+        with(&["port=2050"], row("elsewhere", "/shared", "nothing listens for NFS there")),
     ]
 }
 
@@ -74,10 +75,10 @@ fn works(nodes: &Nodes, server: &Guest, kind: &str, share: &'static str) -> Resu
     nodes.until_claim(&name, "Bound")?;
     nodes.pod(&orlop_e2e::manifests::pod(&name, "echo written >/data/file", Some(&name)))?;
     nodes.until_pod(&name, "Succeeded")?;
-    server.run(&format!("grep -qx written {share}/default-{name}-pvc-*/file"))?;
+    server.run(&format!("grep -qx written /srv{share}/default-{name}-pvc-*/file"))?;
     nodes.delete("pods", &name)?;
     nodes.delete("persistentvolumeclaims", &name)?;
-    server.until("the directory gone", &format!("! ls -d {share}/default-{name}-pvc-* 2>/dev/null"))?;
+    server.until("the directory gone", &format!("! ls -d /srv{share}/default-{name}-pvc-* 2>/dev/null"))?;
     Ok(())
 }
 
@@ -91,8 +92,8 @@ fn all_are_told(nodes: &Nodes, server: &Guest, kind: &str, closed: &'static str)
         nodes.until_said_of(&name(row), row.says)?;
         println!("{kind}: {}: {}", row.name, told(nodes, &name(row))?);
     }
-    works(nodes, server, kind, "/srv/shared")?;
-    works(nodes, server, &format!("{kind}-nobody"), "/srv/squashed")?;
+    works(nodes, server, kind, "/shared")?;
+    works(nodes, server, &format!("{kind}-nobody"), "/squashed")?;
     for row in &rows {
         let claim = nodes.get(&format!("{NAMESPACE}/persistentvolumeclaims/{}", name(row)))?;
         ensure!(claim.is_some_and(|claim| claim["status"]["phase"] == "Pending"), "{}", row.name);
@@ -114,8 +115,8 @@ fn told(nodes: &Nodes, claim: &str) -> Result<String> {
 /// Volumes that people make by hand pass no provisioner: the pod is told.
 fn a_pod_is_told(nodes: &Nodes, server: &Guest) -> Result<()> {
     for (name, address, path, says) in [
-        ("no-export", server.address(), "/srv/absent", "list of exports"),
-        ("no-server", NOBODY.to_owned(), "/srv/shared", "no way to the server"),
+        ("no-export", server.address(), "/absent", "list of exports"),
+        ("no-server", NOBODY.to_owned(), "/shared", "no way to the server"),
     ] {
         let mut pod = orlop_e2e::manifests::pod(name, "true", None);
         pod["spec"]["volumes"] = json!([{"name": "data", "nfs": {"server": address, "path": path}}]);
@@ -137,8 +138,8 @@ fn vm_servers_that_were_not_set_up_for_it_are_told_in_words() -> Result<()> {
     let nodes = Nodes::start(&lab, 1)?;
     servers::careful_ganesha(&ganesha)?;
     servers::careful_kernel(&lab, &kernel)?;
-    claim_of(&nodes, "nowhere", NOBODY, &row("nowhere", "/srv/shared", ""))?;
-    all_are_told(&nodes, &kernel, "kernel", "list of exports")?;
+    claim_of(&nodes, "nowhere", NOBODY, &row("nowhere", "/shared", ""))?;
+    all_are_told(&nodes, &kernel, "kernel", "export it for writing")?;
     all_are_told(&nodes, &ganesha, "ganesha", "list of exports")?;
     nodes.until_said_of("nowhere", "no way to the server")?;
     nodes.delete("persistentvolumeclaims", "nowhere")?;

@@ -196,8 +196,9 @@ impl Nodes {
     pub fn until_said_of(&self, name: &str, words: &str) -> Result<()> {
         let events = format!("{NAMESPACE}/events?fieldSelector=involvedObject.name={name}");
         // Where it is not said, what is said instead.
+        let messages = r#"grep -oE '"message":"([^"\\]|\\.)*"'"#;
         let ask = format!(
-            "said=$({}) && grep -F '{words}' <<<\"$said\" || {{ grep -o '\"message\":\"[^\"]*\"' <<<\"$said\"; false; }}",
+            "said=$({}) && grep -F '{words}' <<<\"$said\" || {{ {messages} <<<\"$said\"; false; }}",
             self.curl(&events)
         );
         self.server().until(&format!("`{words}` in an Event of {name}"), &ask)?;

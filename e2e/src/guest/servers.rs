@@ -3,13 +3,13 @@
 //!
 //! Those of [`careful_ganesha`] and [`careful_kernel`] let nodes do less, as servers do that nobody has set up for Orlop:
 //!
-//! | export | mode, owner root | what it lets a node's root do |
+//! | share, on its disk below `/srv` | mode, owner root | what it lets a node's root do |
 //! |---|---|---|
-//! | `/srv/shared` | 1777 | everything |
-//! | `/srv/read-only` | 1777 | read |
-//! | `/srv/squashed` | 1777 | what it lets nobody do: root is squashed |
-//! | `/srv/squashed/private` | 0755, a directory of the former | read: root is squashed |
-//! | `/srv/closed` | 1777 | nothing: it is another machine's |
+//! | `/shared` | 1777 | everything |
+//! | `/read-only` | 1777 | read |
+//! | `/squashed` | 1777 | what it lets nobody do: root is squashed |
+//! | `/squashed/private` | 0755, a directory of the former | read: root is squashed |
+//! | `/closed` | 1777 | nothing: it is another machine's |
 
 use anyhow::Result;
 
@@ -35,20 +35,25 @@ EXPORT_DEFAULTS { Access_Type = RW; Squash = No_Root_Squash; SecType = sys; Tran
 /// What everybody else finds there.
 const SHARED: &str = "EXPORT { Export_Id = 1; Path = /srv/shared; Pseudo = /shared; FSAL { Name = VFS; } }";
 
-/// The exports of careful servers, by the path that they have there.
+/// The exports of careful servers.
 const CAREFUL: &str = "
-EXPORT { Export_Id = 1; Path = /srv/shared; Pseudo = /srv/shared; FSAL { Name = VFS; } }
-EXPORT { Export_Id = 2; Path = /srv/read-only; Pseudo = /srv/read-only; Access_Type = RO; FSAL { Name = VFS; } }
-EXPORT { Export_Id = 3; Path = /srv/squashed; Pseudo = /srv/squashed; Squash = Root_Squash; FSAL { Name = VFS; } }
-EXPORT { Export_Id = 4; Path = /srv/closed; Pseudo = /srv/closed; Access_Type = None; FSAL { Name = VFS; }
+EXPORT { Export_Id = 2; Path = /srv/read-only; Pseudo = /read-only; Access_Type = RO; FSAL { Name = VFS; } }
+EXPORT { Export_Id = 3; Path = /srv/squashed; Pseudo = /squashed; Squash = Root_Squash; FSAL { Name = VFS; } }
+EXPORT { Export_Id = 4; Path = /srv/closed; Pseudo = /closed; Access_Type = None; FSAL { Name = VFS; }
          CLIENT { Clients = 192.0.2.1; Access_Type = RW; } }
 ";
 
-/// The same in the words of exports(5).
-const CAREFUL_EXPORTS: &str = "/srv/shared *(rw,no_root_squash,no_subtree_check,fsid=1,insecure)
-/srv/read-only *(ro,no_root_squash,no_subtree_check,fsid=2,insecure)
-/srv/squashed *(rw,root_squash,no_subtree_check,fsid=3,insecure)
-/srv/closed 192.0.2.1(rw,no_root_squash,no_subtree_check,fsid=4,insecure)
+/// The same in the words of exports(5). They lie in a directory that is the root of all, as version 4 of the protocol has
+/// it; on a file system of its own, for the guest's root is one that nobody can export.
+const CAREFUL_ROOT: &str = "mkdir -p /exports && mount -t tmpfs -o size=1m tmpfs /exports
+     for share in shared read-only squashed closed; do
+         mkdir /exports/$share && mount --bind /srv/$share /exports/$share
+     done";
+const CAREFUL_EXPORTS: &str = "/exports *(ro,no_root_squash,no_subtree_check,fsid=0,insecure)
+/exports/shared *(rw,no_root_squash,no_subtree_check,fsid=1,insecure)
+/exports/read-only *(ro,no_root_squash,no_subtree_check,fsid=2,insecure)
+/exports/squashed *(rw,root_squash,no_subtree_check,fsid=3,insecure)
+/exports/closed 192.0.2.1(rw,no_root_squash,no_subtree_check,fsid=4,insecure)
 ";
 
 /// Their directories.
@@ -66,7 +71,7 @@ pub fn ganesha(guest: &Guest) -> Result<()> {
 /// nfs-ganesha, with exports that let nodes do less.
 pub fn careful_ganesha(guest: &Guest) -> Result<()> {
     guest.run(&format!("{DISK}\n{CAREFUL_PLACES}"))?;
-    ganesha_with(guest, CAREFUL)
+    ganesha_with(guest, &format!("{SHARED}{CAREFUL}"))
 }
 
 /// The kernel's own server, with the share `/`.
@@ -77,7 +82,7 @@ pub fn kernel(lab: &Lab, guest: &Guest) -> Result<()> {
 
 /// The kernel's own server, with exports that let nodes do less.
 pub fn careful_kernel(lab: &Lab, guest: &Guest) -> Result<()> {
-    guest.run(&format!("{DISK}\n{CAREFUL_PLACES}"))?;
+    guest.run(&format!("{DISK}\n{CAREFUL_PLACES}\n{CAREFUL_ROOT}"))?;
     kernel_with(lab, guest, CAREFUL_EXPORTS)
 }
 
