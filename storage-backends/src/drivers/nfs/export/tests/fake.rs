@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     io,
     net::IpAddr,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -166,6 +166,32 @@ async fn a_damaged_volume_does_not_keep_the_others_from_being_exported() {
     assert_eq!(fake.overwritten(), 0);
 }
 
+/// What keeps a volume from being mounted for a while, and how it comes to an end.
+struct Obstacle {
+    begin: fn(&Fake, &Path),
+    end: fn(&Fake, &Path),
+    code: Code,
+}
+
+const OBSTACLES: [Obstacle; 2] = [
+    // Somebody else has the file attached.
+    Obstacle {
+        begin: |fake, file| drop(fake.attach_loop(file, true).unwrap()),
+        end: |fake, _| {
+            for other in fake.loops().unwrap().into_iter().filter(|device| device.read_only) {
+                fake.detach_loop(&other.device).unwrap();
+            }
+        },
+        code: Code::FailedPrecondition,
+    },
+    // The disk that it is on is not mounted yet.
+    Obstacle {
+        begin: |fake, file| fake.rename(file, &file.with_extension("away")).unwrap(),
+        end: |fake, file| fake.rename(&file.with_extension("away"), file).unwrap(),
+        code: Code::NotFound,
+    },
+];
+
 /// Its clients are told that their files are gone when the server starts without it.
 #[tokio::test]
 async fn a_volume_that_cannot_be_mounted_for_a_moment_is_waited_for() {
@@ -177,23 +203,24 @@ async fn a_volume_that_cannot_be_mounted_for_a_moment_is_waited_for() {
         first.serve(reference(volume)).await.unwrap();
         first.export(reference(volume), to()).await.unwrap();
     }
-    let file = format!("/scratch/pool/{}.img", slow.handle);
-    for seconds in [59, 60] {
+    let file = PathBuf::from(format!("/scratch/pool/{}.img", slow.handle));
+    for (obstacle, seconds) in OBSTACLES.iter().flat_map(|obstacle| [(obstacle, 59), (obstacle, 60)]) {
         fake.reboot();
-        // Somebody has the file for a while.
-        let other = fake.attach_loop(Path::new(&file), true).unwrap();
+        (obstacle.begin)(&fake, &file);
         let now = Arc::new(Mutex::new(Instant::now()));
         let read = now.clone();
         let patience = Patience::by(Arc::new(move || *read.lock().unwrap()));
         let host: Arc<dyn Host> = Arc::new(fake.clone());
         let next = driver_by(patience, &host, Arc::new(fake.clone()), Path::new("/scratch"));
         next.serve(reference(&sound)).await.unwrap();
-        next.serve(reference(&slow)).await.expect_err("another has it");
+        let error = next.serve(reference(&slow)).await.unwrap_err();
+        assert_eq!(error.code, obstacle.code, "{error}");
+        next.export(reference(&sound), to()).await.expect_err("the other has its minute");
         *now.lock().unwrap() += Duration::from_secs(seconds);
-        next.serve(reference(&slow)).await.expect_err("another has it still");
+        next.serve(reference(&slow)).await.expect_err("it is in the way still");
         let started = next.export(reference(&sound), to()).await;
         assert_eq!(started.is_ok(), seconds == 60, "{started:?}");
-        fake.detach_loop(&other.device).unwrap();
+        (obstacle.end)(&fake, &file);
         next.serve(reference(&slow)).await.unwrap();
         next.export(reference(&slow), to()).await.unwrap();
         assert_eq!(exported(&fake).len(), 2, "when it comes, it is exported like the others");
