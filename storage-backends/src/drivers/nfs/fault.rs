@@ -108,6 +108,14 @@ pub(super) fn refused(context: &Context, share: &Share, directory: &[String], wh
                 marker.directory, marker.volume, marker.claim
             ),
         ),
+        Refusal::Above(marker) if context.operation != "create" => (
+            Code::FailedPrecondition,
+            format!(
+                "{} lies in directory {directory} of {share}, and is the directory of volume {} of claim {}, so nothing is \
+                 removed; delete that claim first",
+                marker.directory, marker.volume, marker.claim
+            ),
+        ),
         Refusal::Above(marker) => (
             Code::InvalidArgument,
             format!(

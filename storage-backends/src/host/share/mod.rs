@@ -115,7 +115,7 @@ pub enum Refusal {
     Foreign(Marker),
     /// The directory would lie in another volume's.
     Within(Marker),
-    /// The directory is there, and another volume's lies in it.
+    /// Another volume's directory lies in it, or is about to.
     Above(Marker),
     /// A part of the directory's path is something else: a file, or a link.
     NotADirectory(String),

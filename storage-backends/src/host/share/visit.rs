@@ -6,9 +6,10 @@
 //! | Make | of a volume above | | Refused: within |
 //! | Make | another's | | Refused: foreign |
 //! | Make | none | none | marker, directory |
-//! | Make | none, but of a volume below | there, may be adopted | Refused: above |
+//! | Make | none | there, and may not be adopted | Refused: unmarked |
+//! | Make | none, but of a volume below | none or there | Refused: above |
 //! | Make | none | there, may be adopted | marker |
-//! | Make | none | there | Refused: unmarked |
+//! | Make | own, and of a volume below | none or there | Refused: above |
 //! | Make | own | none or there | what is missing |
 //! | Remove, Archive | none | none | Done |
 //! | Remove, Archive | none | there | Refused: unmarked |
@@ -16,6 +17,7 @@
 //! | Remove, Archive, Release | another's | | Refused: foreign |
 //! | Remove, Archive, Release | own | adopted | marker goes, directory stays |
 //! | Release | own | there | marker goes, directory stays |
+//! | Remove, Archive | own, and of a volume below | there | Refused: above |
 //! | Remove | own | there | directory goes, marker goes |
 //! | Archive | own | there | directory gets another name, marker goes |
 //! | Remove, Archive | own | something else | Refused: not a directory |
@@ -128,8 +130,15 @@ fn make(root: &dyn Root, make: &Make) -> Step<Outcome> {
     let (marker, fresh) = match read_marker(root, &directory)? {
         Some(marker) if marker.volume == make.marker.volume => (marker, false),
         Some(marker) => return Err(Stop::Refused(Refusal::Foreign(marker))),
-        None => (mark(root, make, &directory)?, true),
+        None => mark(root, make, &directory)?,
     };
+    // A directory above or below may have been marked between the look and the mark: one of the two sees it. Looked for
+    // whenever there is a mark of ours, since whoever made it may have died before this.
+    let crossed = refuse_within(root, &directory).and_then(|()| refuse_above(root, &directory));
+    if crossed.is_err() && fresh {
+        remove_marker(root, &directory)?;
+    }
+    crossed?;
     let made = fill_in(root, make, &directory, &marker);
     if made.is_err() && fresh && matches!(root.kind(&directory), Ok(None)) {
         // Nothing half made; the first error is the one that tells.
@@ -151,44 +160,35 @@ fn refuse_within(root: &dyn Root, directory: &[&str]) -> Step<()> {
 /// Whoever has a directory has all that lies in it, other volumes' as well.
 fn refuse_above(root: &dyn Root, directory: &[&str]) -> Step<()> {
     let begin = format!("{}+", marker_name(directory));
-    let Some(below) = root.names(&VOLUMES)?.into_iter().find(|name| name.starts_with(&begin)) else {
-        return Ok(());
-    };
-    // Gone between the two looks: its volume is, too.
-    let marker = read_marker(root, &below.split('+').collect::<Vec<_>>())?;
-    marker.map_or(Ok(()), |marker| Err(Stop::Refused(Refusal::Above(marker))))
+    for below in root.names(&VOLUMES)?.into_iter().filter(|name| name.starts_with(&begin)) {
+        // Gone between the two looks: its volume is, too, and says nothing of the others.
+        if let Some(marker) = read_marker(root, &below.split('+').collect::<Vec<_>>())? {
+            return Err(Stop::Refused(Refusal::Above(marker)));
+        }
+    }
+    Ok(())
 }
 
-/// Writes the marker of a directory that nobody has marked.
-fn mark(root: &dyn Root, make: &Make, directory: &[&str]) -> Step<Marker> {
+/// Writes the marker of a directory that nobody has marked; false: a try of this volume's that is not over yet was faster.
+fn mark(root: &dyn Root, make: &Make, directory: &[&str]) -> Step<(Marker, bool)> {
     let adopted = match root.kind(directory)? {
         None => false,
-        Some(Kind::Directory) if make.adopt => {
-            refuse_above(root, directory)?;
-            true
-        }
+        Some(Kind::Directory) if make.adopt => true,
         Some(Kind::Directory) => return Err(Stop::Refused(Refusal::Unmarked)),
         Some(Kind::Other) => return Err(Stop::Refused(Refusal::NotADirectory(directory.join("/")))),
     };
+    refuse_above(root, directory)?;
     let marker = Marker { directory: directory.join("/"), adopted, ..make.marker.clone() };
     let content = serde_json::to_vec(&marker).map_err(io::Error::from)?;
     match root.write_new(&[VOLUMES[0], VOLUMES[1], &marker_name(directory)], &content) {
         // Another node was faster.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match read_marker(root, directory)? {
             Some(other) if other.volume != make.marker.volume => Err(Stop::Refused(Refusal::Foreign(other))),
-            Some(own) => Ok(own),
+            Some(own) => Ok((own, false)),
             None => Err(Stop::Failed(error)),
         },
         Err(error) => Err(Stop::Failed(error)),
-        Ok(()) => {
-            // A directory above or below may have been marked between the look and the mark: one of the two sees it.
-            let crossed = refuse_within(root, directory)
-                .and_then(|()| if adopted { refuse_above(root, directory) } else { Ok(()) });
-            if crossed.is_err() {
-                remove_marker(root, directory)?;
-            }
-            crossed.map(|()| marker)
-        }
+        Ok(()) => Ok((marker, true)),
     }
 }
 
@@ -242,6 +242,7 @@ fn remove(root: &dyn Root, kept: &Kept) -> Step<Outcome> {
         Some(Kind::Other) => return Err(Stop::Refused(Refusal::NotADirectory(directory.join("/")))),
         Some(Kind::Directory) => {}
     }
+    refuse_above(root, &directory)?;
     // The name is ours from here on, and renaming over it can replace nothing but the empty directory just made.
     root.make_dir(&doomed, PRIVATE)?;
     root.rename(&directory, &doomed)?;
@@ -259,6 +260,7 @@ fn archive(root: &dyn Root, kept: &Kept) -> Step<Outcome> {
         Some(Kind::Other) => return Err(Stop::Refused(Refusal::NotADirectory(directory.join("/")))),
         Some(Kind::Directory) => {}
     }
+    refuse_above(root, &directory)?;
     // The second name is this volume's alone: an empty directory there is from an earlier visit.
     let names = [format!("archived-{name}"), format!("archived-{name}-{}", kept.volume)];
     for (try_number, archive) in names.iter().enumerate() {

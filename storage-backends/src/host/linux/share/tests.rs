@@ -230,15 +230,16 @@ fn an_archive_takes_a_free_name_and_never_another_ones() {
     server.outside_is_as_it_was();
 }
 
-/// Dies before or after one step.
+/// Dies before or after one step; others do what they do meanwhile, before a step of that name.
 struct Dying<'a> {
     inner: &'a dyn Root,
     left: Cell<usize>,
     after: bool,
+    meanwhile: &'a dyn Fn(&'static str),
 }
 
 impl Dying<'_> {
-    fn step<T>(&self, step: impl FnOnce(&dyn Root) -> io::Result<T>) -> io::Result<T> {
+    fn step<T>(&self, name: &'static str, step: impl FnOnce(&dyn Root) -> io::Result<T>) -> io::Result<T> {
         let dead = || io::Error::other("dead");
         match self.left.get() {
             0 => return Err(dead()),
@@ -247,6 +248,7 @@ impl Dying<'_> {
         if self.left.get() == 0 && !self.after {
             return Err(dead());
         }
+        (self.meanwhile)(name);
         let answer = step(self.inner);
         if self.left.get() == 0 { Err(dead()) } else { answer }
     }
@@ -254,31 +256,31 @@ impl Dying<'_> {
 
 impl Root for Dying<'_> {
     fn kind(&self, path: &[&str]) -> io::Result<Option<Kind>> {
-        self.step(|root| root.kind(path))
+        self.step("kind", |root| root.kind(path))
     }
     fn make_dir(&self, path: &[&str], mode: u32) -> io::Result<()> {
-        self.step(|root| root.make_dir(path, mode))
+        self.step("make_dir", |root| root.make_dir(path, mode))
     }
     fn give(&self, path: &[&str], uid: Option<u32>, gid: Option<u32>, mode: u32) -> io::Result<()> {
-        self.step(|root| root.give(path, uid, gid, mode))
+        self.step("give", |root| root.give(path, uid, gid, mode))
     }
     fn read(&self, path: &[&str]) -> io::Result<Option<Vec<u8>>> {
-        self.step(|root| root.read(path))
+        self.step("read", |root| root.read(path))
     }
     fn names(&self, path: &[&str]) -> io::Result<Vec<String>> {
-        self.step(|root| root.names(path))
+        self.step("names", |root| root.names(path))
     }
     fn write_new(&self, path: &[&str], content: &[u8]) -> io::Result<()> {
-        self.step(|root| root.write_new(path, content))
+        self.step("write_new", |root| root.write_new(path, content))
     }
     fn remove_file(&self, path: &[&str]) -> io::Result<()> {
-        self.step(|root| root.remove_file(path))
+        self.step("remove_file", |root| root.remove_file(path))
     }
     fn rename(&self, from: &[&str], to: &[&str]) -> io::Result<()> {
-        self.step(|root| root.rename(from, to))
+        self.step("rename", |root| root.rename(from, to))
     }
     fn remove_tree(&self, path: &[&str]) -> io::Result<()> {
-        self.step(|root| root.remove_tree(path))
+        self.step("remove_tree", |root| root.remove_tree(path))
     }
 }
 
@@ -300,7 +302,7 @@ fn a_visit_that_died_at_any_step_is_finished_by_the_next() {
                     fs::write(server.share().join("ns/a/data"), b"data").unwrap();
                 }
                 let root = server.root();
-                let dying = Dying { inner: &root, left: Cell::new(steps), after };
+                let dying = Dying { inner: &root, left: Cell::new(steps), after, meanwhile: &|_| {} };
                 let lived = carry_out(&dying, visit).is_ok();
                 let outcome = server.visit(visit);
                 assert!(
@@ -323,6 +325,77 @@ fn a_visit_that_died_at_any_step_is_finished_by_the_next() {
                 if lived {
                     break;
                 }
+            }
+        }
+    }
+}
+
+/// One of two volumes below goes between the look at their names and the look at their markers, whichever is seen first.
+#[test]
+fn a_volume_below_that_goes_does_not_hide_another() {
+    for gone in ["v1", "v2"] {
+        let server = Server::new();
+        for volume in ["v1", "v2"] {
+            server.visit(&Visit::Make(make(volume, &format!("above/{volume}"))));
+        }
+        let (root, listed) = (server.root(), Cell::new(false));
+        let meanwhile = |step| {
+            if listed.replace(step == "names") {
+                server.visit(&Visit::Remove(kept(gone, &format!("above/{gone}"))));
+            }
+        };
+        let busy = Dying { inner: &root, left: Cell::new(usize::MAX), after: false, meanwhile: &meanwhile };
+        let adopting = Visit::Make(Make { adopt: true, ..make("v3", "above") });
+        let why = refusal(carry_out(&busy, &adopting).unwrap());
+        assert!(matches!(why, Refusal::Above(marker) if marker.volume != gone), "without {gone}");
+    }
+}
+
+/// A volume is made below between the look and the mark, and the one above dies at any step: its next try sees it, and
+/// removing it does not remove the other's. So for a directory that was there before, and for one that was not.
+#[test]
+fn a_death_between_the_mark_and_the_second_look_leaves_no_volume_above_another() {
+    for (adopt, after) in [(false, false), (false, true), (true, false), (true, true)] {
+        for steps in 1.. {
+            let server = Server::new();
+            if adopt {
+                fs::create_dir(server.share().join("above")).unwrap();
+            }
+            let (root, crossed) = (server.root(), Cell::new(false));
+            let meanwhile = |step| {
+                if step == "write_new" {
+                    assert_eq!(server.visit(&Visit::Make(make("v2", "above/inner"))), Outcome::Done);
+                    crossed.set(true);
+                }
+            };
+            let dying = Dying { inner: &root, left: Cell::new(steps), after, meanwhile: &meanwhile };
+            let making = Visit::Make(Make { adopt, ..make("v1", "above") });
+            let first = carry_out(&dying, &making);
+            if crossed.get() {
+                let data = server.share().join("above/inner/data");
+                fs::write(&data, b"data").unwrap();
+                // With the mark of the one that died, or without.
+                let is_marked = || server.names().1.contains(&"above".to_owned());
+                let known = |outcome| match refusal(outcome) {
+                    Refusal::Above(marker) => marker.volume == "v2",
+                    Refusal::Unmarked => !is_marked(),
+                    _ => false,
+                };
+                let removing = Visit::Remove(kept("v1", "above"));
+                assert!(known(server.visit(&making)), "after {steps} steps");
+                assert!(matches!(first, Err(_) | Ok(Outcome::Refused(Refusal::Above(_)))), "{first:?}");
+                for visit in [&removing, &Visit::Archive(kept("v1", "above"))] {
+                    let outcome = server.visit(visit);
+                    assert!(outcome == Outcome::Done && adopt || known(outcome), "after {steps} steps");
+                }
+                assert_eq!(fs::read(&data).unwrap(), b"data");
+                server.visit(&Visit::Release(kept("v1", "above")));
+                assert_eq!(server.names().1, ["above+inner"]);
+            } else {
+                assert_eq!(server.visit(&making), Outcome::Done);
+            }
+            if first.is_ok() {
+                break;
             }
         }
     }
