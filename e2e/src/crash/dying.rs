@@ -321,6 +321,10 @@ impl NfsServer for Dying {
         self.inner.nfs_server.table()
     }
 
+    fn is_written(&self, table: &ExportTable) -> host::Result<bool> {
+        self.inner.nfs_server.is_written(table)
+    }
+
     fn write_table(&self, table: &ExportTable) -> host::Result<()> {
         self.effect("write_table", Path::new("exports"), |m| m.nfs_server.write_table(table))
     }

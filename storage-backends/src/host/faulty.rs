@@ -350,6 +350,10 @@ impl<H: NfsServer> NfsServer for Faulty<H> {
         self.look("table", Path::new(NFS_SERVER), NfsServer::table)
     }
 
+    fn is_written(&self, table: &ExportTable) -> Result<bool> {
+        self.look("is_written", Path::new(NFS_SERVER), |inner| inner.is_written(table))
+    }
+
     fn write_table(&self, table: &ExportTable) -> Result<()> {
         self.effect("write_table", Path::new(NFS_SERVER), |inner| inner.write_table(table))
     }

@@ -114,6 +114,8 @@ pub trait NfsServer: Send + Sync + 'static {
     fn free_port(&self, from: u16) -> Result<u16>;
     /// The table as it was written last; `None` before the first.
     fn table(&self) -> Result<Option<ExportTable>>;
+    /// Whether `write_table` would change nothing: this table was written last, and in the words that it has now.
+    fn is_written(&self, table: &ExportTable) -> Result<bool>;
     /// Writes the table, all of it or nothing of it, and durable. A server that runs is not told.
     fn write_table(&self, table: &ExportTable) -> Result<()>;
     /// The server that runs.

@@ -12,6 +12,8 @@ use crate::host::{Cause, Error, ExportTable, NfsServer, Process, Result, Running
 #[derive(Debug, Default)]
 pub(super) struct Server {
     table: Option<ExportTable>,
+    /// The table is in the words of another Orlop.
+    foreign_words: bool,
     running: Option<(Process, ExportTable)>,
     starts: u64,
     missing: bool,
@@ -47,6 +49,11 @@ impl Fake {
     /// The server's packages are not installed on this machine.
     pub fn remove_nfs_server(&self) {
         self.machine().nfs_server.missing = true;
+    }
+
+    /// The table was written by another version of Orlop, which puts it otherwise.
+    pub fn age_nfs_table(&self) {
+        self.machine().nfs_server.foreign_words = true;
     }
 
     /// How often the server was started.
@@ -86,8 +93,14 @@ impl NfsServer for Fake {
         Ok(self.machine().nfs_server.table.clone())
     }
 
+    fn is_written(&self, table: &ExportTable) -> Result<bool> {
+        let server = &self.machine().nfs_server;
+        Ok(!server.foreign_words && server.table.as_ref() == Some(table))
+    }
+
     fn write_table(&self, table: &ExportTable) -> Result<()> {
-        self.machine().nfs_server.table = Some(table.clone());
+        let server = &mut self.machine().nfs_server;
+        (server.table, server.foreign_words) = (Some(table.clone()), false);
         Ok(())
     }
 

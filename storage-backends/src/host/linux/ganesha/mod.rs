@@ -155,6 +155,32 @@ impl Ganesha {
         look().map_err(failed("open", &path))
     }
 
+    /// The file as it is, with the table in it.
+    fn written(&self) -> Result<Option<(String, ExportTable)>> {
+        let path = self.config();
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed("read", &path)(error)),
+        };
+        match config::parse(&text) {
+            Some(table) => Ok(Some((text, table))),
+            None => {
+                let why = "it was not written by Orlop, or is damaged: restore its first line, or remove the file once \
+                           no client uses an export";
+                let (object, source) = (path.display().to_string(), Cause::Refused(why.into()));
+                Err(Error { operation: "read", object, source })
+            }
+        }
+    }
+
+    /// The file as it is to be.
+    fn rendered(&self, table: &ExportTable) -> Result<String> {
+        let recovery = self.recovery();
+        let places = Places { instance: &self.instance, recovery: &recovery };
+        config::render(&places, table).map_err(|cause| self.about(cause))
+    }
+
     fn about(&self, source: Cause) -> Error {
         Error { operation: "have the NFS server export", object: self.dir.display().to_string(), source }
     }
@@ -194,29 +220,17 @@ impl NfsServer for Ganesha {
     }
 
     fn table(&self) -> Result<Option<ExportTable>> {
-        let path = self.config();
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed("read", &path)(error)),
-        };
-        let damaged = || {
-            let why = "it was not written by Orlop, or is damaged: restore its first line, or remove the file once no \
-                       client uses an export";
-            Error {
-                operation: "read",
-                object: path.display().to_string(),
-                source: Cause::Refused(why.into()),
-            }
-        };
-        config::parse(&text).map(Some).ok_or_else(damaged)
+        Ok(self.written()?.map(|(_, table)| table))
+    }
+
+    fn is_written(&self, table: &ExportTable) -> Result<bool> {
+        let written = self.written()?;
+        Ok(written.is_some_and(|(text, _)| self.rendered(table).is_ok_and(|rendered| rendered == text)))
     }
 
     fn write_table(&self, table: &ExportTable) -> Result<()> {
-        let recovery = self.recovery();
-        let places = Places { instance: &self.instance, recovery: &recovery };
-        let text = config::render(&places, table).map_err(|cause| self.about(cause))?;
-        make_dirs(&recovery)?;
+        let text = self.rendered(table)?;
+        make_dirs(&self.recovery())?;
         let path = self.config();
         replace(&path, text.as_bytes()).map_err(failed("write", &path))
     }

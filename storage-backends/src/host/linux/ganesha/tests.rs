@@ -162,6 +162,52 @@ fn root_nfs_server_hears_reserved_ports_alone() {
     assert_ne!(ask(true), 0);
 }
 
+/// A table as it was written when any port was heard, and the server that has it.
+#[test]
+fn root_nfs_server_of_another_version_takes_what_this_one_says() {
+    let test = "root_nfs_server_of_another_version_takes_what_this_one_says";
+    if !ready(test) {
+        return;
+    }
+    let stand = Stand::new();
+    let mut table = stand.table();
+    let volume = Uuid::from_u128(5);
+    stand.mounted(&mut table, volume);
+    stand.server.write_table(&table).unwrap();
+    let written = fs::read_to_string(stand.server.config()).unwrap();
+    let older = written.replace("PrivilegedPort = true", "PrivilegedPort = false");
+    fs::write(stand.server.config(), &older).unwrap();
+    stand.server.start().unwrap();
+    let (port, name) = (table.port, table.of(volume).unwrap().name());
+    let ask = |reserved| client::Client::connect(port, reserved).unwrap().look_up(&name).unwrap();
+    assert_eq!((ask(true), ask(false)), (0, 0));
+    let next = Ganesha::new(stand.server.dir.clone(), &stand.server.instance);
+    assert_eq!(next.table().unwrap(), Some(table.clone()), "it is the same table");
+    next.write_table(&table).unwrap();
+    next.reload().unwrap();
+    assert_eq!(ask(true), 0);
+    assert_ne!(ask(false), 0);
+}
+
+#[test]
+fn a_table_is_written_when_the_file_has_every_word_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Ganesha::new(dir.path().join("nfs"), INSTANCE);
+    let table = ExportTable::new(20_000, dir.path().join("volumes"));
+    assert!(!server.is_written(&table).unwrap(), "there is none");
+    server.write_table(&table).unwrap();
+    assert!(server.is_written(&table).unwrap());
+    assert!(!server.is_written(&ExportTable { next: 7, ..table.clone() }).unwrap());
+    let written = fs::read_to_string(server.config()).unwrap();
+    fs::write(server.config(), written.replace("PrivilegedPort = true", "PrivilegedPort = false")).unwrap();
+    assert_eq!(server.table().unwrap(), Some(table.clone()));
+    assert!(!server.is_written(&table).unwrap());
+    server.write_table(&table).unwrap();
+    assert_eq!(fs::read_to_string(server.config()).unwrap(), written);
+    fs::write(server.config(), "# somebody's own\n").unwrap();
+    assert!(server.is_written(&table).is_err(), "what another wrote is not written over");
+}
+
 #[test]
 fn root_nfs_server_outlives_its_starter_and_is_found_again() {
     let test = "root_nfs_server_outlives_its_starter_and_is_found_again";

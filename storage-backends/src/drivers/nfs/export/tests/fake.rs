@@ -118,6 +118,29 @@ async fn an_adopted_server_keeps_what_it_exports_while_volumes_come_back_one_by_
     assert_eq!(fake.nfs_server_starts(), 1);
 }
 
+/// What the server is told changes with Orlop, also while the table stays as it is and the server runs.
+#[tokio::test]
+async fn a_table_in_the_words_of_another_version_is_written_anew() {
+    for reboots in [false, true] {
+        let fake = machine();
+        let first = own(&fake);
+        let volume = made(&first, 1).await;
+        first.serve(reference(&volume)).await.unwrap();
+        first.export(reference(&volume), clients(&["10.0.0.2"])).await.unwrap();
+        let table = fake.table().unwrap().unwrap();
+        fake.age_nfs_table();
+        if reboots {
+            fake.reboot();
+        }
+        let next = own(&fake);
+        next.serve(reference(&volume)).await.unwrap();
+        assert!(!fake.is_written(&table).unwrap());
+        next.export(reference(&volume), clients(&["10.0.0.2"])).await.unwrap();
+        assert!(fake.is_written(&table).unwrap(), "the same table in the words of this one");
+        assert_eq!(exported(&fake).len(), 1);
+    }
+}
+
 #[tokio::test]
 async fn after_a_reboot_nothing_is_exported_before_all_is_mounted() {
     let fake = machine();
