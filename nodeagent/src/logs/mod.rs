@@ -9,6 +9,7 @@ mod find;
 mod follow;
 mod options;
 mod reader;
+mod send;
 mod serve;
 
 pub(crate) use serve::serve;

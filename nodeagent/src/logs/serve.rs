@@ -9,7 +9,6 @@ use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Frame, Incoming};
 use hyper_util::rt::TokioIo;
-use orlop_backends::host::ContainerStatus;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::UnixListener,
@@ -18,10 +17,9 @@ use tokio::{
 };
 
 use super::{
-    find::{Found, Refusal, find},
-    follow::Watch,
+    find::{Refusal, find},
     options::{Options, decode},
-    reader::Reader,
+    send::{blocking, send},
 };
 use crate::{Calls, clock, core::Core, error::Error, identity::Answering};
 
@@ -29,10 +27,6 @@ type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// Pieces of a log that may wait for a slow reader.
 const PIECES: usize = 4;
-
-/// How often is looked whether a container has ended whose log was closed: until it begins anew, which takes a moment, or
-/// for as long as the container outlives its monitor.
-const CLOSED: Duration = Duration::from_secs(1);
 
 /// How long a caller may take to say who it is.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -134,8 +128,9 @@ async fn logs(core: Arc<Core>, request: &Request<Incoming>) -> Result<Response<B
     let (namespace, pod, container) = (namespace.clone(), pod.clone(), container.clone());
     let found = blocking(move || find(&finder, &namespace, &pod, &container, &wanted)).await??;
     let (pieces, queue) = mpsc::channel(PIECES);
+    let runtime = core.machine.runtime.clone();
     tokio::spawn(async move {
-        if let Err(error) = read(&core, &found, options, &pieces).await {
+        if let Err(error) = send(&found, options, &pieces, move || runtime.containers()).await {
             // Nobody reads any more where this fails.
             let _ = pieces.send(Err(error)).await;
         }
@@ -152,75 +147,4 @@ async fn logs(core: Arc<Core>, request: &Request<Incoming>) -> Result<Response<B
 
 fn unknown() -> Refusal {
     (404, "the node agent answers /containerLogs/<namespace>/<pod>/<container>".to_owned())
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| (500, format!("reading a log failed: {error}")))
-}
-
-/// Sends the log's pieces until its end; when following, until the container has ended or nobody reads. A log that begins
-/// anew is read to the end of its old file, and then from the beginning of the new one.
-async fn read(
-    core: &Arc<Core>,
-    found: &Found,
-    options: Options,
-    pieces: &mpsc::Sender<std::io::Result<Bytes>>,
-) -> std::io::Result<()> {
-    let other = |(_, message): Refusal| std::io::Error::other(message);
-    let mut watch = if options.follow { Some(Watch::new(&found.path)?) } else { None };
-    let path = found.path.clone();
-    let mut reader = blocking(move || Reader::open(&path, options)).await.map_err(other)??;
-    let mut last = watch.is_none() || !is_running(core, found).await.map_err(other)?;
-    let (mut replaced, mut closed) = (false, false);
-    loop {
-        let (back, piece) = blocking(move || {
-            let piece = reader.read();
-            (reader, piece)
-        })
-        .await
-        .map_err(other)?;
-        reader = back;
-        let piece = piece?;
-        if !piece.is_empty() {
-            if pieces.send(Ok(piece.into())).await.is_err() {
-                return Ok(());
-            }
-            if !reader.is_full() {
-                continue;
-            }
-        }
-        if (std::mem::take(&mut replaced) || last) && !reader.is_full() {
-            let path = found.path.clone();
-            let (back, gone_on) = blocking(move || {
-                let gone_on = reader.go_on(&path);
-                (reader, gone_on)
-            })
-            .await
-            .map_err(other)?;
-            reader = back;
-            if gone_on? {
-                continue;
-            }
-        }
-        let Some(watch) = watch.as_mut().filter(|_| !last && !reader.is_full()) else { return Ok(()) };
-        tokio::select! {
-            change = watch.changed() => {
-                let change = change?;
-                (replaced, closed) = (change.replaced, change.closed);
-            }
-            () = tokio::time::sleep(CLOSED), if closed => {}
-            () = pieces.closed() => return Ok(()),
-        }
-        // Whoever closes it and lives opens another in a moment.
-        last = closed && !is_running(core, found).await.map_err(other)?;
-    }
-}
-
-async fn is_running(core: &Arc<Core>, found: &Found) -> Result<bool, Refusal> {
-    let (core, name) = (core.clone(), found.id.to_string());
-    blocking(move || {
-        let all = core.machine.runtime.containers().unwrap_or_default();
-        all.iter().any(|c| c.id == name && !matches!(c.status, ContainerStatus::Exited { .. }))
-    })
-    .await
 }
