@@ -196,7 +196,8 @@ async fn wait_for_volumes(client: &Client, node: &str, staying: &[Object], end: 
         }
         if end.has_come() {
             bail!(
-                "the pods have left, but volumes are still attached: {}; the node's agent detaches them                  (`orlop node ls` shows whether it is Ready); run the command again, or give it longer with --timeout",
+                "the pods have left, but volumes are still attached: {}; the node's agent detaches them \
+                 (`orlop node ls` shows whether it is Ready); run the command again, or give it longer with --timeout",
                 left.join(", ")
             );
         }

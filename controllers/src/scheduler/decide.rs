@@ -199,7 +199,8 @@ fn blocked(pod: &PodFacts) -> Option<Blocked> {
             ),
             ClaimState::Terminating => (
                 format!("persistentvolumeclaim {name:?} is being deleted"),
-                "Delete this pod so that the claim can go, then create both anew".to_owned(),
+                "It goes when no pod on a node uses it any more; create it anew then, and the pod goes on by itself"
+                    .to_owned(),
             ),
             ClaimState::Lost => (
                 format!("persistentvolumeclaim {name:?} bound to non-existent persistentvolume"),

@@ -123,7 +123,7 @@ fn claims_that_are_not_there() {
         ),
         (
             ClaimState::Terminating,
-            "0/1 nodes are available: persistentvolumeclaim \"data\" is being deleted. ",
+            "0/1 nodes are available: persistentvolumeclaim \"data\" is being deleted. It goes when no pod on a node uses it",
         ),
         (
             ClaimState::Lost,
