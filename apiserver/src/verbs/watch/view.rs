@@ -12,7 +12,17 @@
 //! so at that version must have been told by then:
 //!
 //! - Changes are told in the order of their revisions, whichever watch they come by; of one revision, the kind's own last.
-//! - An object that is newer than the change is left to the change that made it so, which is still to come.
+//! - An object that is newer than the change is left to the change that made it so, which is still to come. But whoever was
+//!   told of it must hear that it has left before he hears of anything newer, for once he comes back from there, it counts as
+//!   never shown to him: so it is told as DELETED with the change, where the change or what became of it since says so.
+//!
+//!   | the newer object | as this change left it, where it is its own | was told | is told |
+//!   |---|---|---|---|
+//!   | any | any | no | nothing: its own change tells ADDED, if it is still the node's then |
+//!   | is the node's, of the same uid | is the node's | yes | nothing: its own change tells MODIFIED |
+//!   | is the node's, of the same uid | is gone or not the node's | yes | DELETED; its own change tells ADDED |
+//!   | is not the node's, or of another uid | any | yes | DELETED |
+//!
 //! - What one change comes to is told in the order of its versions. What ceases to be the node's, goes in the version before
 //!   the change: told twice, it does no harm.
 
@@ -120,16 +130,21 @@ impl View {
         let own = key == change.key;
         let newest = if own { change.revision } else { change.revision - 1 };
         let now = snapshot.get(&key);
-        if now.as_ref().is_some_and(|object| object.revision > newest) {
-            return Vec::new();
+        let gone = |old: &Object| ("DELETED", Arc::new(old.at(newest)));
+        let is_newer = now.as_ref().is_some_and(|object| object.revision > newest);
+        let shown = |object: &Arc<Object>| filter.matches(object) && self.scope.shows(snapshot, object);
+        let now = now.filter(shown);
+        if is_newer {
+            let stayed = !own || change.new.as_ref().is_some_and(shown);
+            let stays = |old: &Object| stayed && now.as_ref().is_some_and(|new| new.meta.uid == old.meta.uid);
+            let left = self.told.get(&key).is_some_and(|old| !stays(old));
+            return left.then(|| self.told.remove(&key)).flatten().iter().map(|old| gone(old)).collect();
         }
-        let now = now.filter(|object| filter.matches(object) && self.scope.shows(snapshot, object));
         let before = self.told.get(&key).cloned();
         match &now {
             Some(object) => self.told.insert(key, object.clone()),
             None => self.told.remove(&key),
         };
-        let gone = |old: &Object| ("DELETED", Arc::new(old.at(newest)));
         match (before, now) {
             (None, Some(new)) => vec![("ADDED", new)],
             (Some(old), Some(new)) if old.meta.uid != new.meta.uid => {

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{Identity, authorize};
 
+const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
+
 /// What a client knows: its set, and the version from which it watches on.
 #[derive(Clone)]
 struct Known {
@@ -41,7 +43,7 @@ impl World {
 
     async fn claim(&self, name: &str, node: Option<&str>) {
         let body = json!({"metadata": {"name": name,
-                "annotations": {"volume.kubernetes.io/selected-node": node.unwrap_or("other")}},
+                "annotations": {SELECTED_NODE: node.unwrap_or("other")}},
             "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "c",
                 "resources": {"requests": {"storage": "1Gi"}}}});
         self.create(&kind::PERSISTENT_VOLUME_CLAIM, body).await;
@@ -56,15 +58,26 @@ impl World {
 
     /// Writes the object again, changed, or takes it out.
     async fn change(&self, kind: &'static Kind, name: &str, to: Option<&str>) {
-        let key = Key::new(kind, "a", name);
+        let label = |to| move |value: &mut Value| value["metadata"]["labels"] = json!({"to": to});
+        self.write(&Key::new(kind, "a", name), to.map(label)).await;
+    }
+
+    /// Chooses another node for a claim.
+    async fn choose(&self, name: &str, node: &str) {
+        let annotation =
+            |value: &mut Value| value["metadata"]["annotations"][SELECTED_NODE] = node.to_owned().into();
+        self.write(&Key::new(&kind::PERSISTENT_VOLUME_CLAIM, "a", name), Some(annotation)).await;
+    }
+
+    async fn write(&self, key: &Key, edit: Option<impl Fn(&mut Value) + Send + Sync>) {
         let write = |tx: &mut orlop_store::Tx<'_>| {
-            let Some(to) = to else {
-                tx.delete(&key);
+            let Some(edit) = &edit else {
+                tx.delete(key);
                 return Ok::<(), ()>(());
             };
-            let mut value = tx.get(&key).expect("is there").value();
-            value["metadata"]["labels"] = json!({"to": to});
-            tx.put(Object::from_value(kind, &value).expect("is one"));
+            let mut value = tx.get(key).expect("is there").value();
+            edit(&mut value);
+            tx.put(Object::from_value(key.kind, &value).expect("is one"));
             Ok(())
         };
         self.store.update(write).await.map(drop).expect("is written");
@@ -103,26 +116,39 @@ async fn nothing_is_lost_when_the_connection_breaks_between_any_two_lines() {
     for name in ["far", "away", "gone"] {
         world.claim(name, None).await;
     }
-    for name in ["own", "left"] {
+    for name in ["own", "left", "lost", "anew", "back"] {
         world.claim(name, Some("n")).await;
     }
     world.pod("old", "gone").await;
     let begin = world.store.snapshot().revision();
     let known = Known { set: world.truth(), version: begin };
-    assert_eq!(known.set.len(), 3, "{:?}", known.set);
+    assert_eq!(known.set.len(), 6, "{:?}", known.set);
 
+    let (pod, claim) = (&kind::POD, &kind::PERSISTENT_VOLUME_CLAIM);
     // All of it is queued before the first line is told.
     world.pod("first", "far").await;
-    world.change(&kind::PERSISTENT_VOLUME_CLAIM, "own", Some("1")).await;
+    world.change(claim, "own", Some("1")).await;
     world.pod("second", "away").await;
-    world.change(&kind::PERSISTENT_VOLUME_CLAIM, "far", Some("1")).await;
-    world.change(&kind::POD, "old", None).await;
-    world.change(&kind::PERSISTENT_VOLUME_CLAIM, "left", None).await;
-    world.change(&kind::PERSISTENT_VOLUME_CLAIM, "own", Some("2")).await;
+    world.change(claim, "far", Some("1")).await;
+    world.change(pod, "old", None).await;
+    world.change(claim, "left", None).await;
+    world.change(claim, "own", Some("2")).await;
     world.claim("left", Some("n")).await;
+    // What leaves and changes again, without coming back: by its pod, by its node, and by another of its name.
+    world.change(claim, "gone", Some("1")).await;
+    world.choose("lost", "other").await;
+    world.change(claim, "anew", None).await;
+    world.choose("back", "other").await;
+    world.change(claim, "own", Some("3")).await;
+    world.change(claim, "lost", Some("1")).await;
+    world.claim("anew", None).await;
+    world.choose("back", "n").await;
 
     let lines = world.lines(begin);
-    assert!(lines.len() >= 6, "{lines:?}");
+    assert!(lines.len() >= 10, "{lines:?}");
+    // Of what came back, whoever hears a part of this knows nothing when it leaves again.
+    world.choose("back", "other").await;
+    world.change(claim, "back", Some("1")).await;
     for broken in 0..=lines.len() {
         let mut known = known.clone();
         lines[..broken].iter().for_each(|line| known.hear(line));
