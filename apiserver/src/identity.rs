@@ -49,6 +49,12 @@ impl Identity {
         Some(Self { user, groups, key: Some(key) })
     }
 
+    /// The same with a certificate for this key.
+    #[cfg(test)]
+    pub(crate) fn with_key(self, key: &str) -> Self {
+        Self { key: Some(key.to_owned()), ..self }
+    }
+
     /// The hash of the key that its certificate is for.
     pub(crate) fn key(&self) -> Option<&String> {
         self.key.as_ref()

@@ -85,14 +85,14 @@ impl Registry {
         body: Value,
         who: &Who,
         dry_run: bool,
-        may: impl Fn(&Snapshot, &Value) -> Result<(), Error> + Send + Sync,
+        may: impl Fn(&mut Door<'_, '_>, &Value) -> Result<(), Error> + Send + Sync,
     ) -> Result<Outcome, Error> {
         let generated = json::text(&body, "/metadata/name").is_empty();
         let tries = if generated { NAMES_TRIED } else { 1 };
         let mut last = None;
         for _ in 0..tries {
             let create = |door: &mut Door<'_, '_>| {
-                may(door.snapshot(), &body)?;
+                may(door, &body)?;
                 door.create(kind, namespace, body.clone())
             };
             match self.write(who, dry_run, create).await {

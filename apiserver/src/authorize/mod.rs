@@ -4,8 +4,8 @@
 mod nodes;
 
 pub(crate) use nodes::{Scope, related};
-use orlop_objects::{Key, Kind};
-use orlop_registry::Error;
+use orlop_objects::{Key, Kind, kind};
+use orlop_registry::{Door, Error};
 use orlop_store::Snapshot;
 use serde_json::Value;
 
@@ -39,18 +39,43 @@ pub(crate) fn check(snapshot: &Snapshot, who: &Identity, wish: Attributes<'_>) -
 }
 
 /// The same within the transaction of a write: who may is decided on the snapshot that the write is decided on.
-pub(crate) fn check_again(snapshot: &Snapshot, who: &Identity, wish: Attributes<'_>) -> Result<(), Error> {
+pub(crate) fn check_again(
+    door: &mut Door<'_, '_>,
+    who: &Identity,
+    wish: Attributes<'_>,
+) -> Result<(), Error> {
+    protect(door, node_of(who));
+    let snapshot = door.snapshot();
     still_a_node(snapshot, who, wish)?;
     decide(snapshot, who, wish).map_err(|reason| forbidden(who, wish, &reason))
 }
 
 /// Checks what can only be known from the body, within the transaction: that what a node creates is the node's.
 pub(crate) fn check_created(
-    snapshot: &Snapshot,
+    door: &mut Door<'_, '_>,
     who: &Identity,
     wish: Attributes<'_>,
     value: &Value,
 ) -> Result<(), Error> {
+    let from = who.node_name().map(|_| nodes::created_from(door.snapshot(), wish, value));
+    protect(door, node_of(who).into_iter().chain(from.into_iter().flatten()));
+    created(door.snapshot(), who, wish, value)
+}
+
+/// Reads under the transaction's protection what its author's right comes from: when one of these is written before the
+/// commit, whether he may is asked again.
+fn protect(door: &mut Door<'_, '_>, from: impl IntoIterator<Item = Key>) {
+    for key in from {
+        door.get(&key);
+    }
+}
+
+/// The Node of a node: whoever removes it takes all its rights.
+fn node_of(who: &Identity) -> Option<Key> {
+    who.node_name().map(|name| Key::cluster(&kind::NODE, name))
+}
+
+fn created(snapshot: &Snapshot, who: &Identity, wish: Attributes<'_>, value: &Value) -> Result<(), Error> {
     let name = value["metadata"]["name"].as_str().unwrap_or_default();
     let wish = Attributes { name, ..wish };
     still_a_node(snapshot, who, wish)?;

@@ -1,7 +1,9 @@
 //! What a node may do, cell by cell, in a cluster of two nodes that have one of everything each.
 
-use orlop_objects::kind;
-use orlop_registry::{Registry, Who};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use orlop_objects::{join::NODE_KEY, kind};
+use orlop_registry::{Outcome, Part, Registry, Who};
 use orlop_store::Store;
 use serde_json::{Value, json};
 
@@ -10,6 +12,10 @@ use super::*;
 const NODES: [&str; 2] = ["mine", "other"];
 
 async fn cluster() -> Snapshot {
+    world().await.0.snapshot()
+}
+
+async fn world() -> (Registry, Store) {
     let store = Store::in_memory();
     let registry = Registry::new(store.clone());
     for name in ["a", "kube-node-lease"] {
@@ -26,7 +32,7 @@ async fn cluster() -> Snapshot {
         bound(&registry, &store, node).await;
         volumes(&registry, node).await;
     }
-    registry.snapshot()
+    (registry, store)
 }
 
 async fn create(registry: &Registry, kind: &'static Kind, namespace: &str, body: Value) {
@@ -37,7 +43,8 @@ async fn create(registry: &Registry, kind: &'static Kind, namespace: &str, body:
 /// What carries the node's name.
 async fn own(registry: &Registry, node: &str) {
     let named = json!({"metadata": {"name": node}});
-    create(registry, &kind::NODE, "", named.clone()).await;
+    let keyed = json!({"metadata": {"name": node, "annotations": {NODE_KEY: node}}});
+    create(registry, &kind::NODE, "", keyed).await;
     create(registry, &kind::CSI_NODE, "", json!({"metadata": {"name": node}, "spec": {"drivers": []}})).await;
     create(registry, &kind::LEASE, "kube-node-lease", named.clone()).await;
     // Another Lease of that name is not the node's.
@@ -250,6 +257,21 @@ async fn refusals_are_in_kubernetes_words() {
     );
 }
 
+fn host(node: &str) -> Value {
+    json!({"required": {"nodeSelectorTerms": [{"matchExpressions": [
+        {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}]}})
+}
+
+/// A volume as the agent of `mine` makes it for that claim.
+fn volume(claim: &str, uid: &str, driver: &str) -> Value {
+    let name = format!("pvc-{uid}");
+    json!({"metadata": {"name": name, "annotations":
+            {"volume.orlop.dev/keeper": "mine", "pv.kubernetes.io/provisioned-by": driver}},
+        "spec": {"claimRef": {"namespace": "a", "name": claim, "uid": uid},
+            "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "c",
+            "csi": {"driver": driver, "volumeHandle": name}, "nodeAffinity": host("mine")}})
+}
+
 #[tokio::test]
 async fn what_is_created_must_be_the_nodes_as_well() {
     let snapshot = cluster().await;
@@ -260,7 +282,7 @@ async fn what_is_created_must_be_the_nodes_as_well() {
     let node = Identity::node("mine");
     let check = |kind, value: Value| {
         let wish = Attributes { verb: "create", kind, subresource: "", namespace: "", name: "" };
-        check_created(&snapshot, &node, wish, &value).is_ok()
+        created(&snapshot, &node, wish, &value).is_ok()
     };
     let named = |name: &str| json!({"metadata": {"name": name}});
     for kind in [&kind::NODE, &kind::CSI_NODE, &kind::LEASE] {
@@ -271,18 +293,6 @@ async fn what_is_created_must_be_the_nodes_as_well() {
     assert!(!check(&kind::NODE, labelled("node-restriction.kubernetes.io/x")));
     assert!(!check(&kind::NODE, json!({"metadata": {"name": "mine"}, "spec": {"podCIDR": "10.1.0.0/24"}})));
     let (mine, other) = (claim("to-make-mine"), claim("to-make-other"));
-    let host = |node: &str| {
-        json!({"required": {"nodeSelectorTerms": [{"matchExpressions": [
-            {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}]}})
-    };
-    // A volume as an agent makes it for that claim.
-    let volume = |claim: &str, uid: &str, driver: &str| {
-        let name = format!("pvc-{uid}");
-        json!({"metadata": {"name": name, "annotations":
-                {"volume.orlop.dev/keeper": "mine", "pv.kubernetes.io/provisioned-by": driver}},
-            "spec": {"claimRef": {"namespace": "a", "name": claim, "uid": uid},
-                "csi": {"driver": driver, "volumeHandle": name}, "nodeAffinity": host("mine")}})
-    };
     let made = |more: Value| {
         let mut value = volume("to-make-mine", &mine, "loop.orlop.dev");
         json_patch::merge(&mut value, &more);
@@ -339,6 +349,74 @@ async fn what_is_created_must_be_the_nodes_as_well() {
     let event = |node: &str| json!({"metadata": {"name": "e"}, "reportingInstance": node});
     assert!(check(&kind::EVENT, event("mine")) && !check(&kind::EVENT, event("other")));
     assert!(!check(&kind::EVENT, named("e")));
+}
+
+/// A write, at the end of whose first run somebody else deletes `key`: how often it came to its end, and whether it was made.
+async fn overtaken(
+    (registry, store): &(Registry, Store),
+    key: &Key,
+    write: impl Fn(&mut Door<'_, '_>) -> Result<Outcome, Error> + Send + Sync,
+) -> (usize, bool) {
+    let runs = AtomicUsize::new(0);
+    let delete = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let delete = |tx: &mut orlop_store::Tx<'_>| {
+            tx.delete(key);
+            Ok::<_, String>(())
+        };
+        runtime.block_on(store.update(delete)).expect("is deleted");
+    };
+    let write = |door: &mut Door<'_, '_>| {
+        let outcome = write(door)?;
+        if runs.fetch_add(1, Relaxed) == 0 {
+            std::thread::scope(|scope| drop(scope.spawn(delete)));
+        }
+        Ok(outcome)
+    };
+    let who = Who { user: "test".into(), manager: "test".into() };
+    let written = registry.write(&who, false, write).await.is_ok();
+    (runs.load(Relaxed), written)
+}
+
+#[tokio::test]
+async fn what_a_right_comes_from_is_looked_at_again_when_it_is_gone_before_the_commit() {
+    let node = Identity::node("mine").with_key("mine");
+    let claim = |name: &str| Key::new(&kind::PERSISTENT_VOLUME_CLAIM, "a", name);
+    let of_node = |name: &str| Key::cluster(&kind::NODE, name);
+    // A run that is refused is not counted.
+    let (kept, lost) = ((1, true), (1, false));
+    let rows = [
+        (of_node("other"), kept, kept),
+        (of_node("mine"), lost, lost),
+        (claim("to-make-other"), kept, kept),
+        (claim("to-make-mine"), lost, kept),
+        (Key::cluster(&kind::STORAGE_CLASS, "shared"), kept, kept),
+        (Key::cluster(&kind::STORAGE_CLASS, "c"), lost, kept),
+    ];
+    for (key, creates, changes) in rows {
+        let world = world().await;
+        let uid = world.0.snapshot().get(&claim("to-make-mine")).expect("is there").meta.uid.clone();
+        let body = volume("to-make-mine", &uid, "loop.orlop.dev");
+        let create = |door: &mut Door<'_, '_>| {
+            let kind = &kind::PERSISTENT_VOLUME;
+            let wish = Attributes { verb: "create", kind, subresource: "", namespace: "", name: "" };
+            check_created(door, &node, wish, &body)?;
+            door.create(kind, "", body.clone())
+        };
+        assert_eq!(overtaken(&world, &key, create).await, creates, "creates while {key} goes");
+        let lease = Key::new(&kind::LEASE, "kube-node-lease", "mine");
+        let change = |door: &mut Door<'_, '_>| {
+            let (namespace, name) = (&*lease.namespace, &*lease.name);
+            let wish = Attributes { verb: "patch", kind: lease.kind, subresource: "", namespace, name };
+            check_again(door, &node, wish)?;
+            door.change(&lease, Part::Main, |mut value| {
+                value["metadata"]["labels"] = json!({"a": "b"});
+                Ok(value)
+            })
+        };
+        let world = self::world().await;
+        assert_eq!(overtaken(&world, &key, change).await, changes, "changes while {key} goes");
+    }
 }
 
 #[tokio::test]

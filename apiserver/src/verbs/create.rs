@@ -2,7 +2,7 @@
 
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
-use orlop_store::Snapshot;
+use orlop_registry::Door;
 use serde_json::Value;
 
 use crate::{authorize, body, failure::Failure, present::Presenter, reply::Body, router::Call};
@@ -15,7 +15,7 @@ pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<
     let namespace = namespace(call, &decoded.value)?;
     let registry = &call.server.registry;
     let (kind, wish) = (call.target.kind, call.attributes("create"));
-    let may = |snapshot: &Snapshot, value: &Value| authorize::check_created(snapshot, call.who, wish, value);
+    let may = |door: &mut Door<'_, '_>, value: &Value| authorize::check_created(door, call.who, wish, value);
     let outcome = registry.create_if(kind, &namespace, decoded.value, &call.writer(), dry_run, may).await?;
     Ok(super::written(&presenter, StatusCode::CREATED, &outcome, decoded.warnings))
 }

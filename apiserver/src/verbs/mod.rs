@@ -54,8 +54,8 @@ fn checked(
 
 /// Whether the author of a change still may make it, asked within its transaction: a body may have taken long, and what was a
 /// node's when the request began need not be when the change is decided.
-fn still_may(call: &Call<'_>, verb: &str, door: &Door<'_, '_>) -> Result<(), Error> {
-    authorize::check_again(door.snapshot(), call.who, call.attributes(verb))
+fn still_may(call: &Call<'_>, verb: &str, door: &mut Door<'_, '_>) -> Result<(), Error> {
+    authorize::check_again(door, call.who, call.attributes(verb))
 }
 
 /// How long a write that others keep overtaking is tried again.

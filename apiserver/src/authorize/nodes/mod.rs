@@ -161,6 +161,11 @@ pub(super) fn decide_created(
     }
 }
 
+/// The objects from which it follows whether a node may create this one, beside the Node.
+pub(super) fn created_from(snapshot: &Snapshot, wish: Attributes<'_>, value: &Value) -> Vec<Key> {
+    if *wish.kind == kind::PERSISTENT_VOLUME { volume::comes_from(snapshot, value) } else { Vec::new() }
+}
+
 /// Whether the node may turn an object that it may change into this.
 pub(super) fn decide_changed(node: &str, kind: &Kind, old: &Value, new: &Value) -> Result<(), String> {
     change::decide(kind, node, old, new)

@@ -21,12 +21,27 @@ use serde_json::Value;
 
 use super::relation::{is_at, list, text};
 
+/// What the answer comes from: the claim and its class.
+pub(super) fn comes_from(snapshot: &Snapshot, volume: &Value) -> Vec<Key> {
+    let claim = claim_key(volume);
+    let class = snapshot.get(&claim).map(|claim| class_key(&claim.value()));
+    std::iter::once(claim).chain(class).collect()
+}
+
+fn claim_key(volume: &Value) -> Key {
+    let reference = &volume["spec"]["claimRef"];
+    Key::new(&kind::PERSISTENT_VOLUME_CLAIM, text(reference, "namespace"), text(reference, "name"))
+}
+
+fn class_key(claim: &Value) -> Key {
+    Key::cluster(&kind::STORAGE_CLASS, text(&claim["spec"], "storageClassName"))
+}
+
 /// Whether the node may post it; else why not.
 pub(super) fn decide(snapshot: &Snapshot, node: &str, volume: &Value) -> Result<(), String> {
     let (spec, annotations) = (&volume["spec"], &volume["metadata"]["annotations"]);
-    let reference = &spec["claimRef"];
-    let key = Key::new(&kind::PERSISTENT_VOLUME_CLAIM, text(reference, "namespace"), text(reference, "name"));
-    let claim = snapshot.get(&key).filter(|claim| claim.meta.uid == text(reference, "uid"));
+    let claim = snapshot.get(&claim_key(volume));
+    let claim = claim.filter(|claim| claim.meta.uid == text(&spec["claimRef"], "uid"));
     let Some(claim) = claim.filter(|claim| is_at(snapshot, node, claim)) else {
         return Err("it is for no claim whose volume this node is to make".to_owned());
     };
@@ -34,9 +49,7 @@ pub(super) fn decide(snapshot: &Snapshot, node: &str, volume: &Value) -> Result<
     if volume["metadata"]["name"] != *name {
         return Err(format!("metadata.name must be {name}, after its claim"));
     }
-    let claim = claim.value();
-    let class = Key::cluster(&kind::STORAGE_CLASS, text(&claim["spec"], "storageClassName"));
-    let Some(class) = snapshot.get(&class) else {
+    let Some(class) = snapshot.get(&class_key(&claim.value())) else {
         return Err("the class of its claim is gone".to_owned());
     };
     let class = class.value();
