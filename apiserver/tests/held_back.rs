@@ -103,6 +103,7 @@ async fn a_claim_given_to_another_node_gets_no_volume_of_the_first() {
         json!({"metadata": {"name": name, "annotations":
                 {"volume.orlop.dev/keeper": node, "pv.kubernetes.io/provisioned-by": "loop.orlop.dev"}},
             "spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "c",
+                "persistentVolumeReclaimPolicy": "Delete",
                 "claimRef": {"namespace": "default", "name": "data", "uid": uid},
                 "csi": {"driver": "loop.orlop.dev", "volumeHandle": name}}})
     };

@@ -269,6 +269,7 @@ fn volume(claim: &str, uid: &str, driver: &str) -> Value {
             {"volume.orlop.dev/keeper": "mine", "pv.kubernetes.io/provisioned-by": driver}},
         "spec": {"claimRef": {"namespace": "a", "name": claim, "uid": uid},
             "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "c",
+            "persistentVolumeReclaimPolicy": "Delete",
             "csi": {"driver": driver, "volumeHandle": name}, "nodeAffinity": host("mine")}})
 }
 
@@ -302,8 +303,12 @@ async fn what_is_created_must_be_the_nodes_as_well() {
         |keeper: Option<&str>| json!({"metadata": {"annotations": {"volume.orlop.dev/keeper": keeper}}});
     let handle = |handle: &str| json!({"spec": {"csi": {"volumeHandle": handle}}});
     let affinity = |affinity: Value| json!({"spec": {"nodeAffinity": affinity}});
-    let shared = volume("to-share-mine", &claim("to-share-mine"), "nfs.orlop.dev");
-    let alias = volume("to-share-mine", &claim("to-share-mine"), orlop_objects::nfs::SUBDIR_PROVISIONER);
+    let shared = |driver: &str, server: &str, share: &str| {
+        let mut value = volume("to-share-mine", &claim("to-share-mine"), driver);
+        value["spec"]["csi"]["volumeAttributes"] = json!({"server": server, "share": share, "subDir": "a-x"});
+        value
+    };
+    let driver = orlop_objects::nfs::DRIVER;
     let term = |term: Value| affinity(json!({"required": {"nodeSelectorTerms": [term]}}));
     let expression = |operator: &str, values: Value| {
         let expression = json!({"key": "kubernetes.io/hostname", "operator": operator, "values": values});
@@ -316,8 +321,14 @@ async fn what_is_created_must_be_the_nodes_as_well() {
         (made(handle(&format!("fast/pvc-{mine}"))), true),
         (made(affinity(Value::Null)), true),
         (made(term(json!({"matchExpressions": [pool]}))), true),
-        (shared, true),
-        (alias, false),
+        (shared(driver, "nas", "/srv"), true),
+        (shared(driver, "other", "/srv"), false),
+        (shared(driver, "nas", "/"), false),
+        (shared(orlop_objects::nfs::SUBDIR_PROVISIONER, "nas", "/srv"), false),
+        (made(json!({"spec": {"csi": {"volumeAttributes": {"fsType": "ext4", "size": "1"}}}})), true),
+        (made(json!({"spec": {"csi": {"volumeAttributes": {"server": "nas"}}}})), false),
+        (made(json!({"spec": {"mountOptions": ["exec"]}})), false),
+        (made(json!({"spec": {"persistentVolumeReclaimPolicy": "Retain"}})), false),
         (made(keeper(None)), false),
         (made(keeper(Some("other"))), false),
         (made(json!({"metadata": {"name": "pvc-1"}})), false),

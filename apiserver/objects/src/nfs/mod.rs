@@ -18,6 +18,11 @@ pub const SUBDIR_PROVISIONER: &str = "k8s-sigs.io/nfs-subdir-external-provisione
 /// The CSI driver for NFS.
 pub const CSI_DRIVER_NFS: &str = "nfs.csi.k8s.io";
 
+/// The parameters of a class under which it may name the server; one of them, not several.
+pub const SERVER_PARAMETERS: [&str; 2] = ["server", "nfs.server"];
+/// The same for the path that the server exports.
+pub const SHARE_PARAMETERS: [&str; 3] = ["share", "path", "nfs.path"];
+
 /// Longest host name (RFC 1035), and longest path that every NFS server takes (RFC 1813's MNTPATHLEN).
 const SERVER: usize = 253;
 const PATH: usize = 1024;
@@ -29,8 +34,8 @@ pub fn driver_of(provisioner: &str) -> &str {
 
 /// Whether a class asks for exports of Orlop's own: it has the driver's own name and names no server.
 pub fn asks_for_own(provisioner: &str, parameters: &BTreeMap<String, String>) -> bool {
-    let names_one = ["server", "nfs.server", "share", "path", "nfs.path"];
-    provisioner == DRIVER && !names_one.iter().any(|name| parameters.contains_key(*name))
+    let mut names = SERVER_PARAMETERS.iter().chain(&SHARE_PARAMETERS);
+    provisioner == DRIVER && !names.any(|name| parameters.contains_key(*name))
 }
 
 /// What is wrong with a server's name or address; `None` when nothing is.

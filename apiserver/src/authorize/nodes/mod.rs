@@ -3,6 +3,7 @@
 //! The same idea as Kubernetes' node authorizer and NodeRestriction, in one table: [`RULES`]. Lists and watches are
 //! allowed where a `get` may be, and show no more than a `get` would: see [`Scope`].
 
+mod attributes;
 mod change;
 mod labels;
 mod relation;

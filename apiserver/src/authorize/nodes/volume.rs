@@ -8,6 +8,7 @@
 //! | `spec.csi.volumeHandle` | its name, in a pool or not |
 //! | its keeper | the node |
 //! | each host that its affinity names | the node |
+//! | `spec.csi.volumeAttributes`, `spec.mountOptions` and the reclaim policy | what follows from the class: see [`attributes`] |
 //!
 //! So nobody gets a path of another node mounted, nor a volume that another claim's data is in, by being chosen for a claim.
 
@@ -19,7 +20,10 @@ use orlop_objects::{
 use orlop_store::Snapshot;
 use serde_json::Value;
 
-use super::relation::{is_at, list, text};
+use super::{
+    attributes,
+    relation::{is_at, list, text},
+};
 
 /// What the answer comes from: the claim and its class.
 pub(super) fn comes_from(snapshot: &Snapshot, volume: &Value) -> Vec<Key> {
@@ -68,7 +72,7 @@ pub(super) fn decide(snapshot: &Snapshot, node: &str, volume: &Value) -> Result<
     if !hosts_are(node, &spec["nodeAffinity"]) {
         return Err("spec.nodeAffinity must name no host but the node".to_owned());
     }
-    Ok(())
+    attributes::decide(&class, driver, node, &name, spec)
 }
 
 /// Whether every word of the affinity about a host is the node's own.

@@ -144,13 +144,13 @@ impl Parameters<'_> {
                  have had it from its deployment's environment; here the class says it)"
             )
         };
-        let server = self.one(&["server", "nfs.server"])?;
+        let server = self.one(&nfs::SERVER_PARAMETERS)?;
         let (name, server) =
             server.ok_or_else(|| missing("which server its volumes are on", "server: nfs.example.org"))?;
         if let Some(why) = nfs::server(server) {
             return Err(format!("parameter {name} {server:?} {why}"));
         }
-        let path = self.one(&["share", "path", "nfs.path"])?;
+        let path = self.one(&nfs::SHARE_PARAMETERS)?;
         let (name, path) =
             path.ok_or_else(|| missing("which path of the server its volumes are on", "share: /srv/nfs"))?;
         if let Some(why) = nfs::path(path) {
