@@ -87,6 +87,9 @@ pub(super) fn spawn(program: &Path, config: &Path, log: &Path, pid_file: &Path) 
         .env("PATH", PATH)
         // It neither needs the machine's message bus nor may it take another server's name there.
         .env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent")
+        // What other processes have seen on a loop device a moment ago may be another volume's by now: the server would
+        // take two file systems for one, and export the second never.
+        .env("BLKID_FILE", "/dev/null")
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(words.try_clone()?)
