@@ -79,7 +79,7 @@ impl Core {
             started: &memory.started,
             first_seen,
             address: &self.address,
-            own: self.pod_address(&view.uid).filter(|_| view.look.seen.connected).map(|a| a.to_string()),
+            own: self.pod_address(&view.uid).map(|a| a.to_string()),
             now: clock::now(),
         };
         let new = status::status(&input);

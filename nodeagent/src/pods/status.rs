@@ -37,7 +37,7 @@ pub(crate) struct Input<'a> {
     pub(crate) first_seen: Timestamp,
     /// This node's address.
     pub(crate) address: &'a str,
-    /// The pod's own, once it is reached there.
+    /// The pod's own, whether or not it is reached there now.
     pub(crate) own: Option<String>,
     pub(crate) now: Timestamp,
 }
@@ -54,11 +54,12 @@ pub(crate) fn status(input: &Input<'_>) -> Value {
     if !inits.is_empty() {
         new.insert("initContainerStatuses".into(), inits.into());
     }
+    let own = told_address(input.own.as_deref(), input.seen.connected, &phase);
     new.insert("phase".into(), phase.into());
     new.insert("hostIP".into(), input.address.into());
     new.insert("hostIPs".into(), json!([{"ip": input.address}]));
     let host_network = input.pod.spec().and_then(|s| s.host_network).unwrap_or_default();
-    let reached = if host_network { Some(input.address) } else { input.own.as_deref() };
+    let reached = if host_network { Some(input.address) } else { own };
     // One that was told stays told: it says where a pod that is gone has been.
     if let Some(address) = reached {
         new.insert("podIP".into(), address.into());
@@ -68,6 +69,11 @@ pub(crate) fn status(input: &Input<'_>) -> Value {
     let mut new = Value::Object(new);
     strip_nulls(&mut new);
     new
+}
+
+/// A pod's address is told once it is reached there, and of one that has ended before anybody could tell: where it has been.
+fn told_address<'a>(own: Option<&'a str>, connected: bool, phase: &str) -> Option<&'a str> {
+    own.filter(|_| connected || matches!(phase, "Succeeded" | "Failed"))
 }
 
 /// Absent and null are the same to the server: what is compared with the stored status must not hold nulls.
@@ -277,4 +283,24 @@ fn condition(name: &str, is: &Is, before: &[&Value], now: Timestamp) -> Value {
         }
     }
     condition
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_told_once_it_is_reached_or_the_pod_is_over() {
+        for (own, connected, phase, told) in [
+            (None, false, "Succeeded", None),
+            (Some("10.0.0.2"), false, "Pending", None),
+            (Some("10.0.0.2"), false, "Running", None),
+            (Some("10.0.0.2"), true, "Pending", Some("10.0.0.2")),
+            (Some("10.0.0.2"), true, "Running", Some("10.0.0.2")),
+            (Some("10.0.0.2"), false, "Succeeded", Some("10.0.0.2")),
+            (Some("10.0.0.2"), false, "Failed", Some("10.0.0.2")),
+        ] {
+            assert_eq!(told_address(own, connected, phase), told, "{connected} {phase}");
+        }
+    }
 }
