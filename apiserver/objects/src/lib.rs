@@ -17,6 +17,7 @@ pub mod join;
 pub mod keeper;
 pub mod key;
 pub mod kind;
+pub mod loop_file;
 pub mod meta;
 pub mod names;
 pub mod nfs;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::Error;
 
 /// The driver that comes with every Orlop.
-pub const LOOP_DRIVER: &str = "loop.orlop.dev";
+pub const LOOP_DRIVER: &str = orlop_objects::loop_file::DRIVER;
 /// The driver of shared volumes, which comes with it.
 pub const NFS_DRIVER: &str = orlop_objects::nfs::DRIVER;
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use orlop_objects::keeper::HOSTNAME;
 use serde_json::{Value, json};
 
 use super::Facts;
@@ -20,7 +21,7 @@ pub(super) fn node(name: &str, facts: &Facts, drivers: &BTreeMap<String, String>
     let mut node = json!({
         "apiVersion": "v1", "kind": "Node",
         "metadata": {"name": name, "labels": {
-            "kubernetes.io/hostname": name,
+            HOSTNAME: name,
             "kubernetes.io/os": "linux",
             "kubernetes.io/arch": facts.architecture,
         }},
@@ -113,8 +114,7 @@ pub(super) fn drivers<'a>(
     drivers: impl Iterator<Item = (&'a str, BTreeMap<String, String>)>,
 ) -> Vec<Value> {
     let one = |(driver, topology): (&str, BTreeMap<String, String>)| {
-        let keys: Vec<&str> =
-            std::iter::once("kubernetes.io/hostname").chain(topology.keys().map(String::as_str)).collect();
+        let keys: Vec<&str> = std::iter::once(HOSTNAME).chain(topology.keys().map(String::as_str)).collect();
         json!({"name": driver, "nodeID": node, "topologyKeys": keys})
     };
     drivers.map(one).collect()

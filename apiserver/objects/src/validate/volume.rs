@@ -7,11 +7,10 @@ use super::{
     claim,
     pod::volumes::host_path,
 };
-use crate::{Cause, Quantity, names, nfs, schema::table, selector};
+use crate::{Cause, Quantity, loop_file, names, nfs, schema::table, selector};
 
 /// Drivers whose volumes Orlop makes, and only under the name of the claim's uid.
-const LOOP: &str = "loop.orlop.dev";
-const OUR_DRIVERS: [&str; 2] = [LOOP, nfs::DRIVER];
+const OUR_DRIVERS: [&str; 2] = [loop_file::DRIVER, nfs::DRIVER];
 /// Everything in a PersistentVolumeSpec that is no source.
 const NO_SOURCE: [&str; 9] = [
     "accessModes",
@@ -152,7 +151,11 @@ fn ours(is_new: bool, volume: &At<'_>, spec: &At<'_>, errors: &mut Errors) {
     let is_uuid =
         |text: &str| uuid::Uuid::try_parse(text).is_ok_and(|id| id.hyphenated().to_string() == text);
     let made = match handle.text().split_once('/') {
-        Some((pool, made)) if driver == LOOP && pool != "default" && names::dns_label(pool).is_none() => made,
+        Some((pool, made))
+            if driver == loop_file::DRIVER && pool != "default" && names::dns_label(pool).is_none() =>
+        {
+            made
+        }
         _ => handle.text(),
     };
     if !made.strip_prefix("pvc-").is_some_and(is_uuid) {

@@ -13,13 +13,10 @@
 
 use std::collections::BTreeMap;
 
-use orlop_objects::nfs;
+use orlop_objects::{loop_file, nfs};
 use serde_json::Value;
 
 use super::relation::text;
-
-/// The driver whose volumes are files in pools of nodes.
-const LOOP: &str = "loop.orlop.dev";
 
 /// Whether the node may post this `spec` for a volume called `name`, that `driver` makes for `class`; else why not.
 pub(super) fn decide(
@@ -40,7 +37,7 @@ pub(super) fn decide(
     let (parameters, attributes) = (texts(&class["parameters"])?, texts(&spec["csi"]["volumeAttributes"])?);
     let parameter = |names: &[&str]| names.iter().find_map(|name| parameters.get(*name)).cloned();
     let (must, may): (Vec<(&str, String)>, &[&str]) = match driver {
-        LOOP => (Vec::new(), &["fsType", "size"]),
+        loop_file::DRIVER => (Vec::new(), &["fsType", "size"]),
         nfs::DRIVER if nfs::asks_for_own(text(class, "provisioner"), &parameters) => {
             let must =
                 vec![("export", "own".to_owned()), ("node", node.to_owned()), ("path", format!("/{name}"))];
@@ -116,10 +113,10 @@ mod tests {
             value
         };
         let rows = [
-            (LOOP, Value::Null, Value::Null, true),
-            (LOOP, json!({"pool": "fast"}), json!({"fsType": "ext4", "size": "1"}), true),
-            (LOOP, none(), json!({"server": "nas"}), false),
-            (LOOP, none(), json!({"fsType": 1}), false),
+            (loop_file::DRIVER, Value::Null, Value::Null, true),
+            (loop_file::DRIVER, json!({"pool": "fast"}), json!({"fsType": "ext4", "size": "1"}), true),
+            (loop_file::DRIVER, none(), json!({"server": "nas"}), false),
+            (loop_file::DRIVER, none(), json!({"fsType": 1}), false),
             (nfs::DRIVER, nas(), there(none()), true),
             (nfs::DRIVER, json!({"nfs.server": "nas", "nfs.path": "/srv"}), there(none()), true),
             (nfs::SUBDIR_PROVISIONER, json!({"server": "nas", "path": "/srv"}), there(none()), true),
@@ -167,7 +164,10 @@ mod tests {
         let spec =
             |options: Value| json!({"mountOptions": options, "persistentVolumeReclaimPolicy": "Delete"});
         for options in [Value::Null, json!([])] {
-            assert_eq!(check(&json!({"provisioner": LOOP, "mountOptions": null}), &spec(options)), Ok(()));
+            assert_eq!(
+                check(&json!({"provisioner": loop_file::DRIVER, "mountOptions": null}), &spec(options)),
+                Ok(())
+            );
         }
     }
 }

@@ -61,7 +61,7 @@ use super::{
 };
 
 /// Its name in StorageClass and PersistentVolume.
-pub const NAME: &str = "loop.orlop.dev";
+pub const NAME: &str = orlop_objects::loop_file::DRIVER;
 /// How long calls without a deadline of their own may take.
 const LOOK_DEADLINE: Duration = Duration::from_secs(30);
 
