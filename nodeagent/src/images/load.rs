@@ -33,7 +33,7 @@ impl ImageStore {
         let result = self.load_locked(path);
         if result.is_err() {
             // What was unpacked before the error belongs to no name. An error of sweeping would hide the first one.
-            let _ = self.record().and_then(|record| self.sweep(&record));
+            let _ = self.record().and_then(|record| self.sweep(&record, self.unnamed(&record)?));
         }
         result
     }

@@ -103,22 +103,24 @@ impl ImageStore {
             .map(|(key, _)| key.clone())
             .collect();
         record.references.retain(|key, _| !names.contains(key));
-        self.save_unused(&record, &name, host)?;
+        let unnamed = self.save_unused(&record, &name, host)?;
         let last = record.references.values().all(|other| other.image != id);
-        let bytes = self.sweep(&record)?;
+        let bytes = self.sweep(&record, unnamed)?;
         let images = if last { vec![id] } else { Vec::new() };
         Ok(Removed { references: names, images, bytes })
     }
 
-    /// Saves a record without `name`, unless a container stands on what no name leads to then. From the look until nobody
-    /// finds the image any more, no container's root is mounted.
-    fn save_unused(&self, record: &Record, name: &str, host: &dyn Host) -> Result<(), Error> {
+    /// Saves a record without `name`, unless a container stands on what no name leads to then; answers that. From the look
+    /// until nobody finds the image any more, no container's root is mounted.
+    fn save_unused(&self, record: &Record, name: &str, host: &dyn Host) -> Result<Vec<String>, Error> {
         let _alone = self.flock("mounting", FlockOperation::LockExclusive)?;
         let used = Used::look(host).map_err(Error::Look)?;
-        if self.unnamed(record)?.iter().any(|layer| used.has(&self.layers().join(layer))) {
+        let unnamed = self.unnamed(record)?;
+        if unnamed.iter().any(|layer| used.has(&self.layers().join(layer))) {
             return Err(Error::InUse(name.to_owned()));
         }
-        self.save(record)
+        self.save(record)?;
+        Ok(unnamed)
     }
 
     /// Keeps what is found now until it is mounted: as long as this is held, no image is removed. Waits for a removal, not
@@ -127,10 +129,11 @@ impl ImageStore {
         self.flock("mounting", FlockOperation::LockShared)
     }
 
-    /// Removes blobs and layers that no name leads to; answers how many bytes of layers went. The lock is held.
-    pub(super) fn sweep(&self, record: &Record) -> Result<u64, Error> {
+    /// Removes what is `unnamed`, and blobs that no name leads to; answers how many bytes of layers went. The lock has been
+    /// held since these were listed.
+    pub(super) fn sweep(&self, record: &Record, unnamed: Vec<String>) -> Result<u64, Error> {
         let mut bytes = 0;
-        for name in self.unnamed(record)? {
+        for name in unnamed {
             let removed = remove_tree(&self.layers(), &name)?;
             bytes += if name.ends_with(".size") { 0 } else { removed };
         }
@@ -146,7 +149,7 @@ impl ImageStore {
 
     /// Layers, and the files of their sizes, to which no name leads. None of them where an image cannot be read: they may
     /// be its.
-    fn unnamed(&self, record: &Record) -> Result<Vec<String>, Error> {
+    pub(super) fn unnamed(&self, record: &Record) -> Result<Vec<String>, Error> {
         let mut named = BTreeSet::new();
         for entry in record.references.values() {
             match self.image_file(&entry.image) {
