@@ -1,7 +1,12 @@
-//! Archives made for tests: layers entry by entry, wrapped as `docker save` and as an OCI layout do.
+//! Archives made for tests: layers entry by entry, wrapped as `docker save` and as an OCI layout do. Machines in memory on
+//! which containers stand on layers.
 
-use std::{io::Write, path::Path};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
+use orlop_backends::host::{Host, MountRequest, fake::Fake};
 use serde_json::{Value, json};
 use tar::{Builder, EntryType, Header};
 
@@ -167,8 +172,25 @@ pub(crate) fn gzip(data: &[u8]) -> Vec<u8> {
 }
 
 /// Writes an archive of these members and answers its path.
-pub(crate) fn archive(dir: &Path, members: &[(String, Vec<u8>)]) -> std::path::PathBuf {
+pub(crate) fn archive(dir: &Path, members: &[(String, Vec<u8>)]) -> PathBuf {
     let path = dir.join("image.tar");
     std::fs::write(&path, tar(members)).unwrap();
     path
+}
+
+/// A machine with these directories for layers.
+pub(crate) fn machine(layers: &[impl AsRef<Path>]) -> Fake {
+    let machine = Fake::default();
+    let others = ["/upper", "/work", "/root"].map(Path::new);
+    for directory in layers.iter().map(AsRef::as_ref).chain(others) {
+        machine.create_dir(directory).unwrap();
+    }
+    machine
+}
+
+/// Mounts a container's root on these layers, topmost first.
+pub(crate) fn run_on(machine: &dyn Host, layers: &[impl AsRef<Path>]) {
+    let [upper, work, target] = ["/upper", "/work", "/root"].map(PathBuf::from);
+    let lower = layers.iter().map(|layer| layer.as_ref().to_owned()).collect();
+    machine.mount(&MountRequest::Overlay { lower, upper, work, target }).unwrap();
 }

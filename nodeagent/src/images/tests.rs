@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::MetadataExt, path::PathBuf};
 
-use orlop_backends::host::{Host, MountRequest, fake::Fake};
+use orlop_backends::host::fake::Fake;
 
 use super::{store::hex, testing::*, *};
 use crate::error::chain;
@@ -99,20 +99,6 @@ fn root_layers_are_shared_and_stay_while_one_image_has_them() {
     assert!(!a.layers[0].exists() && b.layers.iter().all(|layer| layer.exists()));
     assert_eq!(bench.store.find("b").unwrap().unwrap().size, 5);
     bench.is_clean();
-}
-
-/// A machine with these layers.
-fn machine(layers: &[PathBuf]) -> Fake {
-    let machine = Fake::default();
-    for directory in layers.iter().cloned().chain(["/upper", "/work", "/root"].map(PathBuf::from)) {
-        machine.create_dir(&directory).unwrap();
-    }
-    machine
-}
-
-fn run_on(machine: &Fake, layers: &[PathBuf]) {
-    let [upper, work, target] = ["/upper", "/work", "/root"].map(PathBuf::from);
-    machine.mount(&MountRequest::Overlay { lower: layers.to_vec(), upper, work, target }).unwrap();
 }
 
 /// A machine on which a container stands on these layers.

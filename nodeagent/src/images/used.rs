@@ -64,30 +64,14 @@ mod tests {
     use orlop_backends::host::{MountRequest, fake::Fake, faulty::Faulty};
 
     use super::*;
+    use crate::images::testing::{machine, run_on};
 
-    fn machine() -> Fake {
-        let machine = Fake::default();
-        for directory in ["/base", "/top", "/other", "/way", "/upper", "/work", "/root"] {
-            machine.create_dir(Path::new(directory)).unwrap();
-        }
-        machine
-    }
-
-    /// A container's root on these layers, topmost first.
-    fn run_on(machine: &dyn Host, layers: &[&str]) {
-        let overlay = MountRequest::Overlay {
-            lower: layers.iter().map(PathBuf::from).collect(),
-            upper: "/upper".into(),
-            work: "/work".into(),
-            target: "/root".into(),
-        };
-        machine.mount(&overlay).unwrap();
-    }
+    const LAYERS: [&str; 4] = ["/base", "/top", "/other", "/way"];
 
     /// The rows of the table.
     #[test]
     fn a_layer_is_used_while_an_overlay_stands_on_it() {
-        let machine = machine();
+        let machine = machine(&LAYERS);
         let has = |layer: &str| Used::look(&machine).unwrap().has(Path::new(layer));
         let way = MountRequest::Bind { source: "/top".into(), target: "/way".into(), read_only: false };
         machine.mount(&way).unwrap();
@@ -103,12 +87,12 @@ mod tests {
     fn what_cannot_be_looked_at_is_used() {
         let top = Path::new("/top");
         // The layer itself.
-        let faulty = Faulty::new(machine(), "file: error(EIO)".parse().unwrap());
+        let faulty = Faulty::new(machine(&LAYERS), "file: error(EIO)".parse().unwrap());
         let used = Used::look(&faulty).unwrap();
         assert!(used.has(top), "the disk could not be read");
         assert!(!used.has(top), "it could");
         // Where an overlay has it: by its name it is told from others.
-        let faulty = Faulty::new(machine(), "file: error(EIO)".parse().unwrap());
+        let faulty = Faulty::new(machine(&LAYERS), "file: error(EIO)".parse().unwrap());
         run_on(&faulty, &["/top"]);
         let used = Used::look(&faulty).unwrap();
         assert!(used.has(top) && !used.has(Path::new("/other")));
