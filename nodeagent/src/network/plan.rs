@@ -22,7 +22,8 @@ use super::{lease, names};
 use crate::plan::Look;
 
 /// How a node gets another range: the server gives each one, once.
-const ANOTHER_RANGE: &str = "take that node out (orlop node rm), run orlop down on it, and let it join again with a range that is free (--pod-cidr)";
+const ANOTHER_RANGE: &str = "take that node out (orlop node rm), run orlop down on it, and let it join again with a range \
+                             that is free (--pod-cidr)";
 
 /// Another node, as far as its pods are to be reached.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,8 +3,8 @@
 //! Registered at start and kept: the Lease is renewed four times in the time that it gives (the server writes how long
 //! that is), and with each renewal the Node's conditions are looked at: what does not say how the node is, as after a
 //! silence, is written again, and all of it every five minutes. A Node that somebody has deleted is made anew, as long as
-//! the server still knows who this is: one that has joined has to join again. Failures are tried again; nothing else of the agent waits
-//! for them.
+//! the server still knows who this is: one that has joined has to join again. Failures are tried again; nothing else of
+//! the agent waits for them.
 
 mod facts;
 mod objects;
