@@ -89,8 +89,7 @@ fn all_are_told(nodes: &Nodes, server: &Guest, kind: &str, closed: &'static str)
         claim_of(nodes, &name(row), &server.address(), row)?;
     }
     for row in &rows {
-        nodes.until_said_of(&name(row), row.says)?;
-        println!("{kind}: {}: {}", row.name, told(nodes, &name(row))?);
+        println!("{kind}: {}: {}", row.name, nodes.until_said_of(&name(row), row.says)?);
     }
     works(nodes, server, kind, "/shared")?;
     works(nodes, server, &format!("{kind}-nobody"), "/squashed")?;
@@ -103,13 +102,6 @@ fn all_are_told(nodes: &Nodes, server: &Guest, kind: &str, closed: &'static str)
     server.run("! find /srv/read-only /srv/closed /srv/squashed/private -mindepth 1 | grep .")?;
     server.run("! find /srv/shared /srv/squashed -name 'default-*' -o -name 'pvc-*' | grep .")?;
     Ok(())
-}
-
-/// The last that was said of a claim.
-fn told(nodes: &Nodes, claim: &str) -> Result<String> {
-    let events = nodes.get(&format!("{NAMESPACE}/events?fieldSelector=involvedObject.name={claim}"))?;
-    let last = events.and_then(|list| list["items"].as_array()?.last().cloned()).unwrap_or_default();
-    Ok(last["message"].as_str().unwrap_or_default().to_owned())
 }
 
 /// Volumes that people make by hand pass no provisioner: the pod is told.

@@ -192,17 +192,18 @@ impl Nodes {
         Ok(())
     }
 
-    /// Waits until an Event about an object holds `words`.
-    pub fn until_said_of(&self, name: &str, words: &str) -> Result<()> {
+    /// Waits until an Event about an object holds `words`; answers all that it says.
+    pub fn until_said_of(&self, name: &str, words: &str) -> Result<String> {
         let events = format!("{NAMESPACE}/events?fieldSelector=involvedObject.name={name}");
         // Where it is not said, what is said instead.
         let messages = r#"grep -oE '"message":"([^"\\]|\\.)*"'"#;
         let ask = format!(
-            "said=$({}) && grep -F '{words}' <<<\"$said\" || {{ {messages} <<<\"$said\"; false; }}",
+            "said=$({} | {messages}); grep -F '{words}' <<<\"$said\" || {{ echo \"$said\"; false; }}",
             self.curl(&events)
         );
-        self.server().until(&format!("`{words}` in an Event of {name}"), &ask)?;
-        Ok(())
+        let said = self.server().until(&format!("`{words}` in an Event of {name}"), &ask)?;
+        let event: Value = serde_json::from_str(&format!("{{{}}}", said.lines().next().unwrap_or_default()))?;
+        Ok(event["message"].as_str().unwrap_or_default().to_owned())
     }
 
     /// Changes an object by a merge patch.
