@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{super::Host, Linux};
+use super::{
+    super::{Error, Host, Result},
+    Linux,
+};
 
 /// A directory whose mounts and loop devices go with it, however the test ends.
 pub(crate) struct Scratch {
@@ -20,30 +23,54 @@ impl Scratch {
         self.dir.path()
     }
 
-    fn clean(&self) {
-        let mounts = Linux.mounts().unwrap_or_default();
-        for mount in mounts.iter().rev().filter(|mount| mount.target.starts_with(self.path())) {
-            let _ = Linux.unmount(&mount.target);
+    /// Takes away all that can be; answers what could not.
+    fn clean(&self) -> Vec<Error> {
+        let mut failed = Vec::new();
+        failed.extend(self.unmount().err());
+        match self.look_for_loops() {
+            Ok(devices) => {
+                failed.extend(devices.iter().filter_map(|device| Linux.detach_loop(device).err()));
+            }
+            Err(error) => failed.push(error),
         }
-        for device in self.loops() {
-            let _ = Linux.detach_loop(&device);
+        failed
+    }
+
+    /// Looks anew after each: with one mount another may go.
+    fn unmount(&self) -> Result<()> {
+        let last = || Ok(Linux.mounts()?.into_iter().rfind(|mount| mount.target.starts_with(self.path())));
+        while let Some(mount) = last()? {
+            Linux.unmount(&mount.target)?;
         }
+        Ok(())
     }
 
     /// The loop devices whose files are in it.
     pub(crate) fn loops(&self) -> Vec<PathBuf> {
-        let loops = Linux.loops().unwrap_or_default();
-        loops
-            .into_iter()
-            .filter(|found| found.path.starts_with(self.path()))
-            .map(|found| found.device)
-            .collect()
+        self.look_for_loops().unwrap()
+    }
+
+    fn look_for_loops(&self) -> Result<Vec<PathBuf>> {
+        let mine = Linux.loops()?.into_iter().filter(|found| found.path.starts_with(self.path()));
+        Ok(mine.map(|found| found.device).collect())
     }
 }
 
 impl Drop for Scratch {
+    /// What is left over fails the test, or is said where it fails already: the next one would find it.
     fn drop(&mut self) {
-        self.clean();
+        let failed = self.clean();
+        if failed.is_empty() {
+            return;
+        }
+        // What is still mounted may be somebody else's: nothing is removed through it.
+        self.dir.disable_cleanup(true);
+        let left = format!("{} could not be left as it was found: {failed:?}", self.path().display());
+        if std::thread::panicking() {
+            let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{left}\n"));
+        } else {
+            panic!("{left}");
+        }
     }
 }
 
