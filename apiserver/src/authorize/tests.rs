@@ -305,7 +305,8 @@ async fn what_is_created_must_be_the_nodes_as_well() {
     let affinity = |affinity: Value| json!({"spec": {"nodeAffinity": affinity}});
     let shared = |driver: &str, server: &str, share: &str| {
         let mut value = volume("to-share-mine", &claim("to-share-mine"), driver);
-        value["spec"]["csi"]["volumeAttributes"] = json!({"server": server, "share": share, "subDir": "a-x"});
+        value["spec"]["csi"]["volumeAttributes"] =
+            json!({"server": server, "share": share, "subDir": "a-x", "onDelete": "archive"});
         value
     };
     let driver = orlop_objects::nfs::DRIVER;

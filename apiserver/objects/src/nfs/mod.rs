@@ -1,12 +1,16 @@
-//! What may be written about NFS: the names of its driver, servers, paths and mount options. Pure.
+//! What may be written about NFS: the names of its driver, servers, paths, directories and mount options. Pure.
 //!
 //! The API's validation and the driver ask the same functions, so that what is refused at the door is refused at the
 //! mount as well, whatever wrote it.
 
+mod directory;
+mod on_delete;
 mod options;
 
 use std::collections::BTreeMap;
 
+pub use directory::{OWN, directory};
+pub use on_delete::OnDelete;
 pub use options::{Options, Version, options};
 
 /// The driver's own name.

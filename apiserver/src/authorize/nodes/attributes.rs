@@ -3,7 +3,7 @@
 //! | driver, class | `spec.csi.volumeAttributes` must have | and may have |
 //! |---|---|---|
 //! | `loop.orlop.dev` | | `fsType`, `size` |
-//! | `nfs.orlop.dev`, names a server | `server`, `share`, `mountOptions` as the class, under whichever of its names | `subDir`, `onDelete` |
+//! | `nfs.orlop.dev`, names a server | `server`, `share`, `mountOptions`, `onDelete` as the class, under whichever of its names; `subDir`: a directory that a class could give | |
 //! | `nfs.orlop.dev`, names none | `export: own`, `node`: the node, `path`: `/` and the volume's name | `server`, `port`, `pool` |
 //! | any other | | nothing is made by nodes |
 //!
@@ -13,7 +13,10 @@
 
 use std::collections::BTreeMap;
 
-use orlop_objects::{loop_file, nfs};
+use orlop_objects::{
+    loop_file,
+    nfs::{self, OnDelete},
+};
 use serde_json::Value;
 
 use super::relation::text;
@@ -35,7 +38,6 @@ pub(super) fn decide(
         return Err(format!("spec.persistentVolumeReclaimPolicy must be {policy}, as its class says"));
     }
     let (parameters, attributes) = (texts(&class["parameters"])?, texts(&spec["csi"]["volumeAttributes"])?);
-    let parameter = |names: &[&str]| names.iter().find_map(|name| parameters.get(*name)).cloned();
     let (must, may): (Vec<(&str, String)>, &[&str]) = match driver {
         loop_file::DRIVER => (Vec::new(), &["fsType", "size"]),
         nfs::DRIVER if nfs::asks_for_own(text(class, "provisioner"), &parameters) => {
@@ -44,12 +46,9 @@ pub(super) fn decide(
             (must, &["server", "port", "pool"])
         }
         nfs::DRIVER => {
-            let server = parameter(&nfs::SERVER_PARAMETERS).unwrap_or_default();
-            let share = parameter(&nfs::SHARE_PARAMETERS).unwrap_or_default();
-            (
-                vec![("server", server), ("share", share), ("mountOptions", options.join(","))],
-                &["subDir", "onDelete"],
-            )
+            let mut must = on_its_server(text(class, "provisioner"), &parameters, &attributes)?;
+            must.push(("mountOptions", options.join(",")));
+            (must, &[])
         }
         _ => return Err(format!("volumes of {driver} are not made by nodes")),
     };
@@ -63,6 +62,25 @@ pub(super) fn decide(
         Some(name) => Err(format!("spec.csi.volumeAttributes {name:?} is none that {driver} writes")),
         None => Ok(()),
     }
+}
+
+/// What a directory of the class's share must say of itself. Any directory may, as far as it is one below the share.
+fn on_its_server(
+    provisioner: &str,
+    parameters: &BTreeMap<String, String>,
+    attributes: &BTreeMap<String, String>,
+) -> Result<Vec<(&'static str, String)>, String> {
+    let parameter =
+        |names: &[&str]| names.iter().find_map(|name| parameters.get(*name)).cloned().unwrap_or_default();
+    let directory = attributes.get("subDir").cloned().unwrap_or_default();
+    nfs::directory(&directory)
+        .map_err(|why| format!("spec.csi.volumeAttributes subDir {directory:?}: {why}"))?;
+    Ok(vec![
+        ("server", parameter(&nfs::SERVER_PARAMETERS)),
+        ("share", parameter(&nfs::SHARE_PARAMETERS)),
+        ("onDelete", OnDelete::of_class(provisioner, parameters)?.text().to_owned()),
+        ("subDir", directory),
+    ])
 }
 
 fn texts(map: &Value) -> Result<BTreeMap<String, String>, String> {
@@ -100,6 +118,7 @@ mod tests {
     fn a_node_says_where_a_volume_is_as_its_class_does() {
         let none = || json!({});
         let nas = || json!({"server": "nas", "share": "/srv"});
+        let archived = || json!({"onDelete": "archive"});
         let there = |more: Value| {
             let mut value =
                 json!({"server": "nas", "share": "/srv", "subDir": "a-data-pvc-1", "onDelete": "delete"});
@@ -119,7 +138,34 @@ mod tests {
             (loop_file::DRIVER, none(), json!({"fsType": 1}), false),
             (nfs::DRIVER, nas(), there(none()), true),
             (nfs::DRIVER, json!({"nfs.server": "nas", "nfs.path": "/srv"}), there(none()), true),
-            (nfs::SUBDIR_PROVISIONER, json!({"server": "nas", "path": "/srv"}), there(none()), true),
+            (nfs::SUBDIR_PROVISIONER, json!({"server": "nas", "path": "/srv"}), there(archived()), true),
+            (nfs::SUBDIR_PROVISIONER, json!({"server": "nas", "path": "/srv"}), there(none()), false),
+            (
+                nfs::DRIVER,
+                json!({"server": "nas", "share": "/srv", "onDelete": "archive"}),
+                there(archived()),
+                true,
+            ),
+            (
+                nfs::DRIVER,
+                json!({"server": "nas", "share": "/srv", "onDelete": "retain"}),
+                there(none()),
+                false,
+            ),
+            (
+                nfs::DRIVER,
+                json!({"server": "nas", "share": "/srv", "onDelete": "keep"}),
+                there(none()),
+                false,
+            ),
+            (nfs::DRIVER, nas(), there(archived()), false),
+            (nfs::DRIVER, nas(), there(json!({"onDelete": null})), false),
+            (nfs::DRIVER, nas(), there(json!({"subDir": "ns/data"})), true),
+            (nfs::DRIVER, nas(), there(json!({"subDir": null})), false),
+            (nfs::DRIVER, nas(), there(json!({"subDir": ""})), false),
+            (nfs::DRIVER, nas(), there(json!({"subDir": "/etc"})), false),
+            (nfs::DRIVER, nas(), there(json!({"subDir": "a/../../other"})), false),
+            (nfs::DRIVER, nas(), there(json!({"subDir": ".orlop/volumes"})), false),
             (nfs::CSI_DRIVER_NFS, nas(), there(none()), true),
             (nfs::CSI_DRIVER_NFS, nas(), there(json!({"server": "other"})), false),
             (nfs::CSI_DRIVER_NFS, nas(), own(none()), false),
@@ -149,7 +195,8 @@ mod tests {
         let said = |options: Value, policy: &str, within: Option<&str>| {
             let class = json!({"provisioner": nfs::DRIVER, "parameters": {"server": "nas", "share": "/srv"},
                 "mountOptions": ["hard", "nfsvers=4.2"], "reclaimPolicy": "Retain"});
-            let mut csi = json!({"volumeAttributes": {"server": "nas", "share": "/srv"}});
+            let attributes = json!({"server": "nas", "share": "/srv", "subDir": "a", "onDelete": "delete"});
+            let mut csi = json!({"volumeAttributes": attributes});
             json_patch::merge(&mut csi, &json!({"volumeAttributes": {"mountOptions": within}}));
             let spec = json!({"csi": csi, "mountOptions": options, "persistentVolumeReclaimPolicy": policy});
             check(&class, &spec).is_ok()

@@ -9,9 +9,8 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use orlop_objects::nfs;
+use orlop_objects::nfs::{self, OnDelete};
 
-use super::existing::{self, OnDelete};
 use crate::{
     driver::{Code, Error, Stage},
     drivers::{
@@ -153,7 +152,7 @@ impl Existing {
         }
         let directory = match attributes.get("subDir") {
             None => Vec::new(),
-            Some(directory) => existing::parts(directory)
+            Some(directory) => nfs::directory(directory)
                 .map_err(|why| format!("volumeAttributes subDir {directory:?}: {why}"))?,
         };
         let on_delete = match attributes.get("onDelete") {

@@ -20,10 +20,8 @@ use std::{fmt, io};
 
 use serde::{Deserialize, Serialize};
 
+pub use orlop_objects::nfs::OWN;
 pub use visit::carry_out;
-
-/// Our own directory at a share's root.
-pub const OWN: &str = ".orlop";
 
 /// A share of a file server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,6 +12,8 @@
 mod pattern;
 mod request;
 
+use orlop_objects::nfs::OnDelete;
+
 use super::{Inner, fault, handle::Handle, mounted, place::Existing};
 use crate::{
     driver::{Code, Create, Error, Reach, Stage, Volume},
@@ -23,7 +25,6 @@ use crate::{
 };
 
 use self::request::Spec;
-pub(super) use self::{pattern::parts, request::OnDelete};
 
 /// Reads what is asked for.
 pub(super) fn parse(context: &Context, request: &Create) -> Result<Asked, Error> {

@@ -7,16 +7,15 @@
 //! | `${volume}`, `${pv.metadata.name}` | the volume's name |
 //! | `${.PVC.annotations.KEY}`, `${.PVC.labels.KEY}` | the claim's own words, under the same rules |
 //!
-//! What comes out is taken apart at its slashes, and every part is checked by itself: letters, digits, `.`, `_` and `-`,
-//! never `.` or `..`, never empty, and the first never Orlop's own directory. Whoever may write a claim chooses a name
-//! here, and nothing but a name.
+//! What comes out is taken apart at its slashes, and every part is checked by itself (`orlop_objects::nfs::directory`).
+//! Whoever may write a claim chooses a name here, and nothing but a name.
 
-use crate::{driver::ClaimMeta, host::share::OWN};
+use orlop_objects::nfs;
+
+use crate::driver::ClaimMeta;
 
 /// The directory where a class says nothing.
 pub(super) const DEFAULT: &str = "${namespace}-${claim}-${volume}";
-/// The longest directory: with `archived-` in front and the volume's name behind it is still a name.
-const LONGEST: usize = 200;
 
 /// The directory, part by part. `parameter` names the pattern in errors.
 pub(super) fn directory(
@@ -26,7 +25,7 @@ pub(super) fn directory(
     volume: &str,
 ) -> Result<Vec<String>, String> {
     let text = expand(parameter, pattern, claim, volume)?;
-    parts(&text)
+    nfs::directory(&text)
         .map_err(|why| format!("parameter {parameter} {pattern:?} gives the directory {text:?}: {why}"))
 }
 
@@ -73,38 +72,6 @@ fn value<'a>(
             ))
         }
     }
-}
-
-/// A directory's parts, each checked.
-pub(in super::super) fn parts(text: &str) -> Result<Vec<String>, String> {
-    if text.len() > LONGEST {
-        return Err(format!(
-            "it has {} bytes, and {LONGEST} is the most; shorten the names in it",
-            text.len()
-        ));
-    }
-    let parts: Vec<String> = text.split('/').map(str::to_owned).collect();
-    if let Some(why) = parts.iter().find_map(|part| problem(part)) {
-        return Err(why);
-    }
-    match parts.first() {
-        Some(first) if first.to_ascii_lowercase() == OWN => {
-            Err(format!("{OWN} is Orlop's own directory on a share"))
-        }
-        _ => Ok(parts),
-    }
-}
-
-fn problem(part: &str) -> Option<String> {
-    if part.is_empty() {
-        return Some("it has an empty part; write no / at its begin or end, and no //".to_owned());
-    }
-    if matches!(part, "." | "..") {
-        return Some(format!("{part:?} is no name; write the directory without . and .."));
-    }
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    (!part.chars().all(is_allowed))
-        .then(|| format!("{part:?} holds more than letters, digits, '.', '_' and '-'; use those alone"))
 }
 
 #[cfg(test)]

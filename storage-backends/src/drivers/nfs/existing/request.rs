@@ -16,7 +16,7 @@
 
 use std::collections::BTreeMap;
 
-use orlop_objects::nfs;
+use orlop_objects::nfs::{self, OnDelete};
 
 use super::pattern;
 use crate::{
@@ -26,36 +26,6 @@ use crate::{
 
 const KNOWN: &str =
     "server, share, pathPattern, subDir, onDelete, archiveOnDelete, uid, gid, mode, mountPermissions";
-
-/// What becomes of the directory when the volume is deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum OnDelete {
-    /// It is removed.
-    Delete,
-    /// It stays.
-    Retain,
-    /// It is renamed to `archived-…`.
-    Archive,
-}
-
-impl OnDelete {
-    pub(in super::super) fn parse(text: &str) -> Option<Self> {
-        match text {
-            "delete" => Some(Self::Delete),
-            "retain" => Some(Self::Retain),
-            "archive" => Some(Self::Archive),
-            _ => None,
-        }
-    }
-
-    fn text(self) -> &'static str {
-        match self {
-            Self::Delete => "delete",
-            Self::Retain => "retain",
-            Self::Archive => "archive",
-        }
-    }
-}
 
 /// A volume to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +40,7 @@ impl Spec {
         let parameters = Parameters(&request.parameters);
         parameters.all_known()?;
         let share = parameters.share(&request.mount_options)?;
-        let on_delete = parameters.on_delete(&request.provisioner)?;
+        let on_delete = OnDelete::of_class(&request.provisioner, &request.parameters)?;
         let directory = parameters.directory(request)?;
         let number = |name| parameters.number(name, 10);
         let mode = parameters.number("mode", 8)?.or(parameters.number("mountPermissions", 8)?);
@@ -158,23 +128,6 @@ impl Parameters<'_> {
         }
         nfs::options(mount_options)?;
         Ok(Share { server: server.to_owned(), path: path.to_owned(), options: mount_options.to_owned() })
-    }
-
-    fn on_delete(&self, provisioner: &str) -> Result<OnDelete, String> {
-        let archive = match self.0.get("archiveOnDelete").map(String::as_str) {
-            None => None,
-            Some("true") => Some(OnDelete::Archive),
-            Some("false") => Some(OnDelete::Delete),
-            Some(other) => {
-                return Err(format!("parameter archiveOnDelete {other:?} is neither true nor false"));
-            }
-        };
-        match self.0.get("onDelete") {
-            Some(text) if !text.is_empty() => OnDelete::parse(text)
-                .ok_or_else(|| format!("parameter onDelete {text:?} is none of delete, retain and archive")),
-            _ if provisioner == nfs::SUBDIR_PROVISIONER => Ok(archive.unwrap_or(OnDelete::Archive)),
-            _ => Ok(archive.unwrap_or(OnDelete::Delete)),
-        }
     }
 
     fn directory(&self, request: &Create) -> Result<Vec<String>, String> {
