@@ -74,6 +74,32 @@ pub(super) fn host(context: &Context, error: host::Error, server: &str) -> Error
     }
 }
 
+/// A failure of a server on one of its shares. Many servers hear no port from 1024 on, Orlop's own among them, and most say
+/// it as if there were no such path, or no such client.
+pub(super) fn of_share(context: &Context, error: host::Error, share: &Share) -> Error {
+    let refused = [Errno::ENOENT, Errno::EACCES, Errno::EPERM];
+    let is_refused = match &error.source {
+        Cause::Os(source) | Cause::Told { error: source, .. } => {
+            refused.iter().any(|errno| source.raw_os_error() == Some(*errno as i32))
+        }
+        _ => false,
+    };
+    let mut error = host(context, error, &share.server);
+    if is_refused && comes_from_any_port(share) {
+        error.message.push_str(
+            "; and leave noresvport out of mountOptions: many servers, those of class nfs among them, answer so to whoever \
+             does not come from a port below 1024",
+        );
+    }
+    error
+}
+
+fn comes_from_any_port(share: &Share) -> bool {
+    let options = orlop_objects::nfs::options(&share.options).unwrap_or_default();
+    let said = options.client.iter().rfind(|(name, _)| matches!(*name, "resvport" | "noresvport"));
+    said.is_some_and(|(name, _)| *name == "noresvport")
+}
+
 /// Why a visit changed nothing.
 pub(super) fn refused(context: &Context, share: &Share, directory: &[String], why: Refusal) -> Error {
     let directory = directory.join("/");

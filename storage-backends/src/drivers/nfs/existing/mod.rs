@@ -59,7 +59,7 @@ impl Asked {
 pub(super) fn create(inner: &Inner, context: &Context, asked: &Asked) -> Result<Volume, Error> {
     let share = &asked.spec.share;
     let outcome = inner.host.visit(share, &Visit::Make(asked.spec.make.clone()));
-    match outcome.map_err(|error| fault::host(context, error, &share.server))? {
+    match outcome.map_err(|error| fault::of_share(context, error, share))? {
         Outcome::Done | Outcome::Archived(_) => {}
         Outcome::Refused(why) => return Err(fault::refused(context, share, &asked.spec.make.directory, why)),
     }
@@ -92,7 +92,7 @@ pub(super) fn delete(
         OnDelete::Archive => Visit::Archive(kept),
         OnDelete::Retain => Visit::Release(kept),
     };
-    match inner.host.visit(&share, &visit).map_err(|error| fault::host(context, error, &share.server))? {
+    match inner.host.visit(&share, &visit).map_err(|error| fault::of_share(context, error, &share))? {
         Outcome::Done => tracing::info!(volume, %share, "volume removed"),
         Outcome::Archived(name) => tracing::info!(volume, %share, name, "volume archived"),
         Outcome::Refused(why) => return Err(fault::refused(context, &share, &existing.directory, why)),
@@ -114,10 +114,9 @@ pub(super) fn stage(
     if let Some(top) = mounted::top(inner, context, &target)? {
         return mounted::as_staged(context, &top, read_only);
     }
-    let server = share.server.clone();
-    let mount =
-        MountRequest::Nfs { share, beneath: existing.directory.clone(), target: target.clone(), read_only };
-    inner.host.mount(&mount).map_err(|error| fault::host(context, error, &server))?;
+    let (beneath, to) = (existing.directory.clone(), target.clone());
+    let mount = MountRequest::Nfs { share: share.clone(), beneath, target: to, read_only };
+    inner.host.mount(&mount).map_err(|error| fault::of_share(context, error, &share))?;
     match mounted::top(inner, context, &target)? {
         Some(top) => mounted::as_staged(context, &top, read_only)?,
         None => return Err(context.fail(Code::Internal, "the kernel mounted it and does not show the mount")),

@@ -106,6 +106,37 @@ async fn a_volume_that_says_another_ones_directory_removes_nothing() {
     assert_eq!(fake.on_share(SERVER, SHARE, "").len(), 3);
 }
 
+/// The share itself, as people name it.
+fn by_hand() -> Volume {
+    Volume {
+        handle: "nfs-0123456789abcdef0123456789abcdef".to_owned(),
+        bytes: 1,
+        attributes: super::map(&[("server", SERVER), ("share", SHARE)]),
+        reach: Reach::Everywhere,
+    }
+}
+
+/// Orlop's own exports answer so to a node that comes from any port.
+#[tokio::test]
+async fn a_server_that_may_not_hear_this_port_is_told_so() {
+    let (fake, driver) = stand();
+    for errno in [Errno::ENOENT, Errno::EACCES, Errno::EPERM] {
+        fake.let_server_fail(SERVER, Some(errno));
+        for (options, is_told) in [
+            (&["noresvport"][..], true),
+            (&["resvport,noresvport"], true),
+            (&["noresvport", "resvport"], false),
+            (&[], false),
+        ] {
+            let error = driver.stage(stage(&by_hand(), options)).await.unwrap_err();
+            assert_eq!(error.message.contains("leave noresvport out"), is_told, "{options:?}: {error}");
+        }
+    }
+    fake.let_server_fail(SERVER, Some(Errno::ECONNREFUSED));
+    let error = driver.stage(stage(&by_hand(), &["noresvport"])).await.unwrap_err();
+    assert!(!error.message.contains("noresvport"), "{error}");
+}
+
 #[tokio::test]
 async fn what_a_server_answers_is_told_with_a_way_out() {
     let (fake, driver) = stand();
