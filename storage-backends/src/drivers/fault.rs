@@ -66,7 +66,7 @@ fn code_of(cause: &Cause) -> Code {
             io::ErrorKind::ResourceBusy => Code::FailedPrecondition,
             _ => Code::Internal,
         },
-        Cause::Refused(_) => Code::FailedPrecondition,
+        Cause::Refused(_) | Cause::NotIts(_) => Code::FailedPrecondition,
         Cause::Program { .. }
         | Cause::Missing { .. }
         | Cause::Timeout(_)

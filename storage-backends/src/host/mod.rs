@@ -22,8 +22,10 @@ pub mod share;
 
 pub use nfs_server::{Export, ExportTable, NfsServer, RunningServer};
 pub use path::{PathBind, PathKind};
-pub use runtime::{Container, ContainerRequest, ContainerStatus, LOG_BYTES, Namespace, Process, Runtime};
-pub use share::{Outcome, Share, Visit};
+pub use runtime::{
+    Container, ContainerRequest, ContainerStatus, LOG_BYTES, Namespace, Process, Runtime,
+};
+pub use share::{Outcome, Refusal, Share, Visit};
 
 /// A failure of one effect or look at the machine.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +82,9 @@ pub enum Cause {
         /// The Debian package that holds it.
         package: String,
     },
+    /// A directory of a share is not the volume's whose it must be.
+    #[error("the directory is not marked as this volume's")]
+    NotIts(Refusal),
     /// It took longer than allowed.
     #[error("no answer within {0:?}")]
     Timeout(std::time::Duration),
@@ -261,6 +266,8 @@ pub enum MountRequest {
         share: Share,
         /// The directory to be shown, part by part from the share's root; empty for the share itself.
         beneath: Vec<String>,
+        /// The volume whose it must be, as its marker says; `None` where people named it.
+        volume: Option<String>,
         /// Where.
         target: PathBuf,
         /// Read-only.

@@ -9,7 +9,8 @@
 //!
 //! `spec.mountOptions` and `spec.persistentVolumeReclaimPolicy` must be the class's. So a node that was chosen for a claim
 //! brings no other node to mount a server that the class does not name, or as the class does not say. Which directory of the
-//! class's own share it is (`subDir`), only the node can say, and it can mount that share itself.
+//! class's own share it is (`subDir`), only the node can say, and it can mount that share itself; whoever mounts it asks the
+//! directory's mark (`storage-backends/src/host/share/whose.rs`), which no PersistentVolume can forge.
 
 use std::collections::BTreeMap;
 

@@ -5,7 +5,10 @@ use nix::errno::Errno;
 use crate::{
     driver::{Code, Error},
     drivers::fault::Context,
-    host::{self, Cause, Share, share::Refusal},
+    host::{
+        self, Cause, Share,
+        share::{Refusal, marker_path},
+    },
 };
 
 /// What each number means on a file server, and what to do.
@@ -60,7 +63,7 @@ pub(super) fn host(context: &Context, error: host::Error, server: &str) -> Error
         // Another node may have what this one has not.
         Cause::Unsupported(_) => Code::OutOfRange,
         Cause::Os(source) if source.raw_os_error() == Some(Errno::EBUSY as i32) => Code::FailedPrecondition,
-        Cause::Refused(_) => Code::FailedPrecondition,
+        Cause::Refused(_) | Cause::NotIts(_) => Code::FailedPrecondition,
         _ => Code::Internal,
     };
     let hint = why.map(|why| format!("; {why}")).unwrap_or_default();
@@ -98,6 +101,26 @@ fn comes_from_any_port(share: &Share) -> bool {
     let options = orlop_objects::nfs::options(&share.options).unwrap_or_default();
     let said = options.client.iter().rfind(|(name, _)| matches!(*name, "resvport" | "noresvport"));
     said.is_some_and(|(name, _)| *name == "noresvport")
+}
+
+/// Why a directory is not shown as a volume's.
+pub(super) fn not_its(context: &Context, share: &Share, directory: &[String], why: Refusal) -> Error {
+    let (text, mark) = (directory.join("/"), marker_path(directory));
+    let found = match why {
+        Refusal::Unmarked => format!("{mark} there, which must name it, is missing"),
+        Refusal::Foreign(marker) => {
+            format!("{mark} there says that it belongs to volume {} of claim {}", marker.volume, marker.claim)
+        }
+        _ => format!("{mark} there, which must name it, cannot be understood"),
+    };
+    let path = format!("{}/{text}", share.path.trim_end_matches('/'));
+    let message = format!(
+        "directory {text} of {share} is not marked as this volume's, so it is not mounted: {found}. If it is this volume's, \
+         bring that file back on the server, as it was; to use the directory without, make a PersistentVolume with \
+         spec.nfs (server: {}, path: {path})",
+        share.server
+    );
+    context.fail(Code::FailedPrecondition, message)
 }
 
 /// Why a visit changed nothing.

@@ -110,10 +110,17 @@ enum Layer {
 
 impl NfsDriver {
     /// Mounts what a server exports at its staging place.
-    async fn mount(&self, context: Context, existing: Existing, request: Stage) -> Result<(), Error> {
+    async fn mount(
+        &self,
+        context: Context,
+        existing: Existing,
+        marked: Option<String>,
+        request: Stage,
+    ) -> Result<(), Error> {
         let deadline = request.volume.deadline;
-        let work =
-            move |inner: &Inner, context: &Context| existing::stage(inner, context, &existing, &request);
+        let work = move |inner: &Inner, context: &Context| {
+            existing::stage(inner, context, &existing, marked, &request)
+        };
         self.call(context, deadline, work).await
     }
 
@@ -221,15 +228,19 @@ impl Driver for NfsDriver {
     fn stage(&self, request: Stage) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move {
             let context = Context::new("stage", &request.volume.handle);
-            match parse(&context, &request.volume)?.1 {
+            let (handle, place) = parse(&context, &request.volume)?;
+            match place {
                 Place::Own(own) if export::keeps(&self.inner, &own) => {
                     export::stage(&self.inner, &context, request).await
                 }
                 Place::Own(own) => {
                     let (existing, request) = own.into_share(&context, request)?;
-                    self.mount(context, existing, request).await
+                    self.mount(context, existing, None, request).await
                 }
-                Place::Existing(existing) => self.mount(context, existing, request).await,
+                Place::Existing(existing) => {
+                    let marked = existing::marked(&context, handle, &existing)?;
+                    self.mount(context, existing, marked, request).await
+                }
             }
         })
     }

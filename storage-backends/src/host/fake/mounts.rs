@@ -129,8 +129,8 @@ impl Machine {
                 self.mounts.add(system, overlay);
                 Ok(())
             }
-            MountRequest::Nfs { share, beneath, target, read_only } => {
-                self.mount_share(share, beneath, target, *read_only)
+            MountRequest::Nfs { share, beneath, volume, target, read_only } => {
+                self.mount_share(share, beneath, volume.as_deref(), target, *read_only)
             }
             MountRequest::Tmpfs { target, bytes, .. } => {
                 self.directory(target)?;

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use super::{
     super::{
         Cause, Error, Outcome, Result, Share, Visit,
-        share::{Kind, Root, carry_out},
+        share::{Kept, Kind, Root, carry_out, check},
     },
     Fake, Machine,
     files::Content,
@@ -145,6 +145,7 @@ impl Machine {
         &mut self,
         share: &Share,
         beneath: &[String],
+        volume: Option<&str>,
         target: &Path,
         read_only: bool,
     ) -> Result<()> {
@@ -153,6 +154,12 @@ impl Machine {
             orlop_objects::nfs::options(&share.options).map_err(|why| failed(Cause::Refused(why)))?;
         self.directory(target)?;
         let system = self.servers.find(share).map_err(|errno| failed(Cause::Os(errno.into())))?;
+        if let Some(volume) = volume {
+            let kept = Kept { directory: beneath.to_owned(), volume: volume.to_owned() };
+            let on_share = OnShare { machine: Mutex::new(self), system };
+            let why = check(&on_share, &kept).map_err(|error| failed(Cause::Os(error)))?;
+            why.map_or(Ok(()), |why| Err(failed(Cause::NotIts(why))))?;
+        }
         let root = beneath.iter().fold(PathBuf::from("/"), |path, part| path.join(part));
         if !self.files.names.contains_key(&(system, root.clone())) {
             return Err(failed(Cause::Os(Errno::ENOENT.into())));

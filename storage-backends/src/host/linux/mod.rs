@@ -31,6 +31,7 @@ mod shares;
 mod stand_in;
 mod superblock;
 
+use child::Directory;
 pub use child::main_if_child;
 pub use ganesha::Ganesha;
 pub use network::LinuxNetwork;
@@ -138,8 +139,9 @@ impl Host for Linux {
 
     fn mount(&self, request: &MountRequest) -> Result<()> {
         match request {
-            MountRequest::Nfs { share, beneath, target, read_only } => {
-                shares::mount(&shares::server(share)?, share, beneath, target, *read_only)
+            MountRequest::Nfs { share, beneath, volume, target, read_only } => {
+                let directory = Directory { beneath: beneath.clone(), volume: volume.clone() };
+                shares::mount(&shares::server(share)?, share, directory, target, *read_only)
             }
             MountRequest::Bind { source, target, read_only } if shares::is_on_one(source)? => {
                 shares::bind(source, target, *read_only)

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     super::{Cause, Error, MountEntry, Outcome, PathBind, Result, Share, Visit},
-    child::{Answer, Call, Job, Source, call},
+    child::{Answer, Call, Directory, Job, Source, call},
     host_path, mountinfo, share,
 };
 
@@ -61,21 +61,25 @@ pub(super) fn holder<'a>(mounts: &'a [MountEntry], path: &Path) -> Option<&'a Mo
 pub(super) fn mount(
     source: &Source,
     share: &Share,
-    beneath: &[String],
+    directory: Directory,
     target: &Path,
     read_only: bool,
 ) -> Result<()> {
     let job = Job::Mount {
         source: source.clone(),
-        beneath: beneath.to_owned(),
+        directory,
         target: target.to_owned(),
         read_only,
         options: share.options.clone(),
     };
     let object = format!("{share} on {}", target.display());
-    let call_ =
-        Call { operation: "mount", object, waits_on: share.server.clone(), deadline: MOUNT, job: &job };
-    call(&call_).map(drop)
+    let (operation, waits_on) = ("mount", share.server.clone());
+    match call(&Call { operation, object: object.clone(), waits_on, deadline: MOUNT, job: &job })? {
+        Answer::Visited(Outcome::Refused(why)) => {
+            Err(Error { operation, object, source: Cause::NotIts(why) })
+        }
+        Answer::Visited(_) | Answer::Done => Ok(()),
+    }
 }
 
 pub(super) fn visit(source: &Source, share: &Share, visit: &Visit) -> Result<Outcome> {

@@ -18,7 +18,7 @@ use super::{
         Cause, Error, FileInfo, FileLock, FsType, Host, LoopDevice, MountEntry, MountRequest, Outcome,
         PathBind, Probe, Result, Share, Space, Visit,
     },
-    child::Source,
+    child::{Directory, Source},
     shares,
 };
 
@@ -169,8 +169,9 @@ impl Host for StandIn {
 
     fn mount(&self, request: &MountRequest) -> Result<()> {
         match request {
-            MountRequest::Nfs { share, beneath, target, read_only } => {
-                shares::mount(&self.source(share)?, share, beneath, target, *read_only)
+            MountRequest::Nfs { share, beneath, volume, target, read_only } => {
+                let directory = Directory { beneath: beneath.clone(), volume: volume.clone() };
+                shares::mount(&self.source(share)?, share, directory, target, *read_only)
             }
             request => self.inner.mount(request),
         }

@@ -8,20 +8,27 @@
 //! `.orlop/volumes/<directory, its parts joined by +>` at the share's root, for root alone. A pod sees its volume's
 //! directory and nothing above it, so that no pod can remove its own marker, or write another's. It is made with its
 //! content by one `link`, whole or not at all, and only one volume can have the name. A directory whose marker is
-//! missing, or names another volume, is left alone, whatever is asked for. Who may mount the share's root itself, as a pod
+//! missing, or names another volume, is left alone, whatever is asked for, and shown to no pod of a volume that was made. Who may mount the share's root itself, as a pod
 //! that names server and path does, is trusted with all that is on it, markers included: the server's exports say who.
 //!
 //! A directory that goes is first renamed to `.orlop/removing/<volume>`: what was asked for is gone at once, a death in
 //! the middle of removing leaves nothing half, and what is removed has a name that no manifest can give.
 
 mod visit;
+mod whose;
 
-use std::{fmt, io};
+use std::{borrow::Borrow, fmt, io};
 
 use serde::{Deserialize, Serialize};
 
 pub use orlop_objects::nfs::OWN;
 pub use visit::carry_out;
+pub use whose::check;
+
+/// Where a directory's marker lies, from the share's root.
+pub fn marker_path<S: Borrow<str>>(directory: &[S]) -> String {
+    format!("{OWN}/volumes/{}", visit::marker_name(directory))
+}
 
 /// A share of a file server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

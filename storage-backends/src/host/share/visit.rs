@@ -23,11 +23,11 @@
 //! | Remove, Archive | own | something else | Refused: not a directory |
 //! | Remove, Archive | own | none | marker goes |
 
-use std::io;
+use std::{borrow::Borrow, io};
 
 use nix::errno::Errno;
 
-use super::{Kept, Kind, Make, Marker, OWN, Outcome, Refusal, Root, Visit};
+use super::{Kept, Kind, Make, Marker, OWN, Outcome, Refusal, Root, Visit, marker_path};
 
 /// The two directories of ours.
 const VOLUMES: [&str; 2] = [OWN, "volumes"];
@@ -38,7 +38,7 @@ const PRIVATE: u32 = 0o700;
 const ABOVE: u32 = 0o755;
 
 /// Why a visit ended before its end.
-enum Stop {
+pub(super) enum Stop {
     Refused(Refusal),
     Failed(io::Error),
 }
@@ -49,7 +49,7 @@ impl From<io::Error> for Stop {
     }
 }
 
-type Step<T> = Result<T, Stop>;
+pub(super) type Step<T> = Result<T, Stop>;
 
 /// Carries out a visit on an opened share.
 pub fn carry_out(root: &dyn Root, visit: &Visit) -> io::Result<Outcome> {
@@ -70,7 +70,7 @@ pub fn carry_out(root: &dyn Root, visit: &Visit) -> io::Result<Outcome> {
 }
 
 /// A part of a path is a link, a file or another file system.
-fn is_no_way(error: &io::Error) -> bool {
+pub(super) fn is_no_way(error: &io::Error) -> bool {
     let known = [Errno::ELOOP, Errno::ENOTDIR, Errno::EXDEV];
     known.iter().any(|errno| error.raw_os_error() == Some(*errno as i32))
 }
@@ -84,21 +84,22 @@ impl Visit {
     }
 }
 
-fn parts(path: &[String]) -> Vec<&str> {
+pub(super) fn parts(path: &[String]) -> Vec<&str> {
     path.iter().map(String::as_str).collect()
 }
 
 /// The marker's name: a sign that no part may have joins the parts.
-fn marker_name(directory: &[&str]) -> String {
+pub(super) fn marker_name<S: Borrow<str>>(directory: &[S]) -> String {
     directory.join("+")
 }
 
-fn read_marker(root: &dyn Root, directory: &[&str]) -> Step<Option<Marker>> {
-    let name = marker_name(directory);
-    let Some(content) = root.read(&[VOLUMES[0], VOLUMES[1], &name])? else { return Ok(None) };
+pub(super) fn read_marker(root: &dyn Root, directory: &[&str]) -> Step<Option<Marker>> {
+    let Some(content) = root.read(&[VOLUMES[0], VOLUMES[1], &marker_name(directory)])? else {
+        return Ok(None);
+    };
     match serde_json::from_slice::<Marker>(&content) {
         Ok(marker) if marker.directory == directory.join("/") => Ok(Some(marker)),
-        _ => Err(Stop::Refused(Refusal::Damaged(format!("{OWN}/volumes/{name}")))),
+        _ => Err(Stop::Refused(Refusal::Damaged(marker_path(directory)))),
     }
 }
 

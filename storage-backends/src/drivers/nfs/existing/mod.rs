@@ -7,7 +7,9 @@
 //! | delete | made by a claim, mounted here | refused: unmount first |
 //! | delete | made by a claim | one visit, as `onDelete` said when it was made |
 //! | delete | the share itself | refused: it was not made here, so it is not removed here |
-//! | stage | | share and directory mounted; never another's, since the directory is found beneath the share |
+//! | stage | made by a claim | the directory mounted, found beneath the share; never another's, as its mark says whose it is (`host::share::check`) |
+//! | stage | made by a claim, and says no directory | refused: it would be the whole share |
+//! | stage | the share itself | mounted |
 
 mod pattern;
 mod request;
@@ -19,7 +21,7 @@ use crate::{
     driver::{Code, Create, Error, Reach, Stage, Volume},
     drivers::fault::Context,
     host::{
-        MountRequest, Share, Visit,
+        Cause, MountRequest, Share, Visit,
         share::{Kept, Outcome},
     },
 };
@@ -100,10 +102,29 @@ pub(super) fn delete(
     Ok(())
 }
 
+/// The volume whose mark the directory must carry; `None` for one that people made by hand.
+pub(super) fn marked(
+    context: &Context,
+    handle: Handle,
+    existing: &Existing,
+) -> Result<Option<String>, Error> {
+    match handle {
+        Handle::ByHand => Ok(None),
+        Handle::Made(_) if existing.directory.is_empty() => {
+            let why = "volumeAttributes have no subDir, so it would be the whole share; for that use a PersistentVolume \
+                       with spec.nfs";
+            Err(context.fail(Code::InvalidArgument, why))
+        }
+        Handle::Made(volume) => Ok(Some(volume)),
+    }
+}
+
+/// `volume` is whose the directory must be.
 pub(super) fn stage(
     inner: &Inner,
     context: &Context,
     existing: &Existing,
+    volume: Option<String>,
     request: &Stage,
 ) -> Result<(), Error> {
     let share = Share { options: request.mount_options.clone(), ..existing.share() };
@@ -115,8 +136,11 @@ pub(super) fn stage(
         return mounted::as_staged(context, &top, read_only);
     }
     let (beneath, to) = (existing.directory.clone(), target.clone());
-    let mount = MountRequest::Nfs { share: share.clone(), beneath, target: to, read_only };
-    inner.host.mount(&mount).map_err(|error| fault::of_share(context, error, &share))?;
+    let mount = MountRequest::Nfs { share: share.clone(), beneath, volume, target: to, read_only };
+    inner.host.mount(&mount).map_err(|error| match error.source {
+        Cause::NotIts(why) => fault::not_its(context, &share, &existing.directory, why),
+        _ => fault::of_share(context, error, &share),
+    })?;
     match mounted::top(inner, context, &target)? {
         Some(top) => mounted::as_staged(context, &top, read_only)?,
         None => return Err(context.fail(Code::Internal, "the kernel mounted it and does not show the mount")),

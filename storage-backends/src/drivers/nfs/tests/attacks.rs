@@ -81,16 +81,18 @@ async fn root_no_attack_leaves_the_share() {
         assert_eq!(everything(&stand), before, "{what} changed something");
         assert_eq!(stand.mounts(), Vec::<String>::new(), "{what} left a mount");
     }
-    // What names another volume's directory, or one that is nobody's, is not removed either, whoever asks.
+    // What names another volume's directory, or one that is nobody's, is neither shown nor removed, whoever asks.
     for directory in ["victim", "unmarked", "link", "file"] {
         for on_delete in ["delete", "archive", "retain"] {
             let mut forged = own(&victim, 99);
             forged.attributes.extend(map(&[("subDir", directory), ("onDelete", on_delete)]));
+            stage(&stand, forged.clone(), &[]).await.expect_err(directory);
             let outcome = stand.driver.delete(forged).await;
             // What is nobody's is nobody's already: leaving it where it is needs no mark.
             let is_left = on_delete == "retain" && directory != "victim";
             assert!(is_left || outcome.is_err(), "{on_delete} of {directory}");
             assert_eq!(everything(&stand), before, "{on_delete} of {directory} changed something");
+            assert_eq!(stand.mounts(), Vec::<String>::new(), "{directory} is not shown");
         }
     }
 }

@@ -106,6 +106,50 @@ async fn a_volume_that_says_another_ones_directory_removes_nothing() {
     assert_eq!(fake.on_share(SERVER, SHARE, "").len(), 3);
 }
 
+/// A volume that says another ones directory is shown nothing of it, whatever it is.
+#[tokio::test]
+async fn a_volume_is_shown_its_own_directory_alone() {
+    let (fake, driver) = stand();
+    let (one, two) =
+        (driver.create(request(1, &[])).await.unwrap(), driver.create(request(2, &[])).await.unwrap());
+    let whole = by_hand();
+    driver.stage(stage(&whole, &[])).await.unwrap();
+    fake.create_dir(Path::new("/staged/nobodys")).unwrap();
+    driver.unstage(reference(&whole), "/staged".into()).await.unwrap();
+    let said = |directory: Option<&str>| {
+        let mut forged = one.clone();
+        match directory {
+            Some(text) => drop(forged.attributes.insert("subDir".to_owned(), text.to_owned())),
+            None => drop(forged.attributes.remove("subDir")),
+        }
+        forged
+    };
+    let others = two.attributes["subDir"].as_str();
+    for (directory, words) in [
+        (Some(others), "belongs to volume pvc-"),
+        (Some("nobodys"), ".orlop/volumes/nobodys there, which must name it, is missing"),
+        (Some("nowhere"), "is missing"),
+        (None, "the whole share"),
+    ] {
+        let error = driver.stage(stage(&said(directory), &[])).await.unwrap_err();
+        assert!(
+            error.message.contains(words) && error.message.contains("spec.nfs"),
+            "{directory:?}: {error}"
+        );
+        assert_eq!(fake.mounts().unwrap().len(), 1, "only the machine's own root");
+    }
+    driver.stage(stage(&one, &[])).await.unwrap();
+    driver.unstage(reference(&one), "/staged".into()).await.unwrap();
+    // Whoever may write on the share has taken its mark away.
+    driver.stage(stage(&whole, &[])).await.unwrap();
+    let mark = format!("/staged/.orlop/volumes/{}", one.attributes["subDir"]);
+    fake.remove_file(Path::new(&mark)).unwrap();
+    driver.unstage(reference(&whole), "/staged".into()).await.unwrap();
+    let error = driver.stage(stage(&one, &[])).await.unwrap_err();
+    assert_eq!(error.code, Code::FailedPrecondition, "{error}");
+    assert!(error.message.contains("bring that file back"), "{error}");
+}
+
 /// The share itself, as people name it.
 fn by_hand() -> Volume {
     Volume {

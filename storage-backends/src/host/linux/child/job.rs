@@ -26,11 +26,20 @@ pub(in super::super) enum Source {
     Directory(PathBuf),
 }
 
+/// What of a share is mounted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in super::super) struct Directory {
+    /// Part by part from the share's root; empty for the share itself.
+    pub(in super::super) beneath: Vec<String>,
+    /// The volume whose it must be.
+    pub(in super::super) volume: Option<String>,
+}
+
 /// What a child does.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in super::super) enum Job {
     /// Mount a share, or a directory of it, on `target`.
-    Mount { source: Source, beneath: Vec<String>, target: PathBuf, read_only: bool, options: Vec<String> },
+    Mount { source: Source, directory: Directory, target: PathBuf, read_only: bool, options: Vec<String> },
     /// Do something on a share.
     Visit { source: Source, visit: Visit },
     /// Show a directory of a mounted share at a second place.
@@ -56,15 +65,17 @@ pub(in super::super) enum Job {
 pub(in super::super) enum Answer {
     /// It is done.
     Done,
-    /// How a visit went.
+    /// How a visit went; of a mount, why it was refused.
     Visited(Outcome),
 }
 
 impl Job {
     pub(super) fn run(self) -> Result<Answer, Failure> {
         match self {
-            Self::Mount { source, beneath, target, read_only, options } => {
-                share::mount(&source, &beneath, &target, read_only, &options)?;
+            Self::Mount { source, directory, target, read_only, options } => {
+                if let Some(why) = share::mount(&source, directory, &target, read_only, &options)? {
+                    return Ok(Answer::Visited(Outcome::Refused(why)));
+                }
             }
             Self::Visit { source, visit } => {
                 let root = share::open(&source)?;

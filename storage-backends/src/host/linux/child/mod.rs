@@ -25,7 +25,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::job::{Answer, Job, Source};
+pub(super) use self::job::{Answer, Directory, Job, Source};
 use self::limit::Limits;
 use super::{
     super::{Cause, Error, Result},

@@ -3,7 +3,7 @@
 //! ```text
 //!  connect   names resolved ─ the port tried ─ fsopen("nfs") ─ newest version that both speak ─► a mount that is nowhere
 //!  visit     beneath that mount's root, by descriptor; it goes with the child, whatever becomes of it
-//!  mount     in a mount namespace of the child's own: share ─ openat2 beneath ─ open_tree ─► moved to its target
+//!  mount     in a mount namespace of the child's own: share ─ marker ─ openat2 beneath ─ open_tree ─► moved to its target
 //! ```
 //!
 //! Nothing that is mounted for the time of a call has a place in the tree that anybody else sees, so nothing is left
@@ -22,7 +22,8 @@ use rustix::{
 };
 
 pub(super) use self::{connect::require_client, root::Opened};
-use super::child::{Failure, Source};
+use super::child::{Directory, Failure, Source};
+use crate::host::share::{Kept, Refusal, check};
 
 /// A share as a mount that is nowhere yet.
 fn connect(source: &Source) -> Result<OwnedFd, Failure> {
@@ -47,22 +48,30 @@ pub(super) fn open(source: &Source) -> Result<Opened, Failure> {
     Ok(Opened::new(&connect(&source)?)?)
 }
 
-/// Mounts a share, or the directory `beneath` its root, on `target`.
+/// Mounts a share, or a directory of it, on `target`; answers why not, where it is not the volume's whose it must be.
 pub(super) fn mount(
     source: &Source,
-    beneath: &[String],
+    directory: Directory,
     target: &Path,
     read_only: bool,
     options: &[String],
-) -> Result<(), Failure> {
+) -> Result<Option<Refusal>, Failure> {
     let parsed = orlop_objects::nfs::options(options).map_err(Failure::Refused)?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let target = rustix::fs::openat(CWD, target, flags, Mode::empty())?;
     let share = connect(source)?;
-    let shown = if beneath.is_empty() { share } else { place::beneath(&share, beneath)? };
+    let Directory { beneath, volume } = directory;
+    if let Some(volume) = volume {
+        let kept = Kept { directory: beneath.clone(), volume };
+        if let Some(why) = check(&Opened::new(&share)?, &kept)? {
+            return Ok(Some(why));
+        }
+    }
+    let shown = if beneath.is_empty() { share } else { place::beneath(&share, &beneath)? };
     place::set_flags(&shown, read_only, &parsed.flags)?;
     let how = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    Ok(move_mount(&shown, "", &target, "", how)?)
+    move_mount(&shown, "", &target, "", how)?;
+    Ok(None)
 }
 
 #[cfg(test)]
