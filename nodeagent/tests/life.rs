@@ -5,7 +5,7 @@
 mod harness;
 
 use harness::{Cluster, claim, first_container, pod, runs_again, wait_for};
-use orlop_backends::host::{ContainerStatus, Host, Runtime};
+use orlop_backends::host::{ContainerStatus, Host, Load, Runtime};
 use orlop_objects::{Key, kind};
 use serde_json::json;
 
@@ -309,6 +309,31 @@ async fn a_node_says_when_others_fill_the_room_that_volumes_were_promised() {
     cluster.machine.remove_file(&filler).unwrap();
     let agent = cluster.agent().await;
     cluster.until(&node, "no disk pressure", |node| says(node, "False").is_some()).await;
+    agent.stop().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_says_when_the_kernel_has_little_left() {
+    let (cluster, node) = (Cluster::start().await, Key::cluster(&kind::NODE, harness::NODE));
+    let says = |node: &serde_json::Value, wanted: [&str; 2]| {
+        let all = node["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let is = |name: &str| all.iter().find(|c| c["type"] == name).map(|c| c["status"].clone());
+        is("MemoryPressure") == Some(wanted[0].into()) && is("PIDPressure") == Some(wanted[1].into())
+    };
+    for (load, wanted) in [
+        (Some(Load { memory: 50 << 20, tasks: 100, most_tasks: 1000 }), ["True", "False"]),
+        (Some(Load { memory: 1 << 30, tasks: 950, most_tasks: 1000 }), ["False", "True"]),
+        (None, ["False", "False"]),
+    ] {
+        cluster.machine.be_loaded(load);
+        let agent = cluster.agent().await;
+        cluster.until(&node, &format!("pressure {wanted:?}"), |node| says(node, wanted)).await;
+        agent.stop().await;
+    }
+    // What is not known is not said to be well.
+    let (agent, _) = cluster.faulty_agent("load: 1000*error(EIO)".parse().unwrap()).await;
+    cluster.until(&node, "nothing known", |node| says(node, ["Unknown", "Unknown"])).await;
     agent.stop().await;
     cluster.stop().await;
 }

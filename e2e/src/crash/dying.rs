@@ -13,9 +13,9 @@ use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, raise};
 use orlop::Machine;
 use orlop_backends::host::{
-    self, Container, ContainerRequest, ExportTable, FileInfo, FileLock, FsType, Host, LoopDevice, MountEntry,
-    MountRequest, Namespace, NfsServer, Outcome, PathBind, Probe, RunningServer, Runtime, Share, Space,
-    Visit,
+    self, Container, ContainerRequest, ExportTable, FileInfo, FileLock, FsType, Host, Load, LoopDevice,
+    MountEntry, MountRequest, Namespace, NfsServer, Outcome, PathBind, Probe, RunningServer, Runtime, Share,
+    Space, Visit,
     network::{Bridge, Cable, Link, LinkAddress, Network, Passage, Route},
 };
 
@@ -297,6 +297,10 @@ impl Runtime for Dying {
 
     fn containers(&self) -> host::Result<Vec<Container>> {
         self.inner.runtime.containers()
+    }
+
+    fn load(&self) -> host::Result<Load> {
+        self.inner.runtime.load()
     }
 
     fn wait_for_exit(&self, timeout: Duration) -> host::Result<()> {

@@ -7,6 +7,7 @@
 //! the agent waits for them.
 
 mod facts;
+mod kernel;
 mod objects;
 mod pressure;
 
@@ -19,6 +20,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 pub(crate) use facts::Facts;
 pub use facts::own_address;
+pub(crate) use kernel::Kernel;
 pub(crate) use pressure::{Pressure, watch as watch_pressure};
 
 use crate::{clock, core::Core};
@@ -86,6 +88,8 @@ async fn beat(
     };
     let stored = stored.value();
     let mut said = objects::status(facts, core.pressure.why().as_deref(), clock::now());
+    kernel::look(core).await;
+    objects::add_kernel(&mut said, core.kernel.conditions(), clock::now());
     objects::add_network(&mut said, core.leases.state().condition(), clock::now());
     if reported.elapsed() >= REPORT || !objects::say_the_same(&stored["status"], &said) {
         report(core, said, &stored["status"]).await?;
@@ -108,6 +112,8 @@ async fn register(
     // A scheduler that sees the node ready expects its drivers to be known.
     ensure_csi_node(core).await?;
     body["status"] = objects::status(facts, core.pressure.why().as_deref(), clock::now());
+    kernel::look(core).await;
+    objects::add_kernel(&mut body["status"], core.kernel.conditions(), clock::now());
     ensure(core, &node, &body).await?;
     core.client.patch(&node, Some("status"), &serde_json::json!({"status": body["status"]})).await?;
     *lease = renew(core).await?;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use orlop_objects::keeper::HOSTNAME;
 use serde_json::{Value, json};
 
-use super::Facts;
+use super::{Facts, kernel::Condition};
 use crate::clock::{micro, text};
 
 const VERSION: &str = concat!("v1.36.0-orlop", env!("CARGO_PKG_VERSION"));
@@ -75,17 +75,7 @@ fn conditions(pressure: Option<&str>, now: Timestamp) -> Value {
             one("DiskPressure", "False", "KubeletHasNoDiskPressure", "the pools have room for all volumes")
         }
     };
-    json!([
-        one(
-            "MemoryPressure",
-            "False",
-            "KubeletHasSufficientMemory",
-            "the node agent has sufficient memory available"
-        ),
-        disk,
-        one("PIDPressure", "False", "KubeletHasSufficientPID", "the node agent has sufficient PID available"),
-        one("Ready", "True", "KubeletReady", "the node agent is ready to run pods"),
-    ])
+    json!([disk, one("Ready", "True", "KubeletReady", "the node agent is ready to run pods")])
 }
 
 /// Adds what is known of the pods' network: status, reason, message.
@@ -94,6 +84,16 @@ pub(super) fn add_network(status: &mut Value, is: Option<(&str, &str, String)>, 
         conditions
             .push(json!({"type": "NetworkUnavailable", "status": is, "reason": reason, "message": message,
             "lastHeartbeatTime": text(now), "lastTransitionTime": text(now)}));
+    }
+}
+
+/// Adds what is known of what the kernel has left, before the others, as kubelet does.
+pub(super) fn add_kernel(status: &mut Value, known: [Condition; 2], now: Timestamp) {
+    let Some(conditions) = status["conditions"].as_array_mut() else { return };
+    for Condition { name, status, reason, message } in known.into_iter().rev() {
+        let condition = json!({"type": name, "status": status, "reason": reason, "message": message,
+            "lastHeartbeatTime": text(now), "lastTransitionTime": text(now)});
+        conditions.insert(0, condition);
     }
 }
 
@@ -255,8 +255,8 @@ mod tests {
             {"type": "DiskPressure", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]});
         keep_transitions(&mut new, &old);
         let time = |n: usize| new["conditions"][n]["lastTransitionTime"].clone();
-        assert_eq!(time(3), "2026-01-01T00:00:00Z");
-        assert_eq!(time(1), "1970-01-01T00:00:00Z");
+        assert_eq!(time(1), "2026-01-01T00:00:00Z");
+        assert_eq!(time(0), "1970-01-01T00:00:00Z");
     }
     #[test]
     fn a_node_that_was_taken_for_silent_has_to_speak() {
@@ -272,7 +272,7 @@ mod tests {
             .expect("a list")
             .push(json!({"type": "NetworkUnavailable", "status": "True"}));
         assert!(say_the_same(&said, &said) && say_the_same(&more, &said), "others' conditions are theirs");
-        assert!(!say_the_same(&with(3, "Unknown"), &said) && !say_the_same(&with(0, "Unknown"), &said));
+        assert!(!say_the_same(&with(1, "Unknown"), &said) && !say_the_same(&with(0, "Unknown"), &said));
         assert!(!say_the_same(&json!({}), &said));
     }
 }

@@ -20,9 +20,9 @@ use std::{
 use nix::errno::Errno;
 
 use super::{
-    Cause, Container, ContainerRequest, Error, ExportTable, FileInfo, FileLock, FsType, Host, LoopDevice,
-    MountEntry, MountRequest, Namespace, NfsServer, Outcome, PathBind, Probe, Result, RunningServer, Runtime,
-    Share, Space, Visit,
+    Cause, Container, ContainerRequest, Error, ExportTable, FileInfo, FileLock, FsType, Host, Load,
+    LoopDevice, MountEntry, MountRequest, Namespace, NfsServer, Outcome, PathBind, Probe, Result,
+    RunningServer, Runtime, Share, Space, Visit,
 };
 
 use super::network::{Bridge, Cable, Link, LinkAddress, Network, Passage, Route};
@@ -331,6 +331,10 @@ impl<H: Runtime> Runtime for Faulty<H> {
 
     fn boot_id(&self) -> Result<String> {
         self.look("boot_id", Path::new("*"), Runtime::boot_id)
+    }
+
+    fn load(&self) -> Result<Load> {
+        self.look("load", Path::new("*"), Runtime::load)
     }
 }
 

@@ -23,7 +23,7 @@ pub mod share;
 pub use nfs_server::{Export, ExportTable, NfsServer, RunningServer};
 pub use path::{PathBind, PathKind};
 pub use runtime::{
-    Container, ContainerRequest, ContainerStatus, LOG_BYTES, Namespace, Process, Runtime,
+    Container, ContainerRequest, ContainerStatus, LOG_BYTES, Load, Namespace, Process, Runtime,
 };
 pub use share::{Outcome, Refusal, Share, Visit};
 

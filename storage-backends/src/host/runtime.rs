@@ -66,6 +66,17 @@ pub struct Process {
     pub started: u64,
 }
 
+/// How much the kernel has left for whatever runs on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Bytes of memory that can still be had without swapping.
+    pub memory: u64,
+    /// Processes and their threads.
+    pub tasks: u64,
+    /// How many of these there can be.
+    pub most_tasks: u64,
+}
+
 /// Namespaces, containers and processes of one instance.
 pub trait Runtime: Send + Sync + 'static {
     /// Makes namespaces and pins each at `dir/<net|ipc|uts>`. `hostname` names the new UTS namespace.
@@ -88,4 +99,6 @@ pub trait Runtime: Send + Sync + 'static {
     fn wait_for_exit(&self, timeout: std::time::Duration) -> Result<()>;
     /// Names this boot: when it changes, nothing that ran before runs.
     fn boot_id(&self) -> Result<String>;
+    /// How much the kernel has left.
+    fn load(&self) -> Result<Load>;
 }

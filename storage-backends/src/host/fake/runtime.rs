@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::{Fake, Machine, files::refuse};
 use crate::host::{
-    Cause, Container, ContainerRequest, ContainerStatus, Error, Namespace, Process, Result, Runtime,
+    Cause, Container, ContainerRequest, ContainerStatus, Error, Load, Namespace, Process, Result, Runtime,
 };
 
 /// All containers, and the exits on record.
@@ -31,7 +31,11 @@ pub(super) struct Containers {
     /// Goes on by one with everything that happens: start times and exit times differ.
     ticks: u64,
     boot: u64,
+    load: Load,
 }
+
+/// Of a machine with nothing to do.
+const IDLE: Load = Load { memory: 4 << 30, tasks: 100, most_tasks: 32_768 };
 
 #[derive(Debug)]
 struct Kept {
@@ -45,7 +49,15 @@ struct Kept {
 
 impl Containers {
     pub(super) fn new() -> Self {
-        Self { all: BTreeMap::new(), exits: BTreeMap::new(), untold: false, next_pid: 100, ticks: 0, boot: 1 }
+        Self {
+            all: BTreeMap::new(),
+            exits: BTreeMap::new(),
+            untold: false,
+            next_pid: 100,
+            ticks: 0,
+            boot: 1,
+            load: IDLE,
+        }
     }
 
     /// What is left of it after a reboot: nothing, and another boot id.
@@ -110,6 +122,11 @@ impl Fake {
     /// The program in a started container ends with this code.
     pub fn exit(&self, id: &str, code: i32) {
         self.machine().containers.end(id, code);
+    }
+
+    /// Something on the machine takes memory and process numbers, or gives them back: `None`.
+    pub fn be_loaded(&self, load: Option<Load>) {
+        self.machine().containers.load = load.unwrap_or(IDLE);
     }
 
     /// The program in a container takes no notice of signals but SIGKILL.
@@ -249,6 +266,10 @@ impl Runtime for Fake {
     fn boot_id(&self) -> Result<String> {
         let boot = self.machine().containers.boot;
         Ok(if self.number == 0 { format!("boot-{boot}") } else { format!("boot-{boot}-of-{}", self.number) })
+    }
+
+    fn load(&self) -> Result<Load> {
+        Ok(self.machine().containers.load)
     }
 }
 

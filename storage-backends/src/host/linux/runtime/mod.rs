@@ -33,6 +33,7 @@
 pub(super) mod cgroup;
 mod conmon;
 mod exits;
+mod load;
 mod namespaces;
 pub(super) mod process;
 mod state;
@@ -49,7 +50,7 @@ use std::{
 
 use super::{failed, program::Program};
 use crate::host::{
-    Cause, Container, ContainerRequest, ContainerStatus, Error, Namespace, Process, Result, Runtime,
+    Cause, Container, ContainerRequest, ContainerStatus, Error, Load, Namespace, Process, Result, Runtime,
 };
 
 /// How long runc may take; it waits for the kernel only.
@@ -268,6 +269,10 @@ impl Runtime for LinuxRuntime {
         let path = Path::new("/proc/sys/kernel/random/boot_id");
         let text = fs::read_to_string(path).map_err(failed("read", path))?;
         Ok(text.trim().to_owned())
+    }
+
+    fn load(&self) -> Result<Load> {
+        load::look()
     }
 }
 
