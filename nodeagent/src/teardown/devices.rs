@@ -8,6 +8,7 @@
 //! | not in the pool | – | no |
 //! | in the pool | that very file | yes |
 //! | in the pool | another file, or none: it is in another's pool of the same name | no |
+//! | in the pool, and which file it is cannot be known | – | no: nothing is taken from others |
 //! | in the pool, unlinked | the journal has the volume | yes |
 //! | in the pool, unlinked | the journal has it not | no |
 
@@ -30,7 +31,7 @@ pub(super) fn is_ours(
 ) -> bool {
     let Ok(name) = device.path.strip_prefix(pool) else { return false };
     let name = name.to_string_lossy();
-    there == Some(device.backing)
+    (there.is_some() && there == device.backing)
         || name
             .strip_suffix(DELETED)
             .and_then(|name| name.strip_suffix(ENDING))
@@ -46,19 +47,22 @@ mod tests {
     fn a_name_proves_nothing() {
         let (mine, other) = (FileId { device: 1, inode: 2 }, FileId { device: 9, inode: 2 });
         let recorded = BTreeSet::from(["pvc-known".to_owned()]);
-        for (path, there, ours) in [
-            ("/elsewhere/pvc-a.img", Some(mine), false),
-            ("/data/pool/pvc-a.img", Some(mine), true),
-            ("/data/pool/pvc-a.img", Some(other), false),
-            ("/data/pool/pvc-a.img", None, false),
-            ("/data/pool/pvc-known.img", None, false),
-            ("/data/pool/pvc-known.img (deleted)", None, true),
-            ("/data/pool/pvc-a.img (deleted)", None, false),
+        let of = Some(mine);
+        for (path, backing, there, ours) in [
+            ("/elsewhere/pvc-a.img", of, Some(mine), false),
+            ("/data/pool/pvc-a.img", of, Some(mine), true),
+            ("/data/pool/pvc-a.img", of, Some(other), false),
+            ("/data/pool/pvc-a.img", of, None, false),
+            ("/data/pool/pvc-a.img", None, Some(mine), false),
+            ("/data/pool/pvc-a.img", None, None, false),
+            ("/data/pool/pvc-known.img", of, None, false),
+            ("/data/pool/pvc-known.img (deleted)", of, None, true),
+            ("/data/pool/pvc-a.img (deleted)", of, None, false),
         ] {
             let device = LoopDevice {
                 device: "/dev/loop7".into(),
                 number: (7, 7),
-                backing: mine,
+                backing,
                 path: path.into(),
                 offset: 0,
                 size_limit: 0,

@@ -114,7 +114,7 @@ pub enum Change {
 }
 
 /// Which file this is, whatever it is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct FileId {
     /// Device that holds it.
     pub device: u64,
@@ -185,8 +185,8 @@ pub struct LoopDevice {
     pub device: PathBuf,
     /// Major and minor number.
     pub number: (u32, u32),
-    /// The backing file's identity.
-    pub backing: FileId,
+    /// The backing file's identity; `None` when it cannot be known now, because the file's server does not answer.
+    pub backing: Option<FileId>,
     /// The backing file's path as the kernel reports it (`… (deleted)` when unlinked).
     pub path: PathBuf,
     /// Where in the backing file it begins; 0 for what Orlop attaches.
@@ -361,7 +361,7 @@ pub trait Host: Send + Sync + 'static {
 
     /// Attaches a file (direct I/O where the file system allows it); not autoclear.
     fn attach_loop(&self, file: &Path, read_only: bool) -> Result<LoopDevice>;
-    /// All loop devices that have a backing file.
+    /// All loop devices that have a backing file. None of them can fail or hang the look: see [`LoopDevice::backing`].
     fn loops(&self) -> Result<Vec<LoopDevice>>;
     /// Detaches a loop device; fails when it is in use.
     fn detach_loop(&self, device: &Path) -> Result<()>;

@@ -7,6 +7,7 @@
 //! | one, otherwise | refused: not made by us | detaches, looks again |
 //! | several | refused: names them | detaches all, looks again |
 //! | any, mounted somewhere | as above | refused: names the place |
+//! | one that may, as its file is called so and its server does not answer | refused: names it | refused: names it |
 //!
 //! In a shared pool a node first becomes the volume's owner (see [`owner`]) and stops being it last. In between, data moves
 //! past the page cache where the file system lets it; where not, what this kernel remembers of the file is written out and
@@ -27,7 +28,7 @@ use crate::{
 /// What the kernel appends to the name of a backing file that was unlinked.
 const DELETED: &str = " (deleted)";
 
-/// All loop devices that hold a volume's file, also one that was unlinked since.
+/// All loop devices that hold a volume's file, also one that was unlinked since. Fails when that cannot be known.
 pub(super) fn devices(pool: &Pool, handle: &Handle) -> host::Result<Vec<LoopDevice>> {
     let path = pool.path(handle);
     let id = pool.host.file(&path)?.map(|file| file.id);
@@ -35,8 +36,29 @@ pub(super) fn devices(pool: &Pool, handle: &Handle) -> host::Result<Vec<LoopDevi
     let dir = pool.host.canonical(&pool.dir)?.unwrap_or_else(|| pool.dir.clone());
     let unlinked = dir.join(format!("{}{DELETED}", handle.file_name()));
     let mut found = pool.host.loops()?;
-    found.retain(|device| Some(device.backing) == id || device.path == unlinked);
+    let name = handle.file_name();
+    if let Some(device) = found.iter().find(|device| may_hold(device, &name)) {
+        return Err(silent(device));
+    }
+    found.retain(|device| (id.is_some() && device.backing == id) || device.path == unlinked);
     Ok(found)
+}
+
+/// Whether it cannot be told that a device does not hold a file of that name. By which way its opener saw the file does not
+/// matter: volumes have names of their own.
+fn may_hold(device: &LoopDevice, name: &str) -> bool {
+    device.backing.is_none() && device.path.file_name().is_some_and(|file| file == name)
+}
+
+fn silent(device: &LoopDevice) -> host::Error {
+    let (device, file) = (device.device.display(), device.path.display());
+    host::Error {
+        operation: "look at",
+        object: device.to_string(),
+        source: host::Cause::Refused(format!(
+            "it is attached to {file}, whose file server does not answer, and may be this volume; bring the server back"
+        )),
+    }
 }
 
 /// The one device of a volume that is attached as Orlop does it; `Err` says what is wrong instead.
@@ -185,7 +207,7 @@ mod tests {
         LoopDevice {
             device: format!("/dev/loop{number}").into(),
             number: (7, number),
-            backing: FileId { device: 1, inode: 2 },
+            backing: Some(FileId { device: 1, inode: 2 }),
             path: "/pool/x.img".into(),
             offset: 0,
             size_limit: 0,
@@ -211,5 +233,11 @@ mod tests {
         }
         let why = one(vec![device(3), device(5)]).unwrap_err();
         assert!(why.contains("/dev/loop3 and /dev/loop5"), "{why}");
+        let unknown = LoopDevice { backing: None, path: "/seen/elsewhere/x.img".into(), ..device(3) };
+        assert!(
+            may_hold(&unknown, "x.img") && !may_hold(&unknown, "y.img") && !may_hold(&device(3), "x.img")
+        );
+        let why = silent(&unknown).to_string();
+        assert!(why.contains("/dev/loop3"), "{why}");
     }
 }

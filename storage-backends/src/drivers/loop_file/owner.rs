@@ -190,7 +190,7 @@ pub(super) fn tidy(pool: &Pool) -> host::Result<()> {
     for name in pool.host.list_dir(&pool.dir)? {
         let Some(handle) = Handle::of_owner(&pool.name, &name) else { continue };
         let empty = match standing(pool, &handle)? {
-            Standing::Ours => attach::devices(pool, &handle)?.is_empty(),
+            Standing::Ours => has_none(pool, &handle),
             Standing::OursBefore => true,
             _ => false,
         };
@@ -200,6 +200,13 @@ pub(super) fn tidy(pool: &Pool) -> host::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether no device holds it. A look that fails is no "no": the record stays.
+fn has_none(pool: &Pool, handle: &Handle) -> bool {
+    attach::devices(pool, handle)
+        .inspect_err(|error| tracing::warn!(volume = %handle, %error, "it stays recorded as attached here"))
+        .is_ok_and(|devices| devices.is_empty())
 }
 
 #[cfg(test)]

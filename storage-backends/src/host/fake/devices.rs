@@ -1,7 +1,7 @@
 //! Loop devices of the fake machine.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -9,7 +9,7 @@ use nix::errno::Errno;
 
 use super::{
     super::{FileId, LoopDevice, Result},
-    Machine,
+    Fake, Machine,
     files::refuse,
 };
 
@@ -19,6 +19,8 @@ pub(super) const MAJOR: u32 = 7;
 #[derive(Debug, Default)]
 pub(super) struct Devices {
     loops: BTreeMap<u32, LoopDevice>,
+    /// Directories on servers that are silent: what devices with files there hold is not told.
+    silent: BTreeSet<PathBuf>,
 }
 
 impl Devices {
@@ -28,7 +30,7 @@ impl Devices {
 
     /// The inode that a device holds.
     pub(super) fn backing(&self, device: &Path) -> Option<u64> {
-        self.at(device).map(|found| found.backing.inode)
+        self.at(device).and_then(inode)
     }
 
     pub(super) fn holds(&self, inode: u64) -> bool {
@@ -37,7 +39,19 @@ impl Devices {
 
     /// How many devices hold a file.
     pub(super) fn holding(&self, inode: u64) -> usize {
-        self.loops.values().filter(|found| found.backing.inode == inode).count()
+        self.loops.values().filter(|found| self::inode(found) == Some(inode)).count()
+    }
+}
+
+fn inode(device: &LoopDevice) -> Option<u64> {
+    device.backing.map(|file| file.inode)
+}
+
+impl Fake {
+    /// Lets the devices with files below a directory not tell which files these are, as a server that is gone does.
+    pub fn let_loops_be_silent(&self, dir: &Path, silent: bool) {
+        let known = &mut self.machine().devices.silent;
+        let _ = if silent { known.insert(dir.to_owned()) } else { known.remove(dir) };
     }
 }
 
@@ -55,7 +69,7 @@ impl Machine {
         let device = LoopDevice {
             device: format!("/dev/loop{number}").into(),
             number: (MAJOR, number),
-            backing: FileId { device: system, inode },
+            backing: Some(FileId { device: system, inode }),
             path: file.to_owned(),
             offset: 0,
             size_limit: 0,
@@ -68,12 +82,16 @@ impl Machine {
     }
 
     pub(super) fn loops(&self) -> Vec<LoopDevice> {
-        self.devices.loops.values().cloned().map(|device| self.as_named_now(device)).collect()
+        let told = |device: LoopDevice| {
+            let silent = self.devices.silent.iter().any(|dir| device.path.starts_with(dir));
+            LoopDevice { backing: device.backing.filter(|_| !silent), ..device }
+        };
+        self.devices.loops.values().cloned().map(|device| told(self.as_named_now(device))).collect()
     }
 
     /// The kernel reports the file's present name, and says when it has none.
     fn as_named_now(&self, mut device: LoopDevice) -> LoopDevice {
-        let inode = device.backing.inode;
+        let Some(inode) = inode(&device) else { return device };
         match self.files.names.iter().find(|(_, number)| **number == inode) {
             Some(((system, path), _)) if *system == super::files::ROOT => device.path.clone_from(path),
             Some(_) => {}
@@ -89,8 +107,9 @@ impl Machine {
         if self.mounts.entries().iter().any(|mount| mount.number == number) {
             return refused(Errno::EBUSY);
         }
-        let inode = found.backing.inode;
+        let inode = inode(found);
         self.devices.loops.remove(&number.1);
+        let Some(inode) = inode else { return Ok(()) };
         if !self.devices.holds(inode) && !self.files.inodes.get(&inode).is_some_and(|inode| inode.linked) {
             self.files.inodes.remove(&inode);
         }

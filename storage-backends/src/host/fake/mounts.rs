@@ -169,7 +169,11 @@ impl Machine {
         let refused = |errno| Err(refuse("mount on", target, errno));
         let Some(device) = self.devices.at(source) else { return refused(Errno::ENOENT) };
         let kind = fs_type.to_string();
-        let system = match self.files.inodes.get(&device.backing.inode).map(|inode| &inode.content) {
+        let system = match device
+            .backing
+            .and_then(|file| self.files.inodes.get(&file.inode))
+            .map(|inode| &inode.content)
+        {
             Some(Content::FileSystem { kind: found, number, .. }) if *found == kind => *number,
             _ => return refused(Errno::EINVAL),
         };

@@ -4,12 +4,12 @@ use std::{fs::File, os::fd::AsRawFd, os::unix::ffi::OsStrExt, path::Path};
 
 use nix::errno::Errno;
 
+use super::super::FileId;
+
 /// Major number of loop devices (`linux/major.h`).
 pub(super) const MAJOR: u32 = 7;
 /// `LO_FLAGS_READ_ONLY`.
-pub(super) const READ_ONLY: u32 = 1;
-/// `LO_FLAGS_AUTOCLEAR`.
-pub(super) const AUTOCLEAR: u32 = 4;
+const READ_ONLY: u32 = 1;
 /// `LO_FLAGS_DIRECT_IO`.
 const DIRECT_IO: u32 = 16;
 
@@ -17,15 +17,15 @@ const DIRECT_IO: u32 = 16;
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct Info {
-    pub(super) lo_device: u64,
-    pub(super) lo_inode: u64,
+    lo_device: u64,
+    lo_inode: u64,
     lo_rdevice: u64,
-    pub(super) lo_offset: u64,
-    pub(super) lo_sizelimit: u64,
+    lo_offset: u64,
+    lo_sizelimit: u64,
     lo_number: u32,
     lo_encrypt_type: u32,
     lo_encrypt_key_size: u32,
-    pub(super) lo_flags: u32,
+    lo_flags: u32,
     lo_file_name: [u8; 64],
     lo_crypt_name: [u8; 64],
     lo_encrypt_key: [u8; 32],
@@ -57,6 +57,11 @@ impl Info {
         lo_encrypt_key: [0; 32],
         lo_init: [0; 2],
     };
+
+    /// The file that is attached.
+    pub(super) fn file(&self) -> FileId {
+        FileId { device: self.lo_device, inode: self.lo_inode }
+    }
 }
 
 mod raw {
@@ -97,7 +102,7 @@ pub(super) fn configure(
     unsafe { raw::loop_configure(device.as_raw_fd(), &raw const config) }.map(drop)
 }
 
-/// What is attached. `ENXIO`: nothing.
+/// What is attached. `ENXIO`: nothing. Waits for the server of its file.
 #[expect(unsafe_code, reason = "an ioctl that no crate wraps")]
 pub(super) fn status(device: &File) -> Result<Info, Errno> {
     let mut info = Info::ZERO;

@@ -1,4 +1,5 @@
-//! Loop devices: found by the identity of their backing file, attached in one ioctl, detached only when unused.
+//! Loop devices: found by the identity of their backing file ([`loop_files`]), attached in one ioctl, detached only when
+//! unused.
 //!
 //! `loopdev` detaches; attaching is our own `LOOP_CONFIGURE`, which sets file, flags and name in one step, where
 //! `LOOP_SET_FD` + `LOOP_SET_STATUS64` leave a device half set up when the process dies between them. Numbers and
@@ -19,7 +20,8 @@ use nix::{errno::Errno, libc};
 use super::{
     super::{Cause, Error, FileId, LoopDevice, Result},
     failed,
-    loop_ioctl::{self, Info},
+    loop_files::{self, Round},
+    loop_ioctl,
 };
 
 const CONTROL: &str = "/dev/loop-control";
@@ -42,29 +44,34 @@ pub(super) fn attach(file: &Path, read_only: bool) -> Result<LoopDevice> {
         .custom_flags(libc::O_NOFOLLOW)
         .open(file)
         .map_err(&context)?;
-    let device = take_free(&backing, file, read_only).map_err(&context)?;
-    let found = inspect(&device).map_err(&context)?;
+    let (number, node) = take_free(&backing, file, read_only).map_err(&context)?;
     let wanted = backing.metadata().map_err(&context)?;
-    match found {
-        Some(found) if found.backing == (FileId { device: wanted.dev(), inode: wanted.ino() }) => Ok(found),
+    let wanted = FileId { device: wanted.dev(), inode: wanted.ino() };
+    // While its node is open nobody detaches it, and its server has answered just now.
+    let held = loop_ioctl::status(&node).map_err(io::Error::from).map_err(&context)?.file();
+    match look(number).map_err(&context)? {
+        Some((round, found)) if held == wanted => {
+            loop_files::remember(&round, held);
+            Ok(LoopDevice { backing: Some(held), ..found })
+        }
         _ => Err(Error {
             operation: "attach loop device to",
             object: file.display().to_string(),
-            source: Cause::Refused(format!("{} does not hold it afterwards", device.display())),
+            source: Cause::Refused(format!("{} does not hold it afterwards", device(number).display())),
         }),
     }
 }
 
-fn take_free(backing: &File, path: &Path, read_only: bool) -> io::Result<PathBuf> {
+/// Its number, and its open node.
+fn take_free(backing: &File, path: &Path, read_only: bool) -> io::Result<(u32, File)> {
     let control =
         OpenOptions::new().read(true).write(true).open(CONTROL).map_err(|error| explain_control(&error))?;
     let _taking = TAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     for _ in 0..ATTEMPTS {
         let number = loop_ioctl::free(&control)?;
-        let device = PathBuf::from(format!("/dev/loop{number}"));
-        let node = open_node(&device, number)?;
+        let node = open_node(&device(number), number)?;
         match configure(&node, backing, path, read_only) {
-            Ok(()) => return Ok(device),
+            Ok(()) => return Ok((number, node)),
             Err(Errno::EBUSY) => {}
             Err(error) => return Err(error.into()),
         }
@@ -116,6 +123,7 @@ fn number_of(metadata: &fs::Metadata) -> (u32, u32) {
     (rustix::fs::major(metadata.rdev()), rustix::fs::minor(metadata.rdev()))
 }
 
+/// Those that hold something. One that does not tell which file it holds is listed without.
 pub(super) fn list() -> Result<Vec<LoopDevice>> {
     let context = failed("list loop devices in", Path::new(SYSFS));
     let mut found = Vec::new();
@@ -124,51 +132,71 @@ pub(super) fn list() -> Result<Vec<LoopDevice>> {
         let Some(number) = name.to_str().and_then(|name| name.strip_prefix("loop")) else {
             continue;
         };
-        if number.bytes().all(|byte| byte.is_ascii_digit()) {
-            let device = Path::new("/dev").join(&name);
-            found.extend(inspect(&device).map_err(failed("look at", &device))?);
+        if let Ok(number) = number.parse() {
+            found.extend(look(number).map_err(failed("look at", &device(number)))?);
         }
     }
-    found.sort_by_key(|device| device.number.1);
-    Ok(found)
-}
-
-/// What a loop device holds; `None` when it holds nothing.
-fn inspect(device: &Path) -> io::Result<Option<LoopDevice>> {
-    let Some(name) = device.file_name() else {
-        return Ok(None);
-    };
-    let attributes = Path::new(SYSFS).join(name).join("loop");
-    // The directory is there exactly while a file is attached: idle devices need not be opened.
-    let Some(path) = attribute(&attributes, "backing_file")? else {
-        return Ok(None);
-    };
-    let node = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(device) {
-        Ok(node) => node,
-        Err(error) if vanished(&error) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let info = match loop_ioctl::status(&node) {
-        Ok(info) => info,
-        Err(Errno::ENXIO) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let direct_io = attribute(&attributes, "dio")?.as_deref() == Some("1");
-    Ok(Some(describe(device, number_of(&node.metadata()?), &info, PathBuf::from(path), direct_io)))
-}
-
-fn describe(device: &Path, number: (u32, u32), info: &Info, path: PathBuf, direct_io: bool) -> LoopDevice {
-    LoopDevice {
-        device: device.to_owned(),
-        number,
-        backing: FileId { device: info.lo_device, inode: info.lo_inode },
-        path,
-        offset: info.lo_offset,
-        size_limit: info.lo_sizelimit,
-        autoclear: info.lo_flags & loop_ioctl::AUTOCLEAR != 0,
-        direct_io,
-        read_only: info.lo_flags & loop_ioctl::READ_ONLY != 0,
+    let asked: Vec<_> = found.iter().map(|(round, device)| (round.clone(), device.path.as_path())).collect();
+    let files = loop_files::of(&asked);
+    let mut devices: Vec<LoopDevice> = Vec::new();
+    for ((round, device), backing) in found.into_iter().zip(files) {
+        // What was asked about may be gone, and something else be there.
+        let still = self::round(device.number.1).is_ok_and(|now| now == round);
+        devices.push(LoopDevice { backing: backing.filter(|_| still), ..device });
     }
+    devices.sort_by_key(|device| device.number.1);
+    Ok(devices)
+}
+
+fn device(number: u32) -> PathBuf {
+    PathBuf::from(format!("/dev/loop{number}"))
+}
+
+fn attributes(number: u32) -> PathBuf {
+    Path::new(SYSFS).join(format!("loop{number}"))
+}
+
+fn round(number: u32) -> io::Result<Round> {
+    Ok(Round { device: device(number), number: count(&attributes(number), "diskseq")? })
+}
+
+/// What a loop device holds, but which file; `None` when it holds nothing. No device is opened, and no server asked.
+fn look(number: u32) -> io::Result<Option<(Round, LoopDevice)>> {
+    let disk = attributes(number);
+    loop {
+        let round = round(number)?;
+        let Some(found) = describe(number, &disk)? else {
+            return Ok(None);
+        };
+        // Whatever was attached and detached meanwhile, all that was read is of one round.
+        if self::round(number)? == round {
+            return Ok(Some((round, found)));
+        }
+    }
+}
+
+/// As the kernel's attributes say it; the names of the directory `loop` are there exactly while a file is attached.
+fn describe(number: u32, disk: &Path) -> io::Result<Option<LoopDevice>> {
+    let Some(path) = attribute(disk, "loop/backing_file")? else {
+        return Ok(None);
+    };
+    let yes = |name| Ok::<_, io::Error>(attribute(disk, name)?.as_deref() == Some("1"));
+    Ok(Some(LoopDevice {
+        device: device(number),
+        number: (loop_ioctl::MAJOR, number),
+        backing: None,
+        path: PathBuf::from(path),
+        offset: count(disk, "loop/offset")?.unwrap_or_default(),
+        size_limit: count(disk, "loop/sizelimit")?.unwrap_or_default(),
+        autoclear: yes("loop/autoclear")?,
+        direct_io: yes("loop/dio")?,
+        read_only: yes("ro")?,
+    }))
+}
+
+fn count(disk: &Path, name: &str) -> io::Result<Option<u64>> {
+    let number = attribute(disk, name)?.map(|value| value.parse());
+    number.transpose().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("{name} is no number")))
 }
 
 fn attribute(directory: &Path, name: &str) -> io::Result<Option<String>> {
@@ -192,13 +220,18 @@ pub(super) fn detach(device: &Path) -> Result<()> {
     }
     let until = Instant::now() + PATIENCE;
     // Somebody who looks at the device at this moment (blkid, another Orlop) holds it for that long.
-    while inspect(device).map_err(&context)?.is_some() {
+    while holds_something(device).map_err(&context)? {
         if Instant::now() >= until {
             return Err(context(Errno::EBUSY.into()));
         }
         pause();
     }
     Ok(())
+}
+
+fn holds_something(device: &Path) -> io::Result<bool> {
+    let disk = Path::new(SYSFS).join(device.file_name().unwrap_or_default());
+    Ok(attribute(&disk, "loop/backing_file")?.is_some())
 }
 
 /// Opens a device that no file system uses. An exclusive open is refused while one on it is mounted, in any mount

@@ -18,6 +18,7 @@ mod files;
 mod format;
 mod ganesha;
 mod host_path;
+mod loop_files;
 mod loop_ioctl;
 mod loops;
 mod mountinfo;

@@ -78,7 +78,7 @@ pub(super) fn mount(
         Answer::Visited(Outcome::Refused(why)) => {
             Err(Error { operation, object, source: Cause::NotIts(why) })
         }
-        Answer::Visited(_) | Answer::Done => Ok(()),
+        Answer::Visited(_) | Answer::Held(_) | Answer::Done => Ok(()),
     }
 }
 
@@ -99,7 +99,7 @@ pub(super) fn visit(source: &Source, share: &Share, visit: &Visit) -> Result<Out
         job: &job,
     })? {
         Answer::Visited(outcome) => Ok(outcome),
-        Answer::Done => {
+        Answer::Done | Answer::Held(_) => {
             Err(Error { operation, object, source: Cause::Refused("the child did another job".to_owned()) })
         }
     }
@@ -122,11 +122,21 @@ const SERVED_HERE: [&str; 13] = [
 ];
 
 pub(super) fn ask(place: &Path) -> Result<()> {
-    let mounts = mountinfo::read()?;
-    if holder(&mounts, &named(place)).is_some_and(|mount| SERVED_HERE.contains(&mount.fs_type.as_str())) {
+    if is_served_here(&mountinfo::read()?, place) {
         return Ok(());
     }
     short("ask the server of", place, &Job::Ask { place: place.to_owned() })
+}
+
+/// Whether a walk to that place meets file systems that are served here alone. Each part is looked at only after the mount
+/// that it is on, so that no server is waited for; a link may lead to any, and is not followed.
+fn is_served_here(mounts: &[MountEntry], place: &Path) -> bool {
+    let mut parts: Vec<&Path> = place.ancestors().collect();
+    parts.reverse();
+    parts.into_iter().all(|part| {
+        let here = holder(mounts, part).is_some_and(|mount| SERVED_HERE.contains(&mount.fs_type.as_str()));
+        here && !fs::symlink_metadata(part).is_ok_and(|found| found.is_symlink())
+    })
 }
 
 /// Where a path of the machine leads, only a walk along it shows: by links it may be on any mount, and hang there.
@@ -195,5 +205,24 @@ mod tests {
         assert_eq!(on("/a"), Some("nfs4"));
         assert_eq!(on("/ab"), Some("ext4"), "a name that only begins alike");
         assert_eq!(on("/a/b/c"), Some("nfs"));
+    }
+
+    #[test]
+    fn what_a_link_or_a_server_may_hold_is_asked() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = fs::canonicalize(dir.path()).unwrap();
+        std::os::unix::fs::symlink("/", real.join("link")).unwrap();
+        let far = real.join("far");
+        let mounts = [entry("/", "ext4"), entry(&far.to_string_lossy(), "fuse.bindfs")];
+        for (place, here) in [
+            ("", true),
+            ("not-there", true),
+            ("link", false),
+            ("link/etc", false),
+            ("far", false),
+            ("far/a", false),
+        ] {
+            assert_eq!(is_served_here(&mounts, &real.join(place)), here, "{place}");
+        }
     }
 }

@@ -9,11 +9,11 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    super::{host_path, mounts, share},
+    super::{host_path, loop_files, mounts, share},
     Failure,
 };
 use crate::host::{
-    PathBind,
+    FileId, PathBind,
     share::{Outcome, Share, Visit, carry_out},
 };
 
@@ -52,6 +52,8 @@ pub(in super::super) enum Job {
     Show(PathBind),
     /// Take away what is shown of one.
     Hide { target: PathBuf },
+    /// Ask loop devices which file each holds.
+    HeldFiles { devices: Vec<PathBuf> },
     /// Sleep for ever: what a dead server does, for tests.
     #[cfg(test)]
     Hang,
@@ -67,6 +69,8 @@ pub(in super::super) enum Answer {
     Done,
     /// How a visit went; of a mount, why it was refused.
     Visited(Outcome),
+    /// The files, in the order of the devices; nothing where one does not tell.
+    Held(Vec<Option<FileId>>),
 }
 
 impl Job {
@@ -95,6 +99,7 @@ impl Job {
             }
             Self::Show(request) => host_path::bind(&request)?,
             Self::Hide { target } => host_path::unbind(&target)?,
+            Self::HeldFiles { devices } => return Ok(Answer::Held(loop_files::look(&devices))),
             #[cfg(test)]
             Self::Hang => loop {
                 std::thread::park();
