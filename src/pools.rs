@@ -8,15 +8,21 @@
 //! |---|---|---|
 //! | yes | no, or the same directory | used |
 //! | yes, local | another directory with volumes in it | refused: they would be lost from sight |
+//! | yes, local | another directory, which cannot be listed | refused: there may be volumes in it |
 //! | yes, shared | another id in the directory | refused by the driver: something else is mounted there |
 //! | none at all | – | `default`, in DIR/pool |
 //! | no | yes, and has its directory | retired: what lies there can be used and removed, nothing new is made |
-//! | no | yes, and its directory does not answer | left out, and remembered: it lies on a file server that is gone |
+//! | no | yes, and its directory does not answer, or with an error | left out, and remembered: its file server is gone |
+//! | no | yes, and its directory cannot be used: another is mounted there, or none | left out by the driver, and remembered |
 //! | no | yes, and its directory is gone | forgotten |
+//!
+//! A node that is taken down has all that are remembered, as retired ones: what is attached of one that is left out stays,
+//! and `orlop down` says so.
 
 use std::{
     collections::BTreeMap,
     fs,
+    io::{self, ErrorKind},
     os::unix::{ffi::OsStrExt, fs::DirBuilderExt},
     path::{Path, PathBuf},
     str::FromStr,
@@ -30,8 +36,8 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use orlop_backends::{
-    drivers::loop_file::{DEFAULT_POOL, LoopDriver, Node, PoolConfig, check_pool_name},
-    host::Host,
+    drivers::loop_file::{DEFAULT_POOL, LoopDriver, Node, PoolConfig, PoolUse, check_pool_name},
+    host::{Cause, Host},
 };
 use serde_json::{Value, json};
 
@@ -133,52 +139,57 @@ fn driver_of(
     if flags.is_empty() {
         make_default(&home.dir)?;
     }
-    let mut silent = Vec::new();
-    pools.retain(|pool| !pool.retired || is_to_be_had(pool, is_dir(&pool.dir, PATIENCE / 2), &mut silent));
+    look_at_retired(host.as_ref(), &mut pools);
     refuse_overlap(&pools)?;
-    leave_word(home, &pools, &silent)?;
+    leave_word(home, &pools)?;
     let driver = open(home, host, node, boot, &pools)?;
     for pool in &mut pools {
-        if pool.shared {
-            pool.known_id = driver.pool_id(&pool.name);
-        }
+        // One that is left out is what it was.
+        pool.known_id = driver.pool_id(&pool.name).filter(|_| pool.shared).or(pool.known_id.take());
     }
-    pools.extend(silent);
     write(home, &Remembered { node: node.to_owned(), pools })?;
     Ok(driver)
 }
 
-/// Whether a retired pool can be used, as its directory has answered. One that is gone has nothing to offer.
-fn is_to_be_had(pool: &PoolConfig, answer: Option<bool>, silent: &mut Vec<PoolConfig>) -> bool {
-    if answer.is_none() {
-        tracing::warn!(
-            pool = pool.name,
-            dir = %pool.dir.display(),
-            "the directory does not answer: the node starts without this pool, and what it has attached of it stays so \
-             until the agent is started with it"
-        );
-        silent.push(pool.clone());
+/// Forgets the retired pools that are gone, and leaves out those of which that cannot be known.
+fn look_at_retired(host: &dyn Host, pools: &mut Vec<PoolConfig>) {
+    pools.retain_mut(|pool| {
+        let found = if pool.used == PoolUse::Retired { look(host, &pool.dir) } else { Ok(true) };
+        found.unwrap_or_else(|why| {
+            pool.used = PoolUse::LeftOut(why);
+            true
+        })
+    });
+}
+
+/// Whether a directory is there, or why that cannot be known. Its file server is asked first, in a way that a silent one
+/// does not hold: what the kernel remembers of a directory it tells without.
+fn look(host: &dyn Host, dir: &Path) -> Result<bool, String> {
+    let found = host.ask(dir).and_then(|()| host.file(dir));
+    match found {
+        Ok(found) => Ok(found.is_some_and(|found| found.directory)),
+        Err(error) if is_gone(&error.source) => Ok(false),
+        Err(error) => Err(format!("{error}: {}", error.source)),
     }
-    answer == Some(true)
 }
 
-/// Whether a directory is there; `None` when that cannot be known by then. What hangs costs its thread, once a start.
-fn is_dir(dir: &Path, patience: Duration) -> Option<bool> {
-    let (tell, told) = mpsc::channel();
-    let dir = dir.to_owned();
-    thread::spawn(move || tell.send(dir.is_dir()));
-    told.recv_timeout(patience).ok()
+fn is_gone(cause: &Cause) -> bool {
+    matches!(cause, Cause::Os(error) if error.kind() == ErrorKind::NotFound)
 }
 
-/// The loop driver of a node that is taken down: of all pools that it had, those that are still there.
+/// The loop driver of a node that is taken down: of all pools that it had, those that are still there. One that cannot be
+/// used must not keep the rest from being taken down.
 pub(crate) fn remembered_driver(home: &Home, host: &Arc<dyn Host>, boot: String) -> Result<LoopDriver> {
-    let mut remembered = read(home)?;
-    if remembered.pools.is_empty() {
-        remembered.pools.push(default_pool(&home.dir));
+    let Remembered { node, mut pools } = read(home)?;
+    if pools.is_empty() {
+        pools.push(default_pool(&home.dir));
     }
-    remembered.pools.retain(|pool| pool.dir.is_dir());
-    leave_word(home, &remembered.pools, &[])?;
-    open(home, host, &remembered.node, boot, &remembered.pools)
+    for pool in &mut pools {
+        pool.used = PoolUse::Retired;
+    }
+    look_at_retired(host.as_ref(), &mut pools);
+    leave_word(home, &pools)?;
+    open(home, host, &node, boot, &pools)
 }
 
 /// Pools outside of the data directory, which no command removes.
@@ -195,17 +206,20 @@ fn open(
     pools: &[PoolConfig],
 ) -> Result<LoopDriver> {
     let node = Node { name: node.to_owned(), boot };
-    LoopDriver::open(host, pools, &home.instance, &node).context("open the pools of this node")
+    let driver =
+        LoopDriver::open(host, pools, &home.instance, &node).context("open the pools of this node")?;
+    for (pool, why) in driver.left_out() {
+        tracing::warn!(pool, why, "the node goes on without this pool: what it has attached of it stays so");
+    }
+    Ok(driver)
 }
 
 /// Tells all Orlops of the machine where the pools are, without links: a pool on a file server is compared by name alone.
-/// Those that do not answer are not asked.
-fn leave_word(home: &Home, pools: &[PoolConfig], silent: &[PoolConfig]) -> Result<()> {
+fn leave_word(home: &Home, pools: &[PoolConfig]) -> Result<()> {
     let path = home.pools_file();
     let mut text = Vec::new();
-    let answering = pools.iter().map(|pool| (pool, fs::canonicalize(&pool.dir).ok()));
-    for (pool, real) in answering.chain(silent.iter().map(|pool| (pool, None))) {
-        let dir = real.unwrap_or_else(|| pool.dir.clone());
+    for pool in pools {
+        let dir = real(pool);
         if dir.as_os_str().as_bytes().contains(&b'\n') {
             bail!("pool {}: the name of {} holds a line break; give it another", pool.name, dir.display());
         }
@@ -218,6 +232,13 @@ fn leave_word(home: &Home, pools: &[PoolConfig], silent: &[PoolConfig]) -> Resul
         fs::rename(&fresh, &path)
     };
     write().with_context(|| format!("write {}", path.display()))
+}
+
+/// Its directory without links; that of one that is left out is not touched.
+fn real(pool: &PoolConfig) -> PathBuf {
+    let left_out = matches!(pool.used, PoolUse::LeftOut(_));
+    let real = (!left_out).then(|| fs::canonicalize(&pool.dir).ok()).flatten();
+    real.unwrap_or_else(|| pool.dir.clone())
 }
 
 /// As durable as what will be in it.
@@ -238,7 +259,7 @@ fn default_pool(data: &Path) -> PoolConfig {
         shared: false,
         known_id: None,
         private: true,
-        retired: false,
+        used: PoolUse::Wanted,
     }
 }
 
@@ -249,7 +270,10 @@ fn wanted(data: &Path, flags: &[PoolFlag], remembered: &Remembered) -> Result<Ve
             bail!("--pool {}: the pool is named twice; give each a name of its own", flag.name);
         }
         let old = remembered.pools.iter().find(|pool| pool.name == flag.name);
-        if let Some(old) = old.filter(|old| old.dir != flag.dir && !flag.shared && has_volumes(&old.dir)) {
+        let moved = old.filter(|old| old.dir != flag.dir && !flag.shared);
+        if let Some(old) = moved
+            && has_volumes(&old.dir).with_context(|| lost_from_sight(&flag.name))?
+        {
             bail!(
                 "--pool {}: its volumes are in {}; move them to {}, or give that directory another name",
                 flag.name,
@@ -265,30 +289,44 @@ fn wanted(data: &Path, flags: &[PoolFlag], remembered: &Remembered) -> Result<Ve
             dir,
             shared,
             known_id,
-            retired: false,
+            used: PoolUse::Wanted,
         });
     }
     if flags.is_empty() {
         pools.push(default_pool(data));
     }
     let default = default_pool(data);
-    let left = remembered.pools.iter().chain(has_volumes(&default.dir).then_some(&default));
+    let left = remembered.pools.iter().chain(has_volumes(&default.dir)?.then_some(&default));
     for old in left {
         if !pools.iter().any(|pool| pool.name == old.name) {
-            pools.push(PoolConfig { retired: true, ..old.clone() });
+            pools.push(PoolConfig { used: PoolUse::Retired, ..old.clone() });
         }
     }
     Ok(pools)
 }
 
-fn has_volumes(dir: &Path) -> bool {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.into_iter().any(|entry| entry.path().extension().is_some_and(|ending| ending == "img"))
+fn lost_from_sight(pool: &str) -> String {
+    format!("--pool {pool}: there may be volumes where it was; make that readable again, or use another name")
+}
+
+/// Whether a directory holds volumes; one that is gone holds none.
+fn has_volumes(dir: &Path) -> Result<bool> {
+    let look = || -> io::Result<bool> {
+        for entry in fs::read_dir(dir)? {
+            if entry?.path().extension().is_some_and(|ending| ending == "img") {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    match look() {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        found => found.with_context(|| format!("look for volumes in {}", dir.display())),
+    }
 }
 
 /// Files of one pool must not be another's.
 fn refuse_overlap(pools: &[PoolConfig]) -> Result<()> {
-    let real = |pool: &PoolConfig| fs::canonicalize(&pool.dir).unwrap_or_else(|_| pool.dir.clone());
     for (number, one) in pools.iter().enumerate() {
         for other in pools.iter().skip(number + 1) {
             let (a, b) = (real(one), real(other));
@@ -314,7 +352,7 @@ fn read(home: &Home) -> Result<Remembered> {
     let path = file(home);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Remembered::default()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Remembered::default()),
         Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
     };
     parse(&text).with_context(|| format!("{} does not hold pools; restore it from a backup", path.display()))
@@ -330,7 +368,7 @@ fn parse(text: &str) -> Result<Remembered> {
             shared: value["shared"] == true,
             known_id: value["id"].as_str().map(str::to_owned),
             private: value["private"] == true,
-            retired: false,
+            used: PoolUse::Wanted,
         })
     };
     let pools = value["pools"].as_array().context("the list `pools` is missing")?;
@@ -357,128 +395,4 @@ fn write(home: &Home, remembered: &Remembered) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn flag(text: &str) -> Result<PoolFlag, String> {
-        text.parse()
-    }
-
-    #[test]
-    fn flags() {
-        let fast = flag("fast=/mnt/ssd").unwrap();
-        assert_eq!(
-            (fast.name.as_str(), fast.dir.as_path(), fast.shared),
-            ("fast", Path::new("/mnt/ssd"), false)
-        );
-        assert!(flag("common=/srv/common,shared").unwrap().shared);
-        for (bad, word) in [
-            ("fast", "NAME=DIR"),
-            ("=/mnt", "cannot be a pool's name"),
-            ("Fast=/mnt", "cannot be a pool's name"),
-            ("../x=/mnt", "cannot be a pool's name"),
-            ("fast=mnt", "absolute"),
-            ("fast=", "absolute"),
-            ("fast=/mnt,ro", "only `shared` is"),
-            ("fast=/mnt\n/x", "control characters"),
-        ] {
-            let why = flag(bad).unwrap_err();
-            assert!(why.contains(word), "{bad}: {why}");
-        }
-    }
-
-    fn old(name: &str, dir: &Path, id: Option<&str>) -> PoolConfig {
-        PoolConfig {
-            name: name.into(),
-            dir: dir.into(),
-            shared: id.is_some(),
-            known_id: id.map(str::to_owned),
-            private: false,
-            retired: false,
-        }
-    }
-
-    /// The rows of the table.
-    #[test]
-    fn what_becomes_of_the_pools() {
-        let data = tempfile::tempdir().unwrap();
-        let (full, empty) = (data.path().join("full"), data.path().join("empty"));
-        for dir in [&full, &empty] {
-            fs::create_dir(dir).unwrap();
-        }
-        fs::write(full.join("pvc-1.img"), "").unwrap();
-        let at = |pools: &[PoolConfig]| Remembered { node: "n".into(), pools: pools.to_vec() };
-        let names = |pools: Vec<PoolConfig>| -> Vec<(String, bool)> {
-            pools.into_iter().map(|pool| (pool.name, pool.retired)).collect()
-        };
-        let none = wanted(data.path(), &[], &at(&[])).unwrap();
-        assert_eq!(none, [default_pool(data.path())]);
-        let other = flag("fast=/elsewhere").unwrap();
-        let kept =
-            wanted(data.path(), std::slice::from_ref(&other), &at(&[old("slow", &full, None)])).unwrap();
-        assert_eq!(names(kept), [("fast".to_owned(), false), ("slow".to_owned(), true)]);
-        let why =
-            wanted(data.path(), std::slice::from_ref(&other), &at(&[old("fast", &full, None)])).unwrap_err();
-        assert!(why.to_string().contains("its volumes are in"), "{why}");
-        assert!(wanted(data.path(), std::slice::from_ref(&other), &at(&[old("fast", &empty, None)])).is_ok());
-        let shared = flag("fast=/elsewhere,shared").unwrap();
-        let moved = wanted(data.path(), &[shared], &at(&[old("fast", &full, Some("1f"))])).unwrap();
-        assert_eq!(moved[0].known_id.as_deref(), Some("1f"), "the driver compares it with what it finds");
-        let twice = wanted(data.path(), &[other.clone(), other], &at(&[])).unwrap_err();
-        assert!(twice.to_string().contains("named twice"), "{twice}");
-        // Volumes from before there was a flag.
-        fs::create_dir(data.path().join("pool")).unwrap();
-        fs::write(data.path().join("pool/pvc-2.img"), "").unwrap();
-        let before = wanted(data.path(), &[flag("fast=/elsewhere").unwrap()], &at(&[])).unwrap();
-        assert_eq!(names(before), [("fast".to_owned(), false), ("default".to_owned(), true)]);
-    }
-
-    #[test]
-    fn what_is_remembered_is_read_as_it_was_written() {
-        let all = Remembered {
-            node: "n1".into(),
-            pools: vec![old("fast", Path::new("/a"), None), old("common", Path::new("/b"), Some("1f"))],
-        };
-        assert_eq!(parse(&print(&all)).unwrap(), all);
-        assert!(parse("{}").is_err());
-    }
-
-    /// The work goes on when somebody was told of it, and nobody is told of what ends.
-    #[test]
-    fn what_hangs_is_told_while_it_hangs() {
-        let (tell, told) = mpsc::channel();
-        let never = Duration::from_secs(3600);
-        watched(never, || panic!("it has ended"), || {});
-        let answer = watched(Duration::ZERO, move || tell.send(()).unwrap(), move || told.recv());
-        assert_eq!(answer, Ok(()));
-    }
-
-    #[test]
-    fn a_retired_pool_that_does_not_answer_is_left_out_and_remembered() {
-        let pool = old("team", Path::new("/srv/team"), Some("1f"));
-        for (answer, used, kept) in [(Some(true), true, 0), (Some(false), false, 0), (None, false, 1)] {
-            let mut silent = Vec::new();
-            assert_eq!(is_to_be_had(&pool, answer, &mut silent), used, "{answer:?}");
-            assert_eq!(silent.len(), kept, "{answer:?}");
-        }
-        let never = Duration::from_secs(3600);
-        assert_eq!(is_dir(Path::new("/"), never), Some(true));
-        assert_eq!(is_dir(Path::new("/no/such"), never), Some(false));
-    }
-
-    #[test]
-    fn the_directories_that_may_hang_are_named() {
-        let flags = [flag("fast=/mnt/ssd").unwrap(), flag("common=/srv/common,shared").unwrap()];
-        let old = vec![old("slow", Path::new("/a"), None), old("team", Path::new("/srv/team"), Some("1f"))];
-        let remembered = Remembered { node: "n".into(), pools: old };
-        assert_eq!(shared_pools(&flags, &remembered), ["common=/srv/common", "team=/srv/team"]);
-    }
-
-    #[test]
-    fn pools_in_one_another_are_refused() {
-        let (a, b) = (old("a", Path::new("/no/such"), None), old("b", Path::new("/no/such/below"), None));
-        let why = refuse_overlap(&[a.clone(), b]).unwrap_err();
-        assert!(why.to_string().contains("pools a and b lie in one another"), "{why}");
-        assert!(refuse_overlap(&[a, old("c", Path::new("/no/suchlike"), None)]).is_ok());
-    }
-}
+mod tests;

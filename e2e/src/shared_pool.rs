@@ -81,7 +81,8 @@ impl Site {
     }
 }
 
-fn class() -> Value {
+/// A class whose volumes lie in the pool `common`.
+pub fn class() -> Value {
     json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "common"},
         "provisioner": "loop.orlop.dev", "parameters": {"pool": "common"},
         "volumeBindingMode": "WaitForFirstConsumer"})

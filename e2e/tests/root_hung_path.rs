@@ -14,7 +14,7 @@ use orlop_e2e::{
     cluster::{Cluster, PATIENCE},
     images, machine, manifests,
     member::Member,
-    remains,
+    remains, shared_pool,
     stalled::Stalling,
 };
 use orlop_objects::{Key, kind};
@@ -223,5 +223,71 @@ async fn root_an_agent_starts_and_goes_down_while_a_path_hangs() -> Result<()> {
     assert_eq!(remains::at_work(&member.dir()), Vec::<String>::new());
     share.go_on()?;
     ensure!(share.path().join("hangs").exists(), "what a user mounted stays mounted");
+    Ok(())
+}
+
+/// The server of a shared pool dies, the agent is started without the pool as its log advises, and everything is taken down
+/// but what lies in the pool: that is named, and goes when its server is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn root_down_ends_while_a_retired_pool_hangs() -> Result<()> {
+    let test = "root_down_ends_while_a_retired_pool_hangs";
+    if !machine::can_run(test) || !Stalling::can_be_had(test) {
+        return Ok(());
+    }
+    let share = Stalling::mount()?;
+    let (cluster, mut member) = prepared().await?;
+    let outcome = without_its_pool(&share, &cluster, &mut member).await;
+    // Whatever became of it: clean-up waits for the server as well.
+    share.go_on()?;
+    outcome?;
+    let output = member.command(&["down"]).output()?;
+    ensure!(output.status.success(), "down: {}", orlop_e2e::cluster::said(&output));
+    assert_eq!(remains::at_work(&member.dir()), Vec::<String>::new());
+    ensure!(
+        !machine::loops().iter().any(|(_, file)| file.starts_with(share.path())),
+        "the volume is detached"
+    );
+    Ok(())
+}
+
+async fn without_its_pool(share: &Stalling, cluster: &Cluster, member: &mut Member) -> Result<()> {
+    member.stop()?;
+    let pool = member.dir().join("pool");
+    let pools = [format!("common={},shared", share.path().display()), format!("default={}", pool.display())];
+    member.start_with(&["--pool", &pools[0], "--pool", &pools[1]])?;
+    cluster.node_ready("one").await?;
+    cluster.create(&kind::STORAGE_CLASS, shared_pool::class()).await?;
+    for (name, claim) in
+        [("in-pool", shared_pool::claim("in-pool")), ("beside", manifests::claim("beside", "32Mi"))]
+    {
+        cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, claim).await?;
+        let script = "echo here > /data/note && sync && exec sleep 3600";
+        cluster.create(&kind::POD, manifests::pod(name, script, Some(name))).await?;
+        cluster.phase(&kind::POD, name, "Running").await?;
+    }
+    member.kill()?;
+    share.stall()?;
+    member.start()?;
+    cluster.node_ready("one").await?;
+    let remembered = std::fs::read_to_string(member.dir().join("agent/pools.json"))?;
+    ensure!(remembered.contains("\"common\""), "{remembered}");
+    cluster.create(&kind::POD, manifests::pod("meanwhile", "exec sleep 3600", None)).await?;
+    cluster.phase(&kind::POD, "meanwhile", "Running").await?;
+    member.stop()?;
+
+    let begun = Instant::now();
+    let output = member.command(&["down"]).output()?;
+    eprintln!("taken down in {:.1?} while a pool hangs", begun.elapsed());
+    let said = orlop_e2e::cluster::said(&output);
+    ensure!(!output.status.success(), "something is left: {said}");
+    for part in
+        ["still here: volume", "it lies in pool \"common\", which this node goes on without", "no answer"]
+    {
+        ensure!(said.contains(part), "no {part:?}: {said}");
+    }
+    let running = remains::running(&member.dir());
+    ensure!(running.is_empty(), "pods run on: {said}");
+    let beside = machine::loops().into_iter().filter(|(_, file)| file.starts_with(&pool)).count();
+    ensure!(beside == 0, "what answers is taken down: {said}");
     Ok(())
 }

@@ -10,7 +10,7 @@ use orlop_apiserver::{AgentSocket, ApiServer, Identity};
 use orlop_backends::{
     driver::Driver,
     drivers::{
-        loop_file::{LoopDriver, Node, PoolConfig},
+        loop_file::{LoopDriver, Node, PoolConfig, PoolUse},
         nfs::{ExportsConfig, NfsDriver},
     },
     host::{
@@ -151,7 +151,7 @@ impl Cluster {
             shared: true,
             known_id: None,
             private: false,
-            retired: false,
+            used: PoolUse::Wanted,
         };
         let node = Node { name: name.to_owned(), boot: host.boot_id().unwrap() };
         let driver: Arc<dyn Driver> = Arc::new(LoopDriver::open(&seam, &[pool], name, &node).unwrap());

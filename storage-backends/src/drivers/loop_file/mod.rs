@@ -46,7 +46,7 @@ mod stage;
 
 pub use self::{
     pools::{
-        DEFAULT as DEFAULT_POOL, LABEL as POOL_LABEL, Node, PoolConfig, PoolError,
+        DEFAULT as DEFAULT_POOL, LABEL as POOL_LABEL, Node, PoolConfig, PoolError, PoolUse,
         check_name as check_pool_name,
     },
     request::POOL as POOL_PARAMETER,
@@ -90,38 +90,48 @@ impl LoopDriver {
     /// A driver whose volumes live in one directory, which it creates when needed and which nobody else writes to.
     pub fn new(host: Arc<dyn Host>, pool: impl Into<PathBuf>) -> Self {
         let node = Node { name: String::new(), boot: String::new() };
-        Self::of([Pool::private(host, pool.into(), String::new(), node)])
+        Self::of([Pool::private(host, pool.into(), String::new(), node)], BTreeMap::new())
     }
 
     /// A driver of these pools, for the node that is called so; `instance` is the id of its local pools. Records that an
-    /// earlier life of the node left in a shared pool are removed.
+    /// earlier life of the node left in a shared pool are removed. A pool that is retired and does not open is left out:
+    /// see [`Self::left_out`].
     pub fn open(
         host: &Arc<dyn Host>,
         pools: &[PoolConfig],
         instance: &str,
         node: &Node,
     ) -> Result<Self, PoolError> {
-        let mut opened = Vec::new();
+        let (mut opened, mut left_out) = (Vec::new(), BTreeMap::new());
         for config in pools {
-            let pool = Pool::open(Arc::clone(host), config, instance, node)?;
-            if pool.shared {
-                owner::tidy(&pool).map_err(|source| PoolError::Host { name: config.name.clone(), source })?;
+            let outcome = match &config.used {
+                PoolUse::Wanted => Ok(open_pool(host, config, instance, node)?),
+                PoolUse::Retired => open_pool(host, config, instance, node).map_err(|error| error.words()),
+                PoolUse::LeftOut(why) => Err(why.clone()),
+            };
+            match outcome {
+                Ok(pool) => opened.push(pool),
+                Err(why) => _ = left_out.insert(config.name.clone(), why),
             }
-            opened.push(pool);
         }
         pools::introduce(&mut opened);
-        Ok(Self::of(opened))
+        Ok(Self::of(opened, left_out))
     }
 
-    fn of(pools: impl IntoIterator<Item = Pool>) -> Self {
+    fn of(pools: impl IntoIterator<Item = Pool>, left_out: BTreeMap<String, String>) -> Self {
         let makers = std::thread::available_parallelism().map_or(2, |count| count.get() * 2);
         Self {
             inner: Arc::new(Inner {
-                pools: Pools::new(pools),
+                pools: Pools::new(pools, left_out),
                 busy: Busy::default(),
                 makers: tokio::sync::Semaphore::new(makers),
             }),
         }
+    }
+
+    /// The pools that it goes on without, and why.
+    pub fn left_out(&self) -> &BTreeMap<String, String> {
+        self.inner.pools.left_out()
     }
 
     /// The id of a pool: the value of its label.
@@ -299,6 +309,19 @@ impl Driver for LoopDriver {
             publish::unpublish(pool, context, handle, &target)
         }))
     }
+}
+
+fn open_pool(
+    host: &Arc<dyn Host>,
+    config: &PoolConfig,
+    instance: &str,
+    node: &Node,
+) -> Result<Pool, PoolError> {
+    let pool = Pool::open(Arc::clone(host), config, instance, node)?;
+    if pool.shared {
+        owner::tidy(&pool).map_err(|source| PoolError::Host { name: config.name.clone(), source })?;
+    }
+    Ok(pool)
 }
 
 /// The pool directory is made on demand, and as durable as what is in it.

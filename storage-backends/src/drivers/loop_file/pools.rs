@@ -56,8 +56,19 @@ pub struct PoolConfig {
     pub known_id: Option<String>,
     /// It lies in the data directory of its node, which is locked already.
     pub private: bool,
-    /// It takes no new volumes; those that it has can be used and removed.
-    pub retired: bool,
+    /// What it is used for.
+    pub used: PoolUse,
+}
+
+/// What a pool is used for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PoolUse {
+    /// Everything. It must open.
+    Wanted,
+    /// It takes no new volumes; those that it has can be used and removed. One that does not open is left out.
+    Retired,
+    /// Nothing, for this reason: the node works without it, and what is attached of it stays so.
+    LeftOut(String),
 }
 
 /// The node that a driver works on.
@@ -88,6 +99,16 @@ pub enum PoolError {
         /// What it said.
         source: host::Error,
     },
+}
+
+impl PoolError {
+    /// What is wrong, where the pool is named already.
+    pub(super) fn words(&self) -> String {
+        match self {
+            Self::Unfit { why, .. } => why.clone(),
+            Self::Host { source, .. } => format!("{source}: {}", source.source),
+        }
+    }
 }
 
 /// A directory with volumes in it.
@@ -143,7 +164,7 @@ impl Pool {
         let mut pool = Self::private(host, dir, instance.to_owned(), node.clone());
         pool.name.clone_from(&config.name);
         pool.shared = config.shared;
-        pool.retired = config.retired;
+        pool.retired = config.used != PoolUse::Wanted;
         if config.shared {
             pool.id = pool.shared_id(config.known_id.as_deref(), &unfit, &failed)?;
         } else if !config.private {
@@ -283,31 +304,46 @@ pub(super) fn introduce(pools: &mut [Pool]) {
 }
 
 /// All pools of a driver, by name.
-pub(super) struct Pools(BTreeMap<String, Arc<Pool>>);
+pub(super) struct Pools {
+    open: BTreeMap<String, Arc<Pool>>,
+    /// Those that are left out, and why.
+    left_out: BTreeMap<String, String>,
+}
 
 impl Pools {
-    pub(super) fn new(pools: impl IntoIterator<Item = Pool>) -> Self {
-        Self(pools.into_iter().map(|pool| (pool.name.clone(), Arc::new(pool))).collect())
+    pub(super) fn new(pools: impl IntoIterator<Item = Pool>, left_out: BTreeMap<String, String>) -> Self {
+        let open = pools.into_iter().map(|pool| (pool.name.clone(), Arc::new(pool))).collect();
+        Self { open, left_out }
+    }
+
+    pub(super) fn left_out(&self) -> &BTreeMap<String, String> {
+        &self.left_out
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Pool>> {
-        self.0.values()
+        self.open.values()
     }
 
     /// The pool that a handle lies in.
     pub(super) fn of(&self, handle: &Handle) -> Result<Arc<Pool>, String> {
-        self.0.get(handle.pool()).cloned().ok_or_else(|| {
-            format!(
+        self.open.get(handle.pool()).cloned().ok_or_else(|| match self.left_out.get(handle.pool()) {
+            Some(why) => format!(
+                "it lies in pool {:?}, which this node goes on without: {why}. Bring that back, and start the agent, or say \
+                 `orlop down`, once more",
+                handle.pool()
+            ),
+            None => format!(
                 "it lies in pool {:?}, which this node does not have; it has {}. Start its agent with --pool {0}=DIR",
                 handle.pool(),
-                listed(self.0.keys())
-            )
+                listed(self.open.keys())
+            ),
         })
     }
 
     /// The pool that a class means.
     pub(super) fn choose(&self, asked: Option<&str>) -> Result<Arc<Pool>, String> {
-        let open: BTreeMap<&String, &Arc<Pool>> = self.0.iter().filter(|(_, pool)| !pool.retired).collect();
+        let open: BTreeMap<&String, &Arc<Pool>> =
+            self.open.iter().filter(|(_, pool)| !pool.retired).collect();
         let found = match asked {
             Some(name) => open.get(&name.to_owned()),
             None => {

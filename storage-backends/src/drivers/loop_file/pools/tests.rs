@@ -8,7 +8,14 @@ fn node(name: &str) -> Node {
 }
 
 fn config(name: &str, dir: &str, shared: bool) -> PoolConfig {
-    PoolConfig { name: name.into(), dir: dir.into(), shared, known_id: None, private: false, retired: false }
+    PoolConfig {
+        name: name.into(),
+        dir: dir.into(),
+        shared,
+        known_id: None,
+        private: false,
+        used: PoolUse::Wanted,
+    }
 }
 
 fn open(fake: &Fake, config: &PoolConfig) -> Result<Pool, PoolError> {
@@ -34,12 +41,15 @@ fn machine() -> Fake {
 fn which_pool_a_class_means() {
     let fake = machine();
     let pools = |names: &[&str]| {
-        Pools::new(names.iter().map(|name| {
-            let mut pool = Pool::private(Arc::new(fake.clone()), "/a".into(), String::new(), node("n"));
-            pool.name = name.trim_start_matches('-').to_owned();
-            pool.retired = name.starts_with('-');
-            pool
-        }))
+        Pools::new(
+            names.iter().map(|name| {
+                let mut pool = Pool::private(Arc::new(fake.clone()), "/a".into(), String::new(), node("n"));
+                pool.name = name.trim_start_matches('-').to_owned();
+                pool.retired = name.starts_with('-');
+                pool
+            }),
+            BTreeMap::new(),
+        )
     };
     for (asked, names, wanted) in [
         (Some("fast"), &["fast", "slow"][..], Ok("fast")),

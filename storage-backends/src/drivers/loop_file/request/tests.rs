@@ -27,7 +27,7 @@ fn pools() -> Pools {
     let pool = || super::super::Pool::private(host.clone(), "/pool".into(), "1f".into(), node());
     let mut fast = pool();
     fast.name = "fast".into();
-    Pools::new([pool(), fast])
+    Pools::new([pool(), fast], BTreeMap::new())
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use super::super::{LoopDriver, Node, PoolConfig};
+use super::super::{LoopDriver, Node, PoolConfig, PoolUse};
 use crate::{
     conformance::name,
     driver::{Code, Create, Driver},
@@ -16,7 +16,7 @@ fn node(fake: &Fake) -> LoopDriver {
     let pool = |(name, dir): (&str, &str)| {
         fake.create_dir(Path::new(dir)).unwrap();
         let (name, dir, shared) = (name.to_owned(), dir.into(), false);
-        PoolConfig { name, dir, shared, known_id: None, private: false, retired: false }
+        PoolConfig { name, dir, shared, known_id: None, private: false, used: PoolUse::Wanted }
     };
     let pools = [("default", "/a"), ("fast", "/b"), ("apart", "/c")].map(pool);
     let disk = MountRequest::Tmpfs { target: "/c".into(), bytes: Some(4 * GIB), mode: 0o700 };

@@ -3,5 +3,6 @@
 mod beside;
 mod crash;
 mod fake;
+mod left_out;
 mod root;
 mod shared;

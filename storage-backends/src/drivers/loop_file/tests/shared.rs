@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, io, path::Path, sync::Arc, time::Duration};
 
-use super::super::{LoopDriver, Node, PoolConfig};
+use super::super::{LoopDriver, Node, PoolConfig, PoolUse};
 use crate::{
     conformance::{self, Stand, name, reference},
     driver::{Code, Create, Driver, Error, Publish, Reach, Stage, Volume, VolumeRef},
@@ -31,7 +31,7 @@ fn open(host: impl Host, node: &str, boot: &str) -> LoopDriver {
         shared: true,
         known_id: None,
         private: false,
-        retired: false,
+        used: PoolUse::Wanted,
     };
     let node = Node { name: node.into(), boot: boot.into() };
     let host: Arc<dyn Host> = Arc::new(host);
@@ -336,7 +336,7 @@ fn open_dying(host: &Arc<Faulty<Fake>>, node: &str) -> Option<LoopDriver> {
         shared: true,
         known_id: None,
         private: false,
-        retired: false,
+        used: PoolUse::Wanted,
     };
     let node = Node { name: node.into(), boot: format!("{node}1") };
     let host: Arc<dyn Host> = host.clone();

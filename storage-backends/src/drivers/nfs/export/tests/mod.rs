@@ -12,7 +12,7 @@ use crate::{
     driver::{Create, Driver},
     drivers::{
         blocking::Busy,
-        loop_file::{LoopDriver, Node, PoolConfig},
+        loop_file::{LoopDriver, Node, PoolConfig, PoolUse},
         nfs::{Inner, NAME, NfsDriver},
     },
     host::{Host, NfsServer, Runtime, fake::Fake},
@@ -59,7 +59,7 @@ fn driver_of_pools(fake: &Fake, pools: &[&str], instance: &str) -> NfsDriver {
         shared: number + 1 == pools.len(),
         known_id: None,
         private: false,
-        retired: false,
+        used: PoolUse::Wanted,
     };
     let configs: Vec<PoolConfig> = pools.iter().enumerate().map(pool).collect();
     configs.iter().for_each(|pool| host.create_dir(&pool.dir).unwrap());
