@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::{Guest, Lab, Shape};
+use super::{Guest, Lab, Shape, control::Answer};
 use crate::{cluster, images};
 
 /// Where a node keeps everything, on a disk of its own.
@@ -81,8 +81,13 @@ impl Nodes {
 
     /// Starts `orlop up` on the first node (again).
     pub fn serve(&self) -> Result<()> {
+        self.serve_with("")
+    }
+
+    /// The same with more flags.
+    pub fn serve_with(&self, more: &str) -> Result<()> {
         let server = self.server();
-        let flags = format!("up --listen 0.0.0.0:6443 --tls-san {0} --address {0}", server.address());
+        let flags = format!("up --listen 0.0.0.0:6443 --tls-san {0} --address {0} {more}", server.address());
         self.daemon(server, &flags)?;
         server.until("the API", &format!("{} http://orlop/readyz", curl()))?;
         self.until_ready(server.name())
@@ -228,6 +233,11 @@ impl Nodes {
         );
         self.server().until(&format!("{path} gone"), &gone)?;
         Ok(())
+    }
+
+    /// Takes a node down as far as that goes.
+    pub fn try_down(&self, node: &Guest) -> Result<Answer> {
+        node.answer(&format!("ORLOP_DATA_DIR={DATA} {} down", cluster::binary().display()))
     }
 
     /// Takes every node down and answers what each said; nothing of Orlop is mounted or attached afterwards.
