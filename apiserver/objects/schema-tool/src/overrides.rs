@@ -59,6 +59,13 @@ fn parse_facts(text: &str, out: &mut Overrides) -> anyhow::Result<()> {
             out.rules.entry(type_name.clone()).or_default().push(format!("{first} {path}"));
             continue;
         }
+        if first == "pointers" {
+            for field in words {
+                let facts = out.facts.entry((type_name.clone(), field.to_owned())).or_default();
+                facts.insert("pointer".to_owned(), String::new());
+            }
+            continue;
+        }
         let field = if first == "." { "" } else { first };
         let attributes = words.map(attribute).collect::<Attributes>();
         out.facts.entry((type_name.clone(), field.to_owned())).or_default().extend(attributes);

@@ -19,17 +19,18 @@ use crate::{
 
 /// The order in which attributes stand in a line.
 const ORDER: &[&str] =
-    &["required", "list", "keys", "map", "struct", "patch", "key", "enum", "default", "pb"];
+    &["required", "pointer", "list", "keys", "map", "struct", "patch", "key", "enum", "default", "pb"];
 
 const HEAD: &str = "\
 # The schema table: every field of every kind served. Written by orlop-schema-tool; change overrides.txt or docs.txt.
 #
 # type NAME [struct=atomic] :: what it is
 #   @fixed|@set-once|@free PATH    what may change on update, below a kind's root
-#   FIELD SHAPE [required] [list=KIND] [keys=A,B] [map=KIND] [patch=STRATEGY] [key=K] [enum=A|B] [default=JSON] [pb=TAG]
+#   FIELD SHAPE [required] [pointer] [list=KIND] [keys=A,B] [map=KIND] [patch=STRATEGY] [key=K] [enum=A|B] [default=JSON] [pb=TAG]
 #
 # Shapes: string boolean int32 int64 double bytes quantity time microtime intstr raw fields any, a type by the last three
 # steps of its name, [list], {map}. pb=2/14 is tag 14 of the message under tag 2. No pb: the tag is not known here.
+# pointer: \"\", 0 or false is something else than nothing; of other fields, clients in protobuf say it always.
 ";
 
 /// Types by short name, fields with their attributes.

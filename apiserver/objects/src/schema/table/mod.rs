@@ -68,6 +68,8 @@ pub struct Field {
     pub shape: Shape,
     /// Whether the schema requires it.
     pub required: bool,
+    /// Whether `""`, `0` or `false` says something else than nothing at all: a pointer in Kubernetes' own types.
+    pub pointer: bool,
     /// `map`, `set`, `atomic`; empty: not said.
     pub list: &'static str,
     /// Keys of a list of kind map, joined by commas.

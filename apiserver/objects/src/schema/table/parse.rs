@@ -53,6 +53,7 @@ fn parse_field(
         name,
         shape,
         required: false,
+        pointer: false,
         list: "",
         keys: "",
         map: "",
@@ -67,6 +68,7 @@ fn parse_field(
         let (attribute, value) = word.split_once('=').unwrap_or((word, ""));
         match attribute {
             "required" => field.required = true,
+            "pointer" => field.pointer = true,
             "list" => field.list = value,
             "keys" => field.keys = value,
             "map" => field.map = value,
