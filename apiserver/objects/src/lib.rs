@@ -1,7 +1,7 @@
 //! Kinds, keys and objects, and every rule about them that needs neither disk, clock nor network.
 //!
 //! Owns: which kinds are served ([`kind`]), what an object is ([`object`]), the schema table ([`schema`]) and what
-//! follows from it (strict decoding, defaults, merge patches), quantities, selectors, names, validation, and the
+//! follows from it (strict decoding, protobuf, defaults, merge patches), quantities, selectors, names, validation, and the
 //! phases that are computed rather than stored.
 //!
 //! Must not know: I/O, tokio, clocks, HTTP status codes.
@@ -25,6 +25,7 @@ pub mod object;
 pub mod out_of_service;
 pub mod patch;
 pub mod phase;
+pub mod protobuf;
 pub mod quantity;
 pub mod schema;
 pub mod selector;

@@ -70,12 +70,23 @@ impl std::error::Error for Failure {}
 /// Decodes a JSON body for `kind`.
 pub fn from_json(kind: &'static Kind, bytes: &[u8], v: FieldValidation) -> Result<Decoded, Failure> {
     let (value, duplicates) = json::parse(bytes).map_err(|e| Failure::Syntax(e.to_string()))?;
-    judge(table::root(kind), value, duplicates, v)
+    judge(table::root(kind), value, twice(duplicates), v)
 }
 
 /// The same for a value that is there already: after a patch, or read from YAML.
 pub fn check(kind: &'static Kind, value: Value, v: FieldValidation) -> Result<Decoded, Failure> {
     judge(table::root(kind), value, Vec::new(), v)
+}
+
+/// The same for a value of which the reader has left out what is unknown: of protobuf, where `unknown` is.
+pub fn check_rest(
+    kind: &'static Kind,
+    value: Value,
+    unknown: Vec<String>,
+    v: FieldValidation,
+) -> Result<Decoded, Failure> {
+    let unknown = unknown.into_iter().map(|place| note(place, Cause::NotSupported, "unknown", None));
+    judge(table::root(kind), value, unknown.collect(), v)
 }
 
 /// The same for a body that is no kind's object, by the short name of its type: `meta.v1.DeleteOptions`, `core.v1.Binding`,
@@ -86,13 +97,17 @@ pub fn check(kind: &'static Kind, value: Value, v: FieldValidation) -> Result<De
 pub fn from_json_as(type_name: &str, bytes: &[u8], v: FieldValidation) -> Result<Decoded, Failure> {
     let root = table::short(type_name).expect("the caller names a type of the table");
     let (value, duplicates) = json::parse(bytes).map_err(|e| Failure::Syntax(e.to_string()))?;
-    judge(root, value, duplicates, v)
+    judge(root, value, twice(duplicates), v)
+}
+
+fn twice(duplicates: Vec<String>) -> Vec<FieldError> {
+    duplicates.into_iter().map(|path| note(path, Cause::Duplicate, "duplicate", None)).collect()
 }
 
 fn judge(
     root: &Type,
     mut value: Value,
-    duplicates: Vec<String>,
+    noted: Vec<FieldError>,
     v: FieldValidation,
 ) -> Result<Decoded, Failure> {
     let mut found = fields::Findings::default();
@@ -103,8 +118,7 @@ fn judge(
     }
     let unknown =
         found.unknown.into_iter().map(|(path, meant)| note(path, Cause::NotSupported, "unknown", meant));
-    let duplicate = duplicates.into_iter().map(|path| note(path, Cause::Duplicate, "duplicate", None));
-    let notes: Vec<FieldError> = unknown.chain(duplicate).take(MOST).collect();
+    let notes: Vec<FieldError> = unknown.chain(noted).take(MOST).collect();
     match v {
         FieldValidation::Strict if !notes.is_empty() => Err(Failure::Fields(notes)),
         FieldValidation::Warn => {
