@@ -1,4 +1,6 @@
-//! Request bodies: read up to a limit, decoded from JSON or YAML, checked against the path.
+//! Request bodies: read up to a limit, decoded from JSON, YAML or protobuf, checked against the path.
+
+mod protobuf;
 
 use std::time::Duration;
 
@@ -18,6 +20,16 @@ use crate::{events, failure::Failure, path::Target, query::Query};
 pub(crate) const LIMIT: usize = 3 * 1024 * 1024;
 /// How long a body may take: who sends slower holds a connection that others need.
 const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Types of bodies that are no kind's objects, by their short names in the schema table.
+pub(crate) const DELETE_OPTIONS: &str = "meta.v1.DeleteOptions";
+pub(crate) const BINDING: &str = "core.v1.Binding";
+pub(crate) const EVICTION: &str = "policy.v1.Eviction";
+pub(crate) const SCALE: &str = "autoscaling.v1.Scale";
+pub(crate) const ACCESS_REVIEW: &str = "authorization.v1.SelfSubjectAccessReview";
+pub(crate) const SUBJECT_REVIEW: &str = "authentication.v1.SelfSubjectReview";
+#[cfg(test)]
+const MESSAGES: [&str; 6] = [DELETE_OPTIONS, BINDING, EVICTION, SCALE, ACCESS_REVIEW, SUBJECT_REVIEW];
 
 /// A decoded body with what was left out of it.
 #[derive(Debug)]
@@ -77,7 +89,11 @@ pub(crate) fn object(
         check_type(target.shown, &mut value)?;
         return Ok(Decoded { value, warnings: decoded.warnings });
     }
-    let mut value = any(headers, bytes)?;
+    if media_type(headers) == protobuf::MEDIA_TYPE {
+        let (value, unknown) = protobuf::object(target.shown, bytes)?;
+        return stored(target, value, unknown, validation);
+    }
+    let mut value = text(headers, bytes)?;
     check_type(target.shown, &mut value)?;
     checked(target, value, validation)
 }
@@ -88,20 +104,38 @@ pub(crate) fn checked(
     value: Value,
     validation: FieldValidation,
 ) -> Result<Decoded, Failure> {
+    stored(target, value, Vec::new(), validation)
+}
+
+/// The same, where the reader has left out fields already.
+fn stored(
+    target: &Target<'_>,
+    value: Value,
+    unknown: Vec<String>,
+    validation: FieldValidation,
+) -> Result<Decoded, Failure> {
     let value = if target.shown == target.kind { value } else { events::from_shown(value) };
-    let decoded = decode::check(target.kind, value, validation).map_err(|f| undecodable(target.kind, &f))?;
+    let decoded = decode::check_rest(target.kind, value, unknown, validation);
+    let decoded = decoded.map_err(|f| undecodable(target.kind, &f))?;
     Ok(Decoded { value: decoded.value, warnings: decoded.warnings })
 }
 
-/// Decodes a body without a kind of its own: options, bindings, patches.
-pub(crate) fn any(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, Failure> {
+/// Decodes a body that is no kind's object: options, bindings, reviews. Its type is needed where it is protobuf.
+pub(crate) fn any(headers: &HeaderMap, bytes: &[u8], type_name: &str) -> Result<Value, Failure> {
+    if media_type(headers) == protobuf::MEDIA_TYPE {
+        return protobuf::any(type_name, bytes);
+    }
+    text(headers, bytes)
+}
+
+/// The forms that say by themselves what they are.
+fn text(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, Failure> {
     match media_type(headers) {
         "" | "application/json" => json(bytes),
         "application/yaml" | "application/x-yaml" | "text/yaml" => yaml(bytes),
-        "application/vnd.kubernetes.protobuf" => Err(protobuf()),
         other => Err(Failure::unsupported_media_type(format!(
             "the body of the request was in an unknown format - accepted media types include: application/json, \
-             application/yaml; it was \"{other}\""
+             application/yaml, application/vnd.kubernetes.protobuf; it was \"{other}\""
         ))),
     }
 }
@@ -128,14 +162,6 @@ pub(crate) fn yaml(bytes: &[u8]) -> Result<Value, Failure> {
         }
         _ => Failure::bad_request(format!("the body is not valid YAML: {e}")),
     })
-}
-
-fn protobuf() -> Failure {
-    Failure::unsupported_media_type(
-        "Orlop does not read protobuf bodies yet, and this command sends one: write the object as a manifest and \
-         use `kubectl create -f` or `kubectl apply -f`, which send JSON (for instance: `kubectl create configmap x \
-         --from-literal=a=b --dry-run=client -o yaml | kubectl create -f -`)",
-    )
 }
 
 fn undecodable(kind: &Kind, failure: &decode::Failure) -> Failure {

@@ -23,7 +23,11 @@ pub(crate) async fn respond(
     headers: &HeaderMap,
     incoming: Incoming,
 ) -> Result<Response<Body>, Failure> {
-    let mut value = body::any(headers, &body::read(incoming).await?)?;
+    let type_name = match review {
+        Review::Access => body::ACCESS_REVIEW,
+        Review::Subject => body::SUBJECT_REVIEW,
+    };
+    let mut value = body::any(headers, &body::read(incoming).await?, type_name)?;
     if !value.is_object() {
         return Err(Failure::bad_request("the body must be an object"));
     }

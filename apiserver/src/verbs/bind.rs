@@ -16,7 +16,7 @@ use crate::{
 /// `POST pods/NAME/binding`: puts a pod on a node.
 pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<Body>, Failure> {
     let (key, dry_run) = (super::key(call)?, call.dry_run()?);
-    let value = body::any(call.headers, &body::read(incoming).await?)?;
+    let value = body::any(call.headers, &body::read(incoming).await?, body::BINDING)?;
     let found = value["kind"].as_str().unwrap_or("Binding");
     if found != "Binding" {
         return Err(Failure::bad_request(format!("the body must be a Binding, not {found}")));

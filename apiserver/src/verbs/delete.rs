@@ -71,7 +71,7 @@ async fn options(call: &Call<'_>, incoming: Incoming) -> Result<DeleteOptions, F
     if bytes.is_empty() {
         return from_query(call.query);
     }
-    let value = body::any(call.headers, &bytes)?;
+    let value = body::any(call.headers, &bytes, body::DELETE_OPTIONS)?;
     from_body(&value)
 }
 

@@ -44,7 +44,7 @@ async fn read(headers: &HeaderMap, incoming: Incoming) -> Result<Value, Failure>
     if bytes.is_empty() {
         return Ok(json!({}));
     }
-    let value = body::any(headers, &bytes)?;
+    let value = body::any(headers, &bytes, body::EVICTION)?;
     let kind = value["kind"].as_str().unwrap_or("Eviction");
     if kind != "Eviction" || !value.is_object() {
         return Err(Failure::bad_request(format!("the body must be an Eviction, not {kind}")));

@@ -29,7 +29,7 @@ pub(crate) fn get(call: &Call<'_>) -> Result<Response<Body>, Failure> {
 }
 
 pub(crate) async fn replace(call: &Call<'_>, incoming: Incoming) -> Result<Response<Body>, Failure> {
-    let wanted = body::any(call.headers, &body::read(incoming).await?)?;
+    let wanted = body::any(call.headers, &body::read(incoming).await?, body::SCALE)?;
     change(call, |_| Ok(wanted.clone())).await
 }
 
