@@ -285,7 +285,50 @@ fn root_kubectl_is_told_what_is_wrong() -> Result<()> {
     kubectl.refused("wait pod/nothing --for=condition=Ready", "pods \"nothing\" not found")?;
     kubectl.refused("wait pvc/nothing --for=create --timeout=1s", "timed out")?;
     kubectl.refused("apply --server-side -f claim.yaml", "kubectl apply` without --server-side")?;
-    // Typed writes send protobuf and know no other way, so the refusal names one.
-    kubectl.refused("create configmap x --from-literal=a=b", "kubectl create -f")?;
+    kubectl.refused("create job j --image=busybox", "the server could not find the requested resource")?;
+    Ok(())
+}
+
+/// Typed commands send protobuf, and have no other way.
+#[test]
+fn root_kubectl_creates_by_protobuf() -> Result<()> {
+    if !usable("root_kubectl_creates_by_protobuf") {
+        return Ok(());
+    }
+    let cluster = Cluster::start()?;
+    images::load_busybox(&cluster)?;
+    let kubectl = Kubectl(&cluster);
+    let binary = cluster.dir().with_file_name("key.bin");
+    std::fs::write(&binary, [0, 0xff, 1, b'x'])?;
+    let file = binary.display();
+
+    kubectl.run("create namespace x")?;
+    kubectl.until("get namespace x", &["Active"])?;
+    kubectl.run("create serviceaccount robot -n x")?;
+    kubectl
+        .run(&format!("create configmap c --from-literal=a=b --from-literal=empty= --from-file={file}"))?;
+    let stored = kubectl.run("get configmap c -o jsonpath={.data}{.binaryData}")?;
+    assert_eq!(stored, r#"{"a":"b","empty":""}{"key.bin":"AP8BeA=="}"#);
+    kubectl.run(&format!("create secret generic s --from-literal=user=me --from-file={file}"))?;
+    let stored = kubectl.run("get secret s -o jsonpath={.type}{.data}")?;
+    assert_eq!(stored, r#"Opaque{"key.bin":"AP8BeA==","user":"bWU="}"#);
+    kubectl.run("create configmap tried --from-literal=a=b --dry-run=server")?;
+    kubectl.refused("get configmap tried", "not found")?;
+    kubectl.refused("create configmap c --from-literal=a=b", "\"c\" already exists")?;
+    kubectl.refused("create secret generic Bad", "metadata.name")?;
+
+    kubectl.until("get serviceaccount", &["default"])?;
+    kubectl.run("create deployment web --image=busybox --replicas=3 -- sleep 3600")?;
+    kubectl.run("wait deployment/web --for=condition=Available --timeout=90s")?;
+    kubectl.run("scale deployment web --replicas=1")?;
+    kubectl.until("get deployment web", &["1/1"])?;
+    assert_eq!(kubectl.run("auth can-i create pods")?, "yes\n");
+    assert!(kubectl.run("auth whoami")?.contains("system:masters"));
+    // Drain deletes with DeleteOptions in protobuf when it does not evict.
+    let node = kubectl.run("get nodes -o name")?;
+    let node = node.trim().trim_start_matches("node/");
+    let drained =
+        kubectl.run(&format!("drain {node} --disable-eviction --force --grace-period=1 --timeout=60s"))?;
+    assert!(drained.contains("deleted") && drained.contains("drained"), "{drained}");
     Ok(())
 }
