@@ -7,6 +7,7 @@
 //! | the JSON type of the table    | itself                                             |
 //! | a time that is no RFC 3339    | a type fault                                       |
 //! | another JSON type             | a type fault that names what is expected           |
+//! | an object above the most      | one fault; nothing below it, nor behind it, is read |
 
 use serde_json::{Map, Value};
 
@@ -16,6 +17,10 @@ use crate::{
     schema::table::{Leaf, Shape, Type},
 };
 
+/// As many objects of the table's types may one body hold. Each is given defaults and validated, which takes a thousand
+/// times the three bytes that `{},` is: a body as long as may be would take gigabytes. What people write holds hundreds.
+pub(super) const MOST_OBJECTS: usize = 20_000;
+
 /// What a walk finds.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
@@ -23,11 +28,17 @@ pub(super) struct Findings {
     pub unknown: Vec<(String, Option<&'static str>)>,
     /// Type faults.
     pub faults: Vec<FieldError>,
+    /// How many objects it has come to.
+    objects: usize,
 }
 
 impl Findings {
     /// Checks the object at `path` in place.
     pub(super) fn object(&mut self, ty: &Type, value: &mut Value, path: &str) {
+        self.objects += 1;
+        if self.objects > MOST_OBJECTS {
+            return self.too_many(path);
+        }
         let Value::Object(fields) = value else {
             return self.fault(path, "an object", value);
         };
@@ -76,6 +87,14 @@ impl Findings {
         drop_nulls(item, entries);
         for (name, value) in entries.iter_mut() {
             self.shape(item, value, &below(path, name));
+        }
+    }
+
+    fn too_many(&mut self, path: &str) {
+        if self.objects == MOST_OBJECTS + 1 {
+            let detail =
+                format!("is one object too many: a body may hold {MOST_OBJECTS}; make several of it");
+            self.faults.push(FieldError::new(path, Cause::TypeInvalid, detail));
         }
     }
 

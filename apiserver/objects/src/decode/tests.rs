@@ -102,6 +102,20 @@ fn forms_with_a_choice_take_both() {
     );
 }
 
+#[test]
+fn a_body_holds_so_many_objects_and_no_more() {
+    let most = super::fields::MOST_OBJECTS;
+    // The pod and its spec are two of them.
+    for (containers, fits) in [(most - 2, true), (most - 1, false), (most + 5, false)] {
+        let value = json!({"spec": {"containers": vec![json!({}); containers]}});
+        let checked = check(&kind::POD, value, FieldValidation::Ignore);
+        let refused = checked.map(|_| ()).map_err(|failure| failure.to_string());
+        let words =
+            "spec.containers[19998]: is one object too many: a body may hold 20000; make several of it";
+        assert_eq!(refused, if fits { Ok(()) } else { Err(words.to_owned()) });
+    }
+}
+
 proptest! {
     #[test]
     fn decoding_what_is_valid_changes_nothing(seed: u64, which in 0..kind::ALL.len()) {
