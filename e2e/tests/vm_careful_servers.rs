@@ -10,6 +10,7 @@
 //! | squashes root, in a directory that everybody may write | nothing: it is Bound |
 //! | exports it to others alone | as if it were not there; the kernel's shows an empty directory that is read-only |
 //! | exports nothing there | compare the path with the server's list of exports |
+//! | hears no ports from 1024 on, and the class says noresvport | leave noresvport out |
 //! | does not speak this version | leave nfsvers out |
 //! | listens on another port | nothing listens for NFS there |
 //! | keeps locks of version 3 by a program that is not here | rpc.statd |
@@ -82,7 +83,19 @@ fn works(nodes: &Nodes, server: &Guest, kind: &str, share: &'static str) -> Resu
     Ok(())
 }
 
+/// Before anything else of that server is mounted: the kernel has one connection to it, from one port, for all that is.
+fn high_ports_are_told(nodes: &Nodes, server: &Guest, kind: &str) -> Result<()> {
+    let name = format!("{kind}-low-ports");
+    let row = Row { options: vec!["noresvport"], ..row("low-ports", "/low-ports", "leave noresvport out") };
+    claim_of(nodes, &name, &server.address(), &row)?;
+    println!("{kind}: {}: {}", row.name, nodes.until_said_of(&name, row.says)?);
+    nodes.delete("persistentvolumeclaims", &name)?;
+    server.run("! find /srv/low-ports -mindepth 1 | grep .")?;
+    Ok(())
+}
+
 fn all_are_told(nodes: &Nodes, server: &Guest, kind: &str, closed: &'static str) -> Result<()> {
+    high_ports_are_told(nodes, server, kind)?;
     let rows = rows(closed);
     let name = |row: &Row| format!("{kind}-{}", row.name);
     for row in &rows {

@@ -10,6 +10,7 @@
 //! | `/squashed` | 1777 | what it lets nobody do: root is squashed |
 //! | `/squashed/private` | 0755, a directory of the former | read: root is squashed |
 //! | `/closed` | 1777 | nothing: it is another machine's |
+//! | `/low-ports` | 1777 | everything, from a port below 1024 |
 
 use anyhow::Result;
 
@@ -41,12 +42,13 @@ EXPORT { Export_Id = 2; Path = /srv/read-only; Pseudo = /read-only; Access_Type 
 EXPORT { Export_Id = 3; Path = /srv/squashed; Pseudo = /squashed; Squash = Root_Squash; FSAL { Name = VFS; } }
 EXPORT { Export_Id = 4; Path = /srv/closed; Pseudo = /closed; Access_Type = None; FSAL { Name = VFS; }
          CLIENT { Clients = 192.0.2.1; Access_Type = RW; } }
+EXPORT { Export_Id = 5; Path = /srv/low-ports; Pseudo = /low-ports; PrivilegedPort = true; FSAL { Name = VFS; } }
 ";
 
 /// The same in the words of exports(5). They lie in a directory that is the root of all, as version 4 of the protocol has
 /// it; on a file system of its own, for the guest's root is one that nobody can export.
 const CAREFUL_ROOT: &str = "mkdir -p /exports && mount -t tmpfs -o size=1m tmpfs /exports
-     for share in shared read-only squashed closed; do
+     for share in shared read-only squashed closed low-ports; do
          mkdir /exports/$share && mount --bind /srv/$share /exports/$share
      done";
 const CAREFUL_EXPORTS: &str = "/exports *(ro,no_root_squash,no_subtree_check,fsid=0,insecure)
@@ -54,11 +56,12 @@ const CAREFUL_EXPORTS: &str = "/exports *(ro,no_root_squash,no_subtree_check,fsi
 /exports/read-only *(ro,no_root_squash,no_subtree_check,fsid=2,insecure)
 /exports/squashed *(rw,root_squash,no_subtree_check,fsid=3,insecure)
 /exports/closed 192.0.2.1(rw,no_root_squash,no_subtree_check,fsid=4,insecure)
+/exports/low-ports *(rw,no_root_squash,no_subtree_check,fsid=5,secure)
 ";
 
 /// Their directories.
-const CAREFUL_PLACES: &str = "mkdir -p /srv/read-only /srv/squashed/private /srv/closed
-     chmod 1777 /srv/read-only /srv/squashed /srv/closed";
+const CAREFUL_PLACES: &str = "mkdir -p /srv/read-only /srv/squashed/private /srv/closed /srv/low-ports
+     chmod 1777 /srv/read-only /srv/squashed /srv/closed /srv/low-ports";
 
 const LISTENS: &str = "ss -ltn | grep -q :2049";
 
