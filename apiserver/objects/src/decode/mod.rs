@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// As many faults of one body are told; who has more has another problem.
-const MOST: usize = 100;
+pub(crate) const MOST: usize = 100;
 
 /// What becomes of unknown and duplicate fields: the request parameter `fieldValidation`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

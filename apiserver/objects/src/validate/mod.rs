@@ -27,12 +27,12 @@ mod tests;
 
 use serde_json::Value;
 
-use crate::{FieldError, Kind, names};
+use crate::{FieldError, Kind, decode::MOST, names};
 use at::{At, Errors};
 
 pub use pod::unbuilt;
 
-/// Everything that is wrong with `new`; empty when it may be written. `old` is what it replaces.
+/// What is wrong with `new`, up to a hundred faults; empty when it may be written. `old` is what it replaces.
 pub fn validate(old: Option<&Value>, new: &Value, kind: &'static Kind) -> Vec<FieldError> {
     let mut errors = names::check_metadata(kind, new);
     // What has not changed since it was accepted is not asked again: rules may have become stricter meanwhile.
@@ -47,6 +47,8 @@ pub fn validate(old: Option<&Value>, new: &Value, kind: &'static Kind) -> Vec<Fi
     if let Some(old) = old {
         errors.extend(fixed::changes(kind, old, new));
     }
+    // A body of three megabytes can be wrong a million times, and would be answered with hundreds.
+    errors.truncate(MOST);
     errors
 }
 

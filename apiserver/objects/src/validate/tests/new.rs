@@ -416,3 +416,10 @@ fn a_loop_file_may_lie_in_a_pool() {
     volume["spec"]["csi"]["driver"] = json!("nfs.orlop.dev");
     assert!(!refused(None, &volume, &kind::PERSISTENT_VOLUME).is_empty());
 }
+
+#[test]
+fn a_hundred_faults_are_told() {
+    let names: Vec<Value> = vec![json!(""); 5_000];
+    let many = with(good(&kind::POD), "/metadata/finalizers", json!(names));
+    assert_eq!(refused(None, &many, &kind::POD).len(), 100);
+}
