@@ -1,6 +1,6 @@
 # Everything that people and CI type. `make help` lists it.
 
-PACKAGES := runc conmon busybox-static e2fsprogs xfsprogs util-linux mount iptables nfs-ganesha nfs-ganesha-vfs bindfs libclang1-14 gcc libc6-dev curl ca-certificates tar
+PACKAGES := runc conmon busybox-static e2fsprogs xfsprogs util-linux mount iptables nfs-ganesha nfs-ganesha-vfs bindfs btrfs-progs libclang1-14 gcc libc6-dev curl ca-certificates tar
 # For guests with a kernel of their own, beside the kernel itself, which the harness fetches and does not install.
 GUEST_PACKAGES := qemu-system-x86 kmod xz-utils iproute2 nfs-common nfs-ganesha nfs-ganesha-vfs
 CARGO ?= cargo

@@ -161,6 +161,10 @@ impl Host for Dying {
         self.inner.host.list_dir(path)
     }
 
+    fn file_system(&self, path: &Path) -> host::Result<Option<u64>> {
+        self.inner.host.file_system(path)
+    }
+
     fn space(&self, path: &Path) -> host::Result<Space> {
         self.inner.host.space(path)
     }

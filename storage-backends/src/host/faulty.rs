@@ -189,6 +189,10 @@ impl<H: Host> Host for Faulty<H> {
         self.look("list_dir", path, |inner| inner.list_dir(path))
     }
 
+    fn file_system(&self, path: &Path) -> Result<Option<u64>> {
+        self.look("file_system", path, |inner| inner.file_system(path))
+    }
+
     fn space(&self, path: &Path) -> Result<Space> {
         self.look("space", path, |inner| inner.space(path))
     }

@@ -351,6 +351,9 @@ pub trait Host: Send + Sync + 'static {
     fn canonical(&self, path: &Path) -> Result<Option<PathBuf>>;
     /// Names in a directory; empty when there is none.
     fn list_dir(&self, path: &Path) -> Result<Vec<String>>;
+    /// Which file system holds `path`: one number for all places where it is mounted and for all its subvolumes, of which
+    /// btrfs gives each a device number of its own ([`FileId::device`]). `None` when the path does not exist.
+    fn file_system(&self, path: &Path) -> Result<Option<u64>>;
     /// Space of the file system that holds `path`.
     fn space(&self, path: &Path) -> Result<Space>;
 

@@ -197,7 +197,7 @@ fn survey(pool: &Pool, state: &mut State) -> host::Result<Survey> {
     }
     let beside = beside::look(pool)?;
     let (promised, mut occupied) = (beside.promised, beside.occupied);
-    let disk = if pool.shared { None } else { beside::disk(pool, &pool.dir)? };
+    let disk = if pool.shared { None } else { pool.host.file_system(&pool.dir)? };
     let (volumes, made_elsewhere) = (BTreeMap::new(), BTreeSet::new());
     let mut found = Survey { volumes, made_elsewhere, beside, disk, promised, total: 0 };
     for name in host.list_dir(&pool.dir)? {

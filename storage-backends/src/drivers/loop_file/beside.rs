@@ -2,8 +2,8 @@
 //!
 //! | the other pool's directory | counts |
 //! |---|---|
-//! | is on the same device | lengths of its volumes as promised; what its files occupy as space of all |
-//! | is on another device | nothing |
+//! | is on the same file system, in whichever subvolume of it | lengths of its volumes as promised; what its files occupy as space of all |
+//! | is on another file system | nothing |
 //! | is gone | nothing: its volumes are not here |
 //!
 //! Shared pools are not looked at: what lies below them may be a server that does not answer, and what others promise there
@@ -35,17 +35,12 @@ impl Beside {
     }
 }
 
-/// The device that a directory is on.
-pub(super) fn disk(pool: &Pool, dir: &Path) -> host::Result<Option<u64>> {
-    Ok(pool.host.file(dir)?.map(|found| found.id.device))
-}
-
 /// Looks at the pools beside this one, whose directory is there.
 pub(super) fn look(pool: &Pool) -> host::Result<Beside> {
     let mut beside = Beside::default();
-    let own = disk(pool, &pool.dir)?;
+    let own = pool.host.file_system(&pool.dir)?;
     for (name, dir) in &pool.beside {
-        if own.is_some() && disk(pool, dir)? == own {
+        if own.is_some() && pool.host.file_system(dir)? == own {
             beside.pools.push(name.clone());
             beside.count(pool, name, dir)?;
         }

@@ -62,14 +62,14 @@ impl Machine {
         if self.files.inodes[&inode].directory {
             return Err(refuse("attach loop device to", file, Errno::EISDIR));
         }
-        let (_, (system, _)) = self.mounts.resolve(file);
+        let (_, (system, inner)) = self.mounts.resolve(file);
         let number = (0..u32::MAX)
             .find(|number| !self.devices.loops.contains_key(number))
             .ok_or_else(|| refuse("attach loop device to", file, Errno::EBUSY))?;
         let device = LoopDevice {
             device: format!("/dev/loop{number}").into(),
             number: (MAJOR, number),
-            backing: Some(FileId { device: system, inode }),
+            backing: Some(FileId { device: self.files.device(system, &inner), inode }),
             path: file.to_owned(),
             offset: 0,
             size_limit: 0,

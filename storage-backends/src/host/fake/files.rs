@@ -52,6 +52,8 @@ pub(super) struct Files {
     pub(super) names: BTreeMap<(u64, PathBuf), u64>,
     pub(super) inodes: BTreeMap<u64, Inode>,
     pub(super) sizes: BTreeMap<u64, u64>,
+    /// Directories that have a device number of their own within their file system.
+    subvolumes: BTreeMap<(u64, PathBuf), u64>,
     next_inode: u64,
     next_system: u64,
     pub(super) overwritten: u64,
@@ -70,6 +72,7 @@ impl Files {
             names: BTreeMap::new(),
             inodes: BTreeMap::new(),
             sizes: BTreeMap::new(),
+            subvolumes: BTreeMap::new(),
             next_inode: 2,
             next_system: ROOT,
             overwritten: 0,
@@ -103,6 +106,12 @@ impl Files {
 
     fn free(&self, system: u64) -> u64 {
         self.sizes.get(&system).copied().unwrap_or(0).saturating_sub(self.used(system))
+    }
+
+    /// The device number that a file has by its name.
+    pub(super) fn device(&self, system: u64, inner: &Path) -> u64 {
+        let subvolume = |at: &Path| self.subvolumes.get(&(system, at.to_owned())).copied();
+        inner.ancestors().find_map(subvolume).unwrap_or(system)
     }
 
     pub(super) fn forget_unlinked(&mut self) {
@@ -226,6 +235,15 @@ impl Machine {
         Ok(())
     }
 
+    pub(super) fn create_subvolume(&mut self, path: &Path) -> Result<()> {
+        self.create_dir(path)?;
+        let (_, key) = self.mounts.resolve(path);
+        let device = self.files.next_system;
+        self.files.next_system += 1;
+        self.files.subvolumes.insert(key, device);
+        Ok(())
+    }
+
     pub(super) fn remove_dir(&mut self, path: &Path) -> Result<()> {
         let refused = |errno| Err(refuse("remove directory", path, errno));
         let number = self.find("remove directory", path)?;
@@ -264,9 +282,9 @@ impl Machine {
     }
 
     pub(super) fn info(&self, path: &Path) -> Option<FileInfo> {
-        let (_, (system, _)) = self.mounts.resolve(path);
+        let (_, (system, inner)) = self.mounts.resolve(path);
         self.lookup(path).map(|(number, inode)| FileInfo {
-            id: FileId { device: system, inode: number },
+            id: FileId { device: self.files.device(system, &inner), inode: number },
             length: inode.length,
             allocated: inode.allocated,
             directory: inode.directory,
@@ -284,6 +302,11 @@ impl Machine {
             .filter_map(|(_, name)| name.file_name())
             .map(|name| name.to_string_lossy().into_owned())
             .collect()
+    }
+
+    pub(super) fn file_system(&self, path: &Path) -> Option<u64> {
+        let (_, (system, _)) = self.mounts.resolve(path);
+        self.lookup(path).map(|_| system)
     }
 
     pub(super) fn space(&self, path: &Path) -> Result<Space> {

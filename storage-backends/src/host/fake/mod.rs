@@ -183,6 +183,11 @@ impl Fake {
         self.machine().read(path)
     }
 
+    /// Makes a directory that has a device number of its own, as btrfs gives one to each of its subvolumes.
+    pub fn create_subvolume(&self, path: &Path) -> Result<()> {
+        self.machine().create_subvolume(path)
+    }
+
     /// How often a file system was to be made over something, which is refused: 0, or a volume was in danger.
     pub fn overwritten(&self) -> u64 {
         self.machine().files.overwritten
@@ -289,6 +294,10 @@ impl Host for Fake {
 
     fn list_dir(&self, path: &Path) -> Result<Vec<String>> {
         Ok(self.machine().list_dir(path))
+    }
+
+    fn file_system(&self, path: &Path) -> Result<Option<u64>> {
+        Ok(self.machine().file_system(path))
     }
 
     fn space(&self, path: &Path) -> Result<Space> {

@@ -8,13 +8,13 @@ use std::{
 };
 
 use rustix::{
-    fs::{Advice, CWD, FallocateFlags, FlockOperation, OFlags, RenameFlags},
+    fs::{Advice, AtFlags, CWD, FallocateFlags, FlockOperation, OFlags, RenameFlags, StatxFlags},
     io::Errno,
 };
 
 use super::{
     super::{Cause, Error, FileId, FileInfo, FileLock, Result, Space},
-    failed,
+    failed, mountinfo,
 };
 
 /// What a file is called while it is written.
@@ -178,6 +178,24 @@ pub(super) fn list_dir(path: &Path) -> Result<Vec<String>> {
     }
     names.sort();
     Ok(names)
+}
+
+/// By the mount that a path is on, whose line in the mount table has the number of the file system as a whole. What `stat`
+/// calls the device is another one for each subvolume of btrfs. A server is not asked: what is known of the path will do.
+pub(super) fn file_system(path: &Path) -> Result<Option<u64>> {
+    let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
+    let found = match rustix::fs::statx(CWD, path, AtFlags::STATX_DONT_SYNC, wanted) {
+        Ok(found) => found,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(failed("look for the file system of", path)(error.into())),
+    };
+    let device = rustix::fs::makedev(found.stx_dev_major, found.stx_dev_minor);
+    // A kernel before 5.8 does not say the mount, and what a process has open from outside of its root is in no table.
+    if found.stx_mask & StatxFlags::MNT_ID.bits() == 0 {
+        return Ok(Some(device));
+    }
+    let mount = mountinfo::read()?.into_iter().find(|mount| mount.id == found.stx_mnt_id);
+    Ok(Some(mount.map_or(device, |mount| rustix::fs::makedev(mount.number.0, mount.number.1))))
 }
 
 pub(super) fn space(path: &Path) -> Result<Space> {

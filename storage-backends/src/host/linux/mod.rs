@@ -110,6 +110,10 @@ impl Host for Linux {
         files::list_dir(path)
     }
 
+    fn file_system(&self, path: &Path) -> Result<Option<u64>> {
+        files::file_system(path)
+    }
+
     fn space(&self, path: &Path) -> Result<Space> {
         files::space(path)
     }

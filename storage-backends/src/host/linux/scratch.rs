@@ -1,10 +1,17 @@
 //! For tests on the real machine: a place that is left as it was found.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::io::Errno;
 
 use super::{
-    super::{Error, Host, Result},
+    super::{Cause, Error, Host, Result},
     Linux,
+    program::Program,
 };
 
 /// A directory whose mounts and loop devices go with it, however the test ends.
@@ -21,6 +28,32 @@ impl Scratch {
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// A btrfs of its own with these subvolumes, mounted; `None`, and said so, where this machine has none.
+    pub(crate) fn btrfs(&self, test: &str, bytes: u64, subvolumes: &[&str]) -> Option<PathBuf> {
+        let (image, place) = (self.path().join("btrfs.image"), self.path().join("btrfs"));
+        Linux.create_sparse(&image, bytes).unwrap();
+        Linux.create_dir(&place).unwrap();
+        match run("mkfs.btrfs", [OsString::from("-q"), image.clone().into()]) {
+            Err(Error { source: Cause::Missing { .. }, .. }) => {
+                skipped(test, "no mkfs.btrfs (package btrfs-progs)");
+                return None;
+            }
+            other => other.unwrap(),
+        }
+        let device = Linux.attach_loop(&image, false).unwrap().device;
+        match sys_mount::Mount::builder().fstype("btrfs").mount(&device, &place) {
+            Err(error) if error.raw_os_error() == Some(Errno::NODEV.raw_os_error()) => {
+                skipped(test, "this kernel has no btrfs");
+                return None;
+            }
+            other => drop(other.unwrap()),
+        }
+        for name in subvolumes {
+            run("btrfs", ["subvolume".into(), "create".into(), place.join(name).into()]).unwrap();
+        }
+        Some(place)
     }
 
     /// Takes away all that can be; answers what could not.
@@ -72,6 +105,12 @@ impl Drop for Scratch {
             panic!("{left}");
         }
     }
+}
+
+fn run<const N: usize>(name: &'static str, arguments: [OsString; N]) -> Result<()> {
+    let (object, deadline) = ("a btrfs of a test".to_owned(), Duration::from_secs(60));
+    let arguments = arguments.into();
+    Program { operation: "make", object, name, package: "btrfs-progs", arguments, deadline }.run().map(drop)
 }
 
 /// Whether a test that needs root and loop devices can run; says so when not.

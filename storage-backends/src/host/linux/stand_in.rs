@@ -134,6 +134,10 @@ impl Host for StandIn {
         self.inner.list_dir(path)
     }
 
+    fn file_system(&self, path: &Path) -> Result<Option<u64>> {
+        self.inner.file_system(path)
+    }
+
     fn space(&self, path: &Path) -> Result<Space> {
         self.inner.space(path)
     }
