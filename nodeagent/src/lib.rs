@@ -54,7 +54,7 @@ use tokio::{sync::watch, task::JoinSet};
 pub use error::Error;
 use identity::Answering;
 use images::ImageStore;
-pub use node::own_address;
+pub use node::{Verdict as DiskVerdict, judge as judge_disk, own_address};
 pub use teardown::{Report, teardown};
 
 /// What an agent is made of.

@@ -143,6 +143,29 @@ pub struct Capacity {
     pub total: u64,
 }
 
+/// A disk of a node: what lies on one file system.
+#[derive(Debug)]
+pub struct Disk {
+    /// Names of the pools on it.
+    pub pools: Vec<String>,
+    /// The node's own files are on it: images, logs, what containers write.
+    pub own: bool,
+    /// How much room there is. One that could not be looked at is one pool, or the node's own directory, alone: what it has
+    /// in common with others is not known either.
+    pub room: Result<Room, Error>,
+}
+
+/// Room on a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes promised to volumes.
+    pub promised: u64,
+    /// Bytes that volumes can have: what they occupy, and what is free.
+    pub total: u64,
+    /// Bytes that nobody occupies.
+    pub free: u64,
+}
+
 /// The claim that a volume is made for, for drivers that name what they make after it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClaimMeta {
@@ -255,10 +278,11 @@ pub trait Driver: Send + Sync + 'static {
     fn list(&self) -> BoxFuture<'_, Result<Vec<Volume>, Error>>;
     /// How much room there is.
     fn capacity(&self) -> BoxFuture<'_, Result<Capacity, Error>>;
-    /// How much room there is on disks of this node's own, which no file server can keep waiting; `None` for a driver that
-    /// puts nothing there.
-    fn own_capacity(&self) -> BoxFuture<'_, Result<Option<Capacity>, Error>> {
-        Box::pin(async { Ok(None) })
+    /// The disks that its volumes and the files in the node's `own` directory fill, those that do not answer among them.
+    /// Comes within a few seconds, whatever becomes of a disk; nothing for a driver that keeps no volumes in files.
+    fn disks(&self, own: PathBuf) -> BoxFuture<'_, Vec<Disk>> {
+        drop(own);
+        Box::pin(std::future::ready(Vec::new()))
     }
 
     /// Attaches a volume to this node and answers its device, where it has one. Repeating it answers the same device.

@@ -6,6 +6,7 @@
 //! the server still knows who this is: one that has joined has to join again. Failures are tried again; nothing else of
 //! the agent waits for them.
 
+mod disks;
 mod facts;
 mod kernel;
 mod objects;
@@ -18,6 +19,7 @@ use orlop_objects::{Key, Object, cidr::Cidr, kind};
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
+pub use disks::{Verdict, judge};
 pub(crate) use facts::Facts;
 pub use facts::own_address;
 pub(crate) use kernel::Kernel;
@@ -87,7 +89,7 @@ async fn beat(
         return Ok(());
     };
     let stored = stored.value();
-    let mut said = objects::status(facts, core.pressure.why().as_deref(), clock::now());
+    let mut said = objects::status(facts, &core.pressure.condition(), clock::now());
     kernel::look(core).await;
     objects::add_kernel(&mut said, core.kernel.conditions(), clock::now());
     objects::add_network(&mut said, core.leases.state().condition(), clock::now());
@@ -111,7 +113,7 @@ async fn register(
     propose_ranges(core, &mut body).await?;
     // A scheduler that sees the node ready expects its drivers to be known.
     ensure_csi_node(core).await?;
-    body["status"] = objects::status(facts, core.pressure.why().as_deref(), clock::now());
+    body["status"] = objects::status(facts, &core.pressure.condition(), clock::now());
     kernel::look(core).await;
     objects::add_kernel(&mut body["status"], core.kernel.conditions(), clock::now());
     ensure(core, &node, &body).await?;

@@ -37,8 +37,8 @@ pub(super) fn node(name: &str, facts: &Facts, drivers: &BTreeMap<String, String>
     node
 }
 
-/// The Node's status. `pressure` says why volumes may run out of room before they are full.
-pub(super) fn status(facts: &Facts, pressure: Option<&str>, now: Timestamp) -> Value {
+/// The Node's status. `disks` says whether volumes may run out of room before they are full.
+pub(super) fn status(facts: &Facts, disks: &Condition, now: Timestamp) -> Value {
     let resources = json!({
         "cpu": facts.cpus.to_string(),
         "memory": format!("{}Ki", facts.memory_kib),
@@ -52,7 +52,7 @@ pub(super) fn status(facts: &Facts, pressure: Option<&str>, now: Timestamp) -> V
         ],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": facts.port.unwrap_or_default()}},
         "capacity": resources, "allocatable": resources,
-        "conditions": conditions(pressure, now),
+        "conditions": conditions(disks, now),
         "nodeInfo": {
             "architecture": facts.architecture, "operatingSystem": "linux",
             "kernelVersion": facts.kernel, "osImage": facts.os_image,
@@ -63,19 +63,16 @@ pub(super) fn status(facts: &Facts, pressure: Option<&str>, now: Timestamp) -> V
     })
 }
 
-fn conditions(pressure: Option<&str>, now: Timestamp) -> Value {
+fn conditions(disks: &Condition, now: Timestamp) -> Value {
     let now = text(now);
     let one = |name: &str, status: &str, reason: &str, message: &str| {
         json!({"type": name, "status": status, "reason": reason, "message": message,
             "lastHeartbeatTime": now, "lastTransitionTime": now})
     };
-    let disk = match pressure {
-        Some(why) => one("DiskPressure", "True", "KubeletHasDiskPressure", why),
-        None => {
-            one("DiskPressure", "False", "KubeletHasNoDiskPressure", "the pools have room for all volumes")
-        }
-    };
-    json!([disk, one("Ready", "True", "KubeletReady", "the node agent is ready to run pods")])
+    json!([
+        one(disks.name, disks.status, disks.reason, &disks.message),
+        one("Ready", "True", "KubeletReady", "the node agent is ready to run pods"),
+    ])
 }
 
 /// Adds what is known of the pods' network: status, reason, message.
@@ -185,7 +182,7 @@ pub(super) fn without_status(body: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::disks, *};
 
     #[test]
     fn a_pool_that_a_node_has_no_more_is_taken_back() {
@@ -249,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_condition_keeps_its_time_until_it_changes() {
-        let mut new = json!({"conditions": conditions(None, Timestamp::UNIX_EPOCH)});
+        let mut new = json!({"conditions": conditions(&disks::not_seen(), Timestamp::UNIX_EPOCH)});
         let old = json!({"conditions": [
             {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"},
             {"type": "DiskPressure", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]});
@@ -260,7 +257,7 @@ mod tests {
     }
     #[test]
     fn a_node_that_was_taken_for_silent_has_to_speak() {
-        let said = json!({"conditions": conditions(None, Timestamp::UNIX_EPOCH)});
+        let said = json!({"conditions": conditions(&disks::not_seen(), Timestamp::UNIX_EPOCH)});
         let with = |n: usize, status: &str| {
             let mut stored = said.clone();
             stored["conditions"][n]["status"] = status.into();
@@ -272,7 +269,7 @@ mod tests {
             .expect("a list")
             .push(json!({"type": "NetworkUnavailable", "status": "True"}));
         assert!(say_the_same(&said, &said) && say_the_same(&more, &said), "others' conditions are theirs");
-        assert!(!say_the_same(&with(1, "Unknown"), &said) && !say_the_same(&with(0, "Unknown"), &said));
+        assert!(!say_the_same(&with(1, "Unknown"), &said) && !say_the_same(&with(0, "True"), &said));
         assert!(!say_the_same(&json!({}), &said));
     }
 }

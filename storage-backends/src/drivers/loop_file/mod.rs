@@ -27,7 +27,7 @@ use futures::future::BoxFuture;
 
 use crate::{
     driver::{
-        Attach, Capabilities, Capacity, Code, Create, Driver, Error, Publish, Stage, Volume, VolumeRef,
+        Attach, Capabilities, Capacity, Code, Create, Disk, Driver, Error, Publish, Stage, Volume, VolumeRef,
     },
     host::Host,
 };
@@ -37,6 +37,7 @@ mod attach;
 mod beside;
 mod create;
 mod delete;
+mod disks;
 mod mounted;
 mod owner;
 mod pools;
@@ -45,6 +46,7 @@ mod request;
 mod stage;
 
 pub use self::{
+    disks::{Lookout, Place},
     pools::{
         DEFAULT as DEFAULT_POOL, LABEL as POOL_LABEL, Node, PoolConfig, PoolError, PoolUse,
         check_name as check_pool_name,
@@ -74,6 +76,7 @@ pub struct LoopDriver {
 /// What the calls share.
 struct Inner {
     pools: Pools,
+    lookout: Lookout,
     busy: Busy,
     /// Bounds how many file systems are made at once.
     makers: tokio::sync::Semaphore,
@@ -123,6 +126,7 @@ impl LoopDriver {
         Self {
             inner: Arc::new(Inner {
                 pools: Pools::new(pools, left_out),
+                lookout: Lookout::default(),
                 busy: Busy::default(),
                 makers: tokio::sync::Semaphore::new(makers),
             }),
@@ -159,26 +163,24 @@ impl LoopDriver {
         .await
     }
 
-    /// Runs one look for each pool, or for those of this node alone, off the async runtime.
+    /// Runs one look for each pool off the async runtime.
     async fn each_pool<T: Send + 'static>(
         &self,
         operation: &'static str,
-        shared_too: bool,
         look: impl Fn(&Pool, &Context) -> Result<T, Error> + Send + 'static,
     ) -> Result<Vec<T>, Error> {
-        let pools = self.inner.pools.iter().filter(|pool| shared_too || !pool.shared);
-        let pools: Vec<Arc<Pool>> = pools.cloned().collect();
+        let pools: Vec<Arc<Pool>> = self.inner.pools.iter().cloned().collect();
         blocking::run(Context::new(operation, "*"), LOOK_DEADLINE, move |context| {
             pools.iter().map(|pool| look(pool, context)).collect()
         })
         .await
     }
 
-    /// Of all pools together, or of those of this node alone.
-    async fn room(&self, shared_too: bool) -> Result<Capacity, Error> {
+    /// Of all pools together.
+    async fn room(&self) -> Result<Capacity, Error> {
         let mut sum = Capacity { available: 0, promised: 0, total: 0 };
         let mut disks = BTreeSet::new();
-        for found in self.each_pool("capacity", shared_too, accounts::look).await? {
+        for found in self.each_pool("capacity", accounts::look).await? {
             // Each of the pools on one disk tells of all of them.
             if found.disk.is_some_and(|disk| !disks.insert(disk)) {
                 continue;
@@ -189,6 +191,21 @@ impl LoopDriver {
             sum.total = sum.total.saturating_add(found.total);
         }
         Ok(sum)
+    }
+
+    async fn look_at_disks(&self, own: PathBuf) -> Vec<Disk> {
+        let pools = self.inner.pools.iter();
+        let mut places: Vec<Place> =
+            pools.map(|pool| Place { pool: Some(pool.name.clone()), dir: pool.dir.clone() }).collect();
+        let Some(host) = self.inner.pools.iter().next().map(|pool| Arc::clone(&pool.host)) else {
+            return Vec::new();
+        };
+        places.push(Place { pool: None, dir: own });
+        let (lookout, all) = (self.inner.lookout.clone(), places.clone());
+        match tokio::task::spawn_blocking(move || lookout.look(&host, all)).await {
+            Ok(disks) => disks,
+            Err(error) => disks::unknown(places, &format!("the look did not end: {error}")),
+        }
     }
 
     async fn make(&self, request: Create) -> Result<Volume, Error> {
@@ -245,18 +262,16 @@ impl Driver for LoopDriver {
     }
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<Volume>, Error>> {
-        Box::pin(async {
-            Ok(self.each_pool("list", true, accounts::list).await?.into_iter().flatten().collect())
-        })
+        Box::pin(async { Ok(self.each_pool("list", accounts::list).await?.into_iter().flatten().collect()) })
     }
 
     /// Of all pools together.
     fn capacity(&self) -> BoxFuture<'_, Result<Capacity, Error>> {
-        Box::pin(self.room(true))
+        Box::pin(self.room())
     }
 
-    fn own_capacity(&self) -> BoxFuture<'_, Result<Option<Capacity>, Error>> {
-        Box::pin(async { self.room(false).await.map(Some) })
+    fn disks(&self, own: PathBuf) -> BoxFuture<'_, Vec<Disk>> {
+        Box::pin(self.look_at_disks(own))
     }
 
     fn attach(&self, volume: VolumeRef) -> BoxFuture<'_, Result<Option<PathBuf>, Error>> {

@@ -2,6 +2,7 @@
 
 mod beside;
 mod crash;
+mod disks;
 mod fake;
 mod left_out;
 mod root;
