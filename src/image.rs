@@ -1,12 +1,16 @@
 //! `orlop image`: works on the image store itself, whether or not its Orlop is running.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, Result};
-use orlop_backends::host::linux::Linux;
-use orlop_nodeagent::images::ImageStore;
+use orlop_backends::{
+    driver::Disk,
+    drivers::loop_file::Lookout,
+    host::{Host, linux::Linux},
+};
+use orlop_nodeagent::{DiskVerdict, images::ImageStore, judge_disk};
 
-use crate::{cli::Image, home, machine, say::say};
+use crate::{cli::Image, home, machine, pools, say::say};
 
 pub(crate) fn run(dir: &Path, command: &Image) -> Result<()> {
     machine::require_root("image")?;
@@ -19,6 +23,9 @@ pub(crate) fn run(dir: &Path, command: &Image) -> Result<()> {
             for image in store.load(file)? {
                 say!("loaded {} ({})", image.reference, short(&image.id));
             }
+            for warning in warnings(dir) {
+                eprintln!("warning: {warning}");
+            }
         }
         Image::Ls => list(&store)?,
         Image::Rm { image } => {
@@ -27,6 +34,25 @@ pub(crate) fn run(dir: &Path, command: &Image) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What the Node will say of the disk that images lie on, said at once: nobody is refused an image for it.
+fn warnings(dir: &Path) -> Vec<String> {
+    let host: Arc<dyn Host> = Arc::new(Linux);
+    match pools::places(dir) {
+        Ok(places) => Lookout::default().look(&host, places).iter().filter_map(warning).collect(),
+        Err(error) => vec![format!("whether volumes still have their room is not known: {error:#}")],
+    }
+}
+
+fn warning(disk: &Disk) -> Option<String> {
+    match judge_disk(disk) {
+        DiskVerdict::Short(why) => disk.own.then_some(why),
+        DiskVerdict::Unknown(why) => Some(format!(
+            "whether all volumes on the disk of images still have their room is not known: {why}"
+        )),
+        DiskVerdict::Room => None,
+    }
 }
 
 fn list(store: &ImageStore) -> Result<()> {

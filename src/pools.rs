@@ -36,7 +36,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use orlop_backends::{
-    drivers::loop_file::{DEFAULT_POOL, LoopDriver, Node, PoolConfig, PoolUse, check_pool_name},
+    drivers::loop_file::{DEFAULT_POOL, LoopDriver, Node, Place, PoolConfig, PoolUse, check_pool_name},
     host::{Cause, Host},
 };
 use serde_json::{Value, json};
@@ -198,6 +198,12 @@ pub(crate) fn outside(home: &Home) -> Result<Vec<PathBuf>> {
     Ok(pools.filter(|dir| !dir.starts_with(&home.dir)).collect())
 }
 
+/// The directories that share their disks: the pools of a node, and its own. An agent may be running.
+pub(crate) fn places(data: &Path) -> Result<Vec<Place>> {
+    let pools = read_in(data)?.pools.into_iter().map(|pool| Place { pool: Some(pool.name), dir: pool.dir });
+    Ok(pools.chain([Place { pool: None, dir: data.to_owned() }]).collect())
+}
+
 fn open(
     home: &Home,
     host: &Arc<dyn Host>,
@@ -344,12 +350,16 @@ fn refuse_overlap(pools: &[PoolConfig]) -> Result<()> {
     Ok(())
 }
 
-fn file(home: &Home) -> PathBuf {
-    home.dir.join("agent/pools.json")
+fn file(data: &Path) -> PathBuf {
+    data.join("agent/pools.json")
 }
 
 fn read(home: &Home) -> Result<Remembered> {
-    let path = file(home);
+    read_in(&home.dir)
+}
+
+fn read_in(data: &Path) -> Result<Remembered> {
+    let path = file(data);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Remembered::default()),
@@ -383,7 +393,7 @@ fn print(remembered: &Remembered) -> String {
 
 /// Durable before a pool is used: what is attached must be found again.
 fn write(home: &Home, remembered: &Remembered) -> Result<()> {
-    let path = file(home);
+    let path = file(&home.dir);
     let doing = || format!("write {}", path.display());
     let fresh = path.with_extension("new");
     let dir = home.dir.join("agent");
