@@ -47,6 +47,11 @@ pub(crate) fn about_container(pod: &Object, container: &str) -> Value {
     about
 }
 
+/// How an Event names a node: as kubelet's do, its name stands for its UID.
+pub(crate) fn about_node(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Node", "namespace": "", "name": name, "uid": name})
+}
+
 /// Where notes are handed in. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Events(mpsc::Sender<Note>);

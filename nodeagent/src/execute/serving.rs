@@ -14,7 +14,7 @@ use super::volume::Known;
 use crate::{
     core::{Core, volume_key},
     error::Error,
-    events::about,
+    events::{about, about_node},
     ids::VolumeId,
     machine::{Machine, volume_ref},
     plan::volume::Step,
@@ -213,8 +213,6 @@ impl Core {
                     other nodes go on when it has heard of all its clients. What it said last is in the agent's data \
                     directory, nfs/ganesha.log";
         tracing::warn!(node = self.node, "the NFS server has ended by itself");
-        let node =
-            json!({"apiVersion": "v1", "kind": "Node", "namespace": "", "name": self.node, "uid": self.node});
-        self.events.warning(node, "NfsServerEnded", text);
+        self.events.warning(about_node(&self.node), "NfsServerEnded", text);
     }
 }

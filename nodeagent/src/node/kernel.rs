@@ -15,9 +15,8 @@
 use std::sync::{Mutex, PoisonError};
 
 use orlop_backends::host::Load;
-use serde_json::json;
 
-use crate::core::Core;
+use crate::{core::Core, events::about_node};
 
 const MIB: u64 = 1 << 20;
 /// Below this there is too little memory.
@@ -150,8 +149,7 @@ pub(super) async fn look(core: &Core) {
             return;
         }
     };
-    let node =
-        json!({"apiVersion": "v1", "kind": "Node", "namespace": "", "name": core.node, "uid": core.node});
+    let node = about_node(&core.node);
     for (words, now) in core.kernel.learn(&load) {
         match now {
             Known::TooLittle(why) => {

@@ -11,14 +11,13 @@ use std::{
 };
 
 use orlop_backends::{driver::Disk, drivers::loop_file};
-use serde_json::json;
 use tokio::time::sleep;
 
 use super::{
     disks::{self, Disks, Turn},
     kernel::Condition,
 };
-use crate::core::Core;
+use crate::{core::Core, events::about_node};
 
 /// Between two looks. A place that does not answer one is not asked again before it has, so there is no need to wait longer.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -62,8 +61,7 @@ pub(crate) async fn watch(core: Arc<Core>) {
 }
 
 fn tell(core: &Core, turn: Turn) {
-    let node =
-        json!({"apiVersion": "v1", "kind": "Node", "namespace": "", "name": core.node, "uid": core.node});
+    let node = about_node(&core.node);
     match turn {
         Turn::Short(why) => {
             tracing::warn!(node = core.node, why, "disk pressure");
