@@ -12,7 +12,7 @@
 use std::{collections::BTreeSet, path::Path};
 
 use super::{pools::Pool, request::Handle};
-use crate::host;
+use crate::host::{self, FileInfo, Host};
 
 /// What they hold.
 #[derive(Debug, Default)]
@@ -50,13 +50,7 @@ pub(super) fn look(pool: &Pool) -> host::Result<Beside> {
 
 impl Beside {
     fn count(&mut self, pool: &Pool, name: &str, dir: &Path) -> host::Result<()> {
-        for file_name in pool.host.list_dir(dir)? {
-            let complete = Handle::of_file(name, &file_name);
-            if complete.is_none() && Handle::of_making(name, &file_name).is_none() {
-                continue;
-            }
-            // Gone between the two looks: a delete is under way.
-            let Some(file) = pool.host.file(&dir.join(&file_name))? else { continue };
+        for (complete, file) in files(pool.host.as_ref(), name, dir)? {
             self.occupied = self.occupied.saturating_add(file.allocated);
             if let Some(handle) = complete {
                 self.promised = self.promised.saturating_add(file.length);
@@ -65,4 +59,24 @@ impl Beside {
         }
         Ok(())
     }
+}
+
+/// The files of a pool's volumes, each with its handle; without one while it is being made.
+pub(super) fn files(
+    host: &dyn Host,
+    name: &str,
+    dir: &Path,
+) -> host::Result<Vec<(Option<Handle>, FileInfo)>> {
+    let mut found = Vec::new();
+    for file_name in host.list_dir(dir)? {
+        let complete = Handle::of_file(name, &file_name);
+        if complete.is_none() && Handle::of_making(name, &file_name).is_none() {
+            continue;
+        }
+        // Gone between the two looks: it was renamed or removed.
+        if let Some(file) = host.file(&dir.join(&file_name))? {
+            found.push((complete, file));
+        }
+    }
+    Ok(found)
 }

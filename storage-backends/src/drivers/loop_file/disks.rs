@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{fault::Context, request::Handle};
+use super::{beside, fault::Context};
 use crate::{
     driver::{Code, Disk, Error, Room},
     host::{self, Cause, Host},
@@ -131,12 +131,7 @@ fn survey(host: &dyn Host, place: &Place) -> host::Result<Found> {
     let free = host.space(&place.dir)?.available;
     let mut found = Found { file_system, promised: 0, occupied: 0, free };
     let Some(pool) = &place.pool else { return Ok(found) };
-    for name in host.list_dir(&place.dir)? {
-        if Handle::of_file(pool, &name).or_else(|| Handle::of_making(pool, &name)).is_none() {
-            continue;
-        }
-        // Gone between the two looks: it was renamed or removed.
-        let Some(file) = host.file(&place.dir.join(&name))? else { continue };
+    for (_, file) in beside::files(host, pool, &place.dir)? {
         found.promised = found.promised.saturating_add(file.length);
         found.occupied = found.occupied.saturating_add(file.allocated);
     }
