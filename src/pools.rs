@@ -169,7 +169,7 @@ fn look(host: &dyn Host, dir: &Path) -> Result<bool, String> {
     match found {
         Ok(found) => Ok(found.is_some_and(|found| found.directory)),
         Err(error) if is_gone(&error.source) => Ok(false),
-        Err(error) => Err(format!("{error}: {}", error.source)),
+        Err(error) => Err(error.words()),
     }
 }
 

@@ -39,6 +39,13 @@ pub struct Error {
     pub source: Cause,
 }
 
+impl Error {
+    /// With its cause, for a text that nothing follows.
+    pub fn words(&self) -> String {
+        format!("{self}: {}", self.source)
+    }
+}
+
 /// Why an effect failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Cause {

@@ -106,7 +106,7 @@ impl PoolError {
     pub(super) fn words(&self) -> String {
         match self {
             Self::Unfit { why, .. } => why.clone(),
-            Self::Host { source, .. } => format!("{source}: {}", source.source),
+            Self::Host { source, .. } => source.words(),
         }
     }
 }
