@@ -10,7 +10,7 @@
 //! The kernel numbers what each disk is made to hold (`diskseq`, since Linux 5.15). Without that every look asks.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     fs::OpenOptions,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const REST: Duration = Duration::from_secs(30);
 
 /// A device, and which of the things it was made to hold in its life is meant.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Round {
     pub(super) device: PathBuf,
     /// `None`: this kernel does not number them.
@@ -58,7 +58,7 @@ impl Told {
 }
 
 /// What each device was last known by: one entry per device of the machine.
-static KNOWN: Mutex<Option<HashMap<PathBuf, (u64, Told)>>> = Mutex::new(None);
+static KNOWN: Mutex<BTreeMap<PathBuf, (u64, Told)>> = Mutex::new(BTreeMap::new());
 /// Whoever asks holds it: the others take its answer.
 static ASKING: Mutex<()> = Mutex::new(());
 
@@ -68,14 +68,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn keep(round: &Round, told: Told) {
     if let Some(number) = round.number {
-        lock(&KNOWN).get_or_insert_default().insert(round.device.clone(), (number, told));
+        lock(&KNOWN).insert(round.device.clone(), (number, told));
     }
 }
 
 /// What is known of a device; `None` when it is to be asked.
 fn recall(round: &Round) -> Option<Told> {
     let known = lock(&KNOWN);
-    let (number, told) = known.as_ref()?.get(&round.device)?;
+    let (number, told) = known.get(&round.device)?;
     let rests = match told {
         Told::File(_) => true,
         Told::NothingUntil(then) => Instant::now() < *then,
