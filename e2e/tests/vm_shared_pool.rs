@@ -11,6 +11,7 @@ use orlop_e2e::{
 };
 
 const COMMON: &str = "/srv/common";
+const POOLS: &str = "--pool common=/srv/common,shared --pool default=/disk/data/pool";
 const KILL: &str = "kill -KILL $(cat /run/orlop.pid)";
 const WRITER: &str = "echo one >/data/one && sync && exec sleep 3600";
 
@@ -22,7 +23,7 @@ fn prepared(lab: &Lab, server: &Guest) -> Result<Nodes> {
         "{KILL}; mkdir -p {COMMON} && mount -t nfs4 -o hard,vers=4.2 {}:/shared {COMMON}",
         server.address()
     ))?;
-    nodes.serve_with(&format!("--pool common={COMMON},shared --pool default=/disk/data/pool"))?;
+    nodes.serve_with(POOLS)?;
     nodes.create("/apis/storage.k8s.io/v1/storageclasses", &shared_pool::class())?;
     for (name, claim) in
         [("in-pool", shared_pool::claim("in-pool")), ("beside", manifests::claim("beside", "32Mi"))]
@@ -67,7 +68,7 @@ fn vm_a_shared_pool_on_a_server_that_stops() -> Result<()> {
     // The server is back: nothing is lost, and all goes.
     server.run("kill -CONT $(cat /run/ganesha.pid)")?;
     nodes.down()?;
-    nodes.serve_with(&format!("--pool common={COMMON},shared --pool default=/disk/data/pool"))?;
+    nodes.serve_with(POOLS)?;
     // Taken down with the rest, it has ended; nobody starts it again.
     nodes.until_pod("in-pool", "Failed")?;
     nodes.delete("pods", "in-pool")?;

@@ -45,14 +45,18 @@ async fn volume(driver: &LoopDriver, number: u32, pool: &str) -> Volume {
     driver.create(request).await.unwrap()
 }
 
-#[tokio::test]
-async fn a_retired_pool_that_does_not_open_is_left_out_with_what_is_attached_of_it() {
+/// A node that was stopped with a volume in each pool, the one in the shared pool attached; and that pool's id.
+async fn stopped() -> (Fake, [Volume; 2], Option<String>) {
     let fake = machine();
     let driver = start(&fake, PoolUse::Wanted, None).unwrap();
-    let (own, common) = (volume(&driver, 1, "own").await, volume(&driver, 2, "common").await);
-    driver.attach(reference(&common)).await.unwrap();
-    let id = driver.pool_id("common");
-    drop(driver);
+    let volumes = [volume(&driver, 1, "own").await, volume(&driver, 2, "common").await];
+    driver.attach(reference(&volumes[1])).await.unwrap();
+    (fake, volumes, driver.pool_id("common"))
+}
+
+#[tokio::test]
+async fn a_retired_pool_that_does_not_open_is_left_out_with_what_is_attached_of_it() {
+    let (fake, [own, common], id) = stopped().await;
     // Not mounted: the directory below it is another.
     fake.remove_file(Path::new("/common/.orlop-pool")).unwrap();
     for (used, words) in [
@@ -74,12 +78,7 @@ async fn a_retired_pool_that_does_not_open_is_left_out_with_what_is_attached_of_
 
 #[tokio::test]
 async fn a_device_that_does_not_tell_what_it_holds_is_not_taken_for_none() {
-    let fake = machine();
-    let driver = start(&fake, PoolUse::Wanted, None).unwrap();
-    let (own, common) = (volume(&driver, 1, "own").await, volume(&driver, 2, "common").await);
-    driver.attach(reference(&common)).await.unwrap();
-    let id = driver.pool_id("common");
-    drop(driver);
+    let (fake, [own, common], id) = stopped().await;
     fake.let_loops_be_silent(Path::new("/common"), true);
     // Its record stays as well.
     let driver = start(&fake, PoolUse::Wanted, id).unwrap();
