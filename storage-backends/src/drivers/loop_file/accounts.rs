@@ -12,8 +12,8 @@
 //! their space and their promises in common ([`beside`]): so they have one set of accounts, and one lock.
 //!
 //! What a local pool's driver is making, it knows. In a shared pool others make volumes as well: there the file that is being
-//! made has its full length from the start and is locked by its maker, and both happen under the pool's lock. So everybody
-//! sees every promise; and a file that is being made and that nobody has locked is what a dead maker left.
+//! made has its full length from the start and is locked by its maker; both happen under the pool's lock, and so does its
+//! renaming once it is made. So everybody sees every promise, under one name or the other; and a file that is being made and that nobody has locked is what a dead maker left.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

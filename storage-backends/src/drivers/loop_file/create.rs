@@ -43,6 +43,8 @@ fn make(pool: &Pool, spec: &Spec, making: &Path, complete: &Path) -> host::Resul
     }
     host.make_filesystem(making, spec.fs_type, &spec.handle.uuid())?;
     host.sync_file(making)?;
+    // Whoever counts the pool's files must find this one under one name or the other.
+    let _turn = pool.turn()?;
     host.rename(making, complete)
 }
 

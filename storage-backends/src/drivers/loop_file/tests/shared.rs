@@ -145,6 +145,21 @@ async fn what_is_being_made_counts_and_what_a_dead_maker_left_does_not() {
     assert_eq!(fake.file(Path::new(&making)).unwrap(), None);
 }
 
+/// Between a list of the files and a look at each, none changes its name: it would be counted under neither.
+#[tokio::test]
+async fn what_is_made_gets_its_name_in_the_pools_turn() {
+    let fake = site();
+    // Two locks to open the pool, its turn and the file's for the promise; then the turn again, which is not to be had.
+    let dying = Arc::new(Faulty::new(fake.clone(), "lock: 4*off, error(EIO)".parse().unwrap()));
+    let driver = open_dying(&dying, "a").unwrap();
+    let error = driver.create(request(1, 64 << 20)).await.unwrap_err();
+    assert!(error.message.contains("lock /common/.lock"), "{error}");
+    let effects = dying.effects();
+    assert!(effects.contains(&"make_filesystem") && !effects.contains(&"rename"), "{effects:?}");
+    let left = |name: &String| name.ends_with(".img") || name.ends_with(".making");
+    assert!(!fake.list_dir(Path::new(POOL)).unwrap().iter().any(left), "nothing half made");
+}
+
 /// A node's way with the volume: its own staging place, so that two at once would be seen.
 struct Visit<'a> {
     driver: &'a LoopDriver,
