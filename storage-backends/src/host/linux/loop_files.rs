@@ -66,9 +66,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn keep(round: &Round, told: Told) {
-    if let Some(number) = round.number {
-        lock(&KNOWN).insert(round.device.clone(), (number, told));
+/// Answers what is known from now on. Whoever attached a file may have said so while the device was asked in vain.
+fn keep(round: &Round, told: Told) -> Told {
+    let Some(number) = round.number else { return told };
+    let mut known = lock(&KNOWN);
+    match known.get(&round.device) {
+        Some((of, Told::File(id))) if *of == number => Told::File(*id),
+        _ => {
+            known.insert(round.device.clone(), (number, told));
+            told
+        }
     }
 }
 
@@ -85,7 +92,7 @@ fn recall(round: &Round) -> Option<Told> {
 
 /// Takes down what whoever attached a file knows.
 pub(super) fn remember(round: &Round, id: FileId) {
-    keep(round, Told::File(id));
+    let _ = keep(round, Told::File(id));
 }
 
 /// The files that devices hold, each asked for with the file's path; `None` for those that cannot be known now.
@@ -110,8 +117,7 @@ pub(super) fn of(devices: &[(Round, &Path)]) -> Vec<Option<FileId>> {
             for at in group {
                 let rests = Told::NothingUntil(Instant::now() + REST);
                 let answer = answers.next().flatten().map_or(rests, Told::File);
-                keep(&devices[at].0, answer);
-                told[at] = Some(answer);
+                told[at] = Some(keep(&devices[at].0, answer));
             }
         }
     });
@@ -168,6 +174,9 @@ mod tests {
         assert_eq!(recall(&round("/dev/none-2", 1)), Some(rests));
         keep(&round("/dev/none-2", 1), Told::NothingUntil(Instant::now()));
         assert_eq!(recall(&round("/dev/none-2", 1)), None, "it has rested");
+        remember(&round("/dev/none-2", 1), id);
+        assert_eq!(keep(&round("/dev/none-2", 1), rests), Told::File(id), "its attacher's word stands");
+        assert_eq!(keep(&round("/dev/none-2", 2), rests), rests, "not for what is attached next");
         let unnumbered = Round { device: "/dev/none-3".into(), number: None };
         remember(&unnumbered, id);
         assert_eq!(recall(&unnumbered), None, "nothing tells it from what is attached next");
