@@ -186,6 +186,20 @@ impl Cluster {
         self.program.log()
     }
 
+    /// Waits until the log of a pod holds `words`.
+    pub async fn logged(&self, pod: &str, words: &str) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            match self.client.raw(&format!("/api/v1/namespaces/default/pods/{pod}/log")).await {
+                Ok(text) if String::from_utf8_lossy(&text).contains(words) => return Ok(()),
+                answer => {
+                    ensure!(started.elapsed() < PATIENCE, "no {words:?} in the log of {pod}: {answer:?}")
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Creates an object in namespace `default` (or cluster-wide, as its kind demands).
     pub async fn create(&self, kind: &'static Kind, body: Value) -> Result<Object> {
         let namespace = if kind.namespaced { "default" } else { "" };

@@ -4,9 +4,10 @@ use std::{
     io::{BufRead, BufReader},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::cluster::PATIENCE;
@@ -79,7 +80,12 @@ impl Program {
     pub fn stop(&mut self) -> Result<()> {
         let pid = nix::unistd::Pid::from_raw(self.pid().context("running")?.try_into()?);
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
-        self.wait()
+        let asked = Instant::now();
+        while self.ended()?.is_none() {
+            ensure!(asked.elapsed() < PATIENCE, "it does not stop\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
     }
 
     /// What it has written to standard error so far, over all its lives.

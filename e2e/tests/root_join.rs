@@ -35,19 +35,6 @@ fn curl(cluster: &Cluster, member: &Member, path: &str) -> Result<(String, Strin
     Ok((code.to_owned(), body.to_owned()))
 }
 
-/// The log of a pod, once it holds `wanted`.
-async fn logged(cluster: &Cluster, pod: &str, wanted: &str) -> Result<()> {
-    let started = std::time::Instant::now();
-    loop {
-        let answer = cluster.client.raw(&format!("/api/v1/namespaces/default/pods/{pod}/log")).await;
-        match answer {
-            Ok(text) if String::from_utf8_lossy(&text).contains(wanted) => return Ok(()),
-            answer => ensure!(started.elapsed() < PATIENCE, "log of {pod}: {answer:?}"),
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
 async fn run_on(cluster: &Cluster, member: &Member, pod: &str) -> Result<Value> {
     let claim = format!("data-{pod}");
     cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, manifests::claim(&claim, "32Mi")).await?;
@@ -70,22 +57,22 @@ async fn root_machines_join_and_survive_each_others_restarts() -> Result<()> {
     let first = run_on(&cluster, &one, "on-one").await?;
     let second = run_on(&cluster, &two, "on-two").await?;
     assert_eq!((&first["spec"]["nodeName"], &second["spec"]["nodeName"]), (&json!("one"), &json!("two")));
-    logged(&cluster, "on-one", "hello from one").await?;
-    logged(&cluster, "on-two", "hello from two").await?;
+    cluster.logged("on-one", "hello from one").await?;
+    cluster.logged("on-two", "hello from two").await?;
 
     // The server dies and comes back; the agents and their pods go on by themselves.
     cluster.kill()?;
     cluster.serve()?;
     cluster.create(&kind::POD, manifests::pod_on("one", "later", "true", None)).await?;
     cluster.phase(&kind::POD, "later", "Succeeded").await?;
-    logged(&cluster, "on-one", "hello from one").await?;
+    cluster.logged("on-one", "hello from one").await?;
 
     // An agent dies and comes back with what is in its directory; its containers are adopted.
     two.kill()?;
     two.start()?;
     cluster.create(&kind::POD, manifests::pod_on("two", "later-still", "true", None)).await?;
     cluster.phase(&kind::POD, "later-still", "Succeeded").await?;
-    logged(&cluster, "on-two", "hello from two").await?;
+    cluster.logged("on-two", "hello from two").await?;
     let after = cluster.phase(&kind::POD, "on-two", "Running").await?;
     assert_eq!(after["status"]["containerStatuses"], second["status"]["containerStatuses"], "not restarted");
     for pod in ["on-one", "on-two"] {
@@ -221,13 +208,13 @@ async fn root_an_agent_answers_its_server_and_nobody_else() -> Result<()> {
     let two = cluster.join("two", &[]).await?;
     images::load_busybox_on(&one)?;
     cluster.create(&kind::POD, manifests::pod_on("one", "p", "echo spoken; sleep 3600", None)).await?;
-    logged(&cluster, "p", "spoken").await?;
+    cluster.logged("p", "spoken").await?;
     let node = cluster.client.get(&Key::cluster(&kind::NODE, "one")).await?.context("is there")?.value();
     let port = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"].as_u64().context("is told")?;
     assert!(!answers(port, None)?, "nobody without a certificate");
     assert!(!answers(port, Some(&two))?, "no other node");
     assert!(!answers(port, Some(&one))?, "not even itself");
-    logged(&cluster, "p", "spoken").await
+    cluster.logged("p", "spoken").await
 }
 
 #[tokio::test]
@@ -294,5 +281,5 @@ async fn root_a_server_that_has_moved_is_known_by_its_name() -> Result<()> {
     cluster.phase(&kind::POD, "later", "Succeeded").await?;
     let after = cluster.phase(&kind::POD, "p", "Running").await?;
     assert_eq!(after["status"]["containerStatuses"], before["status"]["containerStatuses"], "not restarted");
-    logged(&cluster, "p", "hello from one").await
+    cluster.logged("p", "hello from one").await
 }
