@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use crate::{
     Wrap,
     home::{self, Home},
-    machine, node,
+    machine, node, process,
     say::say,
 };
 
@@ -23,7 +23,8 @@ pub(crate) fn run(dir: &Path, wrap: Wrap<'_>) -> Result<()> {
     let home = Home::existing(dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let parts = node::parts(&home, &node::Life::End, wrap)?;
-    let report = runtime.block_on(orlop_nodeagent::teardown(parts)).context("take everything down")?;
+    let down = orlop_nodeagent::teardown(parts);
+    let report = process::to_its_end(runtime, down).context("take everything down")?;
     say!("{report}");
     anyhow::ensure!(report.is_clean(), "not everything could be taken down");
     Ok(())

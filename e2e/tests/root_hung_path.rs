@@ -226,8 +226,9 @@ async fn root_an_agent_starts_and_goes_down_while_a_path_hangs() -> Result<()> {
     Ok(())
 }
 
-/// The server of a shared pool dies, the agent is started without the pool as its log advises, and everything is taken down
-/// but what lies in the pool: that is named, and goes when its server is back.
+/// The server of a shared pool dies while the agent is at work in it. The agent ends when it is asked to, is started without
+/// the pool as its log advises, and everything is taken down but what lies in the pool: that is named, and goes when its
+/// server is back.
 #[tokio::test(flavor = "multi_thread")]
 async fn root_down_ends_while_a_retired_pool_hangs() -> Result<()> {
     let test = "root_down_ends_while_a_retired_pool_hangs";
@@ -250,6 +251,21 @@ async fn root_down_ends_while_a_retired_pool_hangs() -> Result<()> {
     Ok(())
 }
 
+/// Until a thread of the agent waits in a call to the directory.
+async fn waits_for_the_server(member: &Member) -> Result<()> {
+    let tasks = format!("/proc/{}/task", member.pid().context("it runs")?);
+    let begun = Instant::now();
+    loop {
+        let mut threads = std::fs::read_dir(&tasks)?.flatten();
+        let waits = |stack: String| stack.contains("request_wait_answer");
+        if threads.any(|thread| std::fs::read_to_string(thread.path().join("stack")).is_ok_and(waits)) {
+            return Ok(());
+        }
+        ensure!(begun.elapsed() < PATIENCE, "no call of the agent waits\n{}", member.log());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 async fn without_its_pool(share: &Stalling, cluster: &Cluster, member: &mut Member) -> Result<()> {
     member.stop()?;
     let pool = member.dir().join("pool");
@@ -261,12 +277,18 @@ async fn without_its_pool(share: &Stalling, cluster: &Cluster, member: &mut Memb
         [("in-pool", shared_pool::claim("in-pool")), ("beside", manifests::claim("beside", "32Mi"))]
     {
         cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, claim).await?;
-        let script = "echo here > /data/note && sync && exec sleep 3600";
+        let script = "echo here > /data/note && sync && echo written && exec sleep 3600";
         cluster.create(&kind::POD, manifests::pod(name, script, Some(name))).await?;
-        cluster.phase(&kind::POD, name, "Running").await?;
+        // A sync that is under way when the server stops would wait for it: it is one of all file systems.
+        cluster.logged(name, "written").await?;
     }
-    member.kill()?;
     share.stall()?;
+    cluster.create(&kind::PERSISTENT_VOLUME_CLAIM, shared_pool::claim("stuck")).await?;
+    cluster.create(&kind::POD, manifests::pod("stuck", "true", Some("stuck"))).await?;
+    waits_for_the_server(member).await?;
+    let begun = Instant::now();
+    member.stop()?;
+    eprintln!("stopped in {:.1?} with a call that its pool does not answer", begun.elapsed());
     member.start()?;
     cluster.node_ready("one").await?;
     let remembered = std::fs::read_to_string(member.dir().join("agent/pools.json"))?;

@@ -36,6 +36,8 @@ use crate::{
 const TASKS: usize = 64;
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_secs(120);
+/// How long stopping waits for passes that are under way. One in a call to a server that is gone does not end.
+const LAST_PASSES: Duration = Duration::from_secs(10);
 
 /// What all tasks of one agent share.
 pub(crate) struct Core {
@@ -157,7 +159,7 @@ impl Core {
             let Ok(permit) = tasks.clone().acquire_owned().await else { return };
             let work = self.queue.next().await;
             let core = self.clone();
-            // A pass is never cut off between an effect and what it must remember: stopping waits for the permits.
+            // Stopping waits for the permits: a pass that can end is not cut off between an effect and its journal.
             tokio::spawn(async move {
                 let again = Box::pin(core.work(&work)).await;
                 core.queue.done(work, again);
@@ -166,10 +168,14 @@ impl Core {
         }
     }
 
-    /// Begins nothing more and waits for what is under way.
+    /// Begins nothing more and waits for what is under way, but not for ever: what is cut off then is as after a crash,
+    /// which the next start finishes.
     pub(crate) async fn close(&self) {
         let all = u32::try_from(TASKS).unwrap_or(u32::MAX);
-        let _under_way = self.tasks.acquire_many(all).await;
+        if tokio::time::timeout(LAST_PASSES, self.tasks.acquire_many(all)).await.is_err() {
+            let work = self.queue.running();
+            tracing::warn!(?work, "stopping amid work that does not end; the next start goes on with it");
+        }
         self.tasks.close();
         if let Err(error) = self.machine.journal.settle().await {
             tracing::warn!(

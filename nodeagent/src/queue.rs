@@ -83,6 +83,11 @@ impl<K: Ord + Clone> Queue<K> {
         }
     }
 
+    /// What is being worked on.
+    pub(crate) fn running(&self) -> Vec<K> {
+        self.lock().running.iter().cloned().collect()
+    }
+
     /// Ends the work on `key`; `again` says when it is due next.
     pub(crate) fn done(&self, key: K, again: Option<Instant>) {
         self.lock().running.remove(&key);
@@ -119,6 +124,7 @@ mod tests {
         queue.wake("a");
         queue.wake("b");
         assert_eq!(queue.next().await, "b");
+        assert_eq!(queue.running(), ["a", "b"]);
         assert!(tokio::time::timeout(Duration::from_secs(1), queue.next()).await.is_err());
         queue.done("a", None);
         assert_eq!(queue.next().await, "a");
