@@ -6,9 +6,13 @@
 //! structures: `linux/loop.h`, loop(4).
 
 use std::{
+    ffi::OsString,
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::{
+        ffi::OsStringExt,
+        fs::{MetadataExt, OpenOptionsExt},
+    },
     path::{Path, PathBuf},
     sync::Mutex,
     thread,
@@ -177,15 +181,15 @@ fn look(number: u32) -> io::Result<Option<(Round, LoopDevice)>> {
 
 /// As the kernel's attributes say it; the names of the directory `loop` are there exactly while a file is attached.
 fn describe(number: u32, disk: &Path) -> io::Result<Option<LoopDevice>> {
-    let Some(path) = attribute(disk, "loop/backing_file")? else {
+    let Some(path) = backing_path(disk)? else {
         return Ok(None);
     };
-    let yes = |name| Ok::<_, io::Error>(attribute(disk, name)?.as_deref() == Some("1"));
+    let yes = |name| Ok::<_, io::Error>(attribute(disk, name)?.as_deref() == Some(b"1".as_slice()));
     Ok(Some(LoopDevice {
         device: device(number),
         number: (loop_ioctl::MAJOR, number),
         backing: None,
-        path: PathBuf::from(path),
+        path,
         offset: count(disk, "loop/offset")?.unwrap_or_default(),
         size_limit: count(disk, "loop/sizelimit")?.unwrap_or_default(),
         autoclear: yes("loop/autoclear")?,
@@ -194,14 +198,28 @@ fn describe(number: u32, disk: &Path) -> io::Result<Option<LoopDevice>> {
     }))
 }
 
-fn count(disk: &Path, name: &str) -> io::Result<Option<u64>> {
-    let number = attribute(disk, name)?.map(|value| value.parse());
-    number.transpose().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("{name} is no number")))
+/// What the file is called: bytes, as anybody may have named it. Empty when that is too long for the kernel to say.
+fn backing_path(disk: &Path) -> io::Result<Option<PathBuf>> {
+    match attribute(disk, "loop/backing_file") {
+        Err(error) if error.raw_os_error() == Some(libc::ENAMETOOLONG) => Ok(Some(PathBuf::new())),
+        found => Ok(found?.map(|name| PathBuf::from(OsString::from_vec(name)))),
+    }
 }
 
-fn attribute(directory: &Path, name: &str) -> io::Result<Option<String>> {
-    match fs::read_to_string(directory.join(name)) {
-        Ok(value) => Ok(Some(value.strip_suffix('\n').unwrap_or(&value).to_owned())),
+fn count(disk: &Path, name: &str) -> io::Result<Option<u64>> {
+    let number = attribute(disk, name)?.map(|value| str::from_utf8(&value).ok()?.parse().ok());
+    match number {
+        Some(None) => Err(io::Error::new(io::ErrorKind::InvalidData, format!("{name} is no number"))),
+        found => Ok(found.flatten()),
+    }
+}
+
+fn attribute(directory: &Path, name: &str) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(directory.join(name)) {
+        Ok(mut value) => {
+            value.pop_if(|last| *last == b'\n');
+            Ok(Some(value))
+        }
         Err(error) if vanished(&error) => Ok(None),
         Err(error) => Err(error),
     }
@@ -231,7 +249,7 @@ pub(super) fn detach(device: &Path) -> Result<()> {
 
 fn holds_something(device: &Path) -> io::Result<bool> {
     let disk = Path::new(SYSFS).join(device.file_name().unwrap_or_default());
-    Ok(attribute(&disk, "loop/backing_file")?.is_some())
+    Ok(backing_path(&disk)?.is_some())
 }
 
 /// Opens a device that no file system uses. An exclusive open is refused while one on it is mounted, in any mount

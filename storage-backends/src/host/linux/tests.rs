@@ -1,7 +1,9 @@
-//! Mounts and the remover on the real kernel.
+//! Mounts, loop devices and the remover on the real kernel.
 
 use std::{
+    ffi::OsStr,
     fs, io,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
@@ -121,4 +123,21 @@ fn root_what_is_in_use_is_not_unmounted() {
     );
     drop(open);
     Linux.unmount(&memory).unwrap();
+}
+
+/// All devices of the machine are listed together: a name that somebody gave one of their files must not hide the rest.
+#[test]
+fn root_a_loop_devices_file_may_have_any_name() {
+    if !can_run("root_a_loop_devices_file_may_have_any_name") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let file = scratch.path().join(OsStr::from_bytes(b"\xff.img"));
+    Linux.create_sparse(&file, 1 << 20).unwrap();
+    let device = Linux.attach_loop(&file, false).unwrap();
+    assert_eq!(device.path, file);
+    let listed = Linux.loops().unwrap();
+    assert!(listed.contains(&device), "{listed:?}");
+    Linux.detach_loop(&device.device).unwrap();
+    assert_eq!(scratch.loops(), Vec::<PathBuf>::new());
 }
