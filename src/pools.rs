@@ -24,7 +24,7 @@ use std::{
     fs,
     io::{self, ErrorKind},
     os::unix::{ffi::OsStrExt, fs::DirBuilderExt},
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     str::FromStr,
     sync::{
         Arc,
@@ -66,6 +66,9 @@ impl FromStr for PoolFlag {
         };
         if !Path::new(dir).is_absolute() {
             return Err(format!("directory {dir:?} must be an absolute path"));
+        }
+        if Path::new(dir).components().any(|part| part == Component::ParentDir) {
+            return Err(format!("directory {dir:?} must not contain `..`: write where it leads to"));
         }
         if dir.chars().any(char::is_control) {
             return Err(format!("directory {dir:?} must not contain control characters"));

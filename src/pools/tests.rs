@@ -23,6 +23,7 @@ fn flags() {
         ("fast=", "absolute"),
         ("fast=/mnt,ro", "only `shared` is"),
         ("fast=/mnt\n/x", "control characters"),
+        ("fast=/mnt/../ssd", "must not contain `..`"),
     ] {
         let why = flag(bad).unwrap_err();
         assert!(why.contains(word), "{bad}: {why}");

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     time::Duration,
 };
 
@@ -129,8 +129,12 @@ pub(super) fn ask(place: &Path) -> Result<()> {
 }
 
 /// Whether a walk to that place meets file systems that are served here alone. Each part is looked at only after the mount
-/// that it is on, so that no server is waited for; a link may lead to any, and is not followed.
+/// that it is on, so that no server is waited for; a link may lead to any, and is not followed. Nor is `..`: where it leads is
+/// not what the names before it say.
 fn is_served_here(mounts: &[MountEntry], place: &Path) -> bool {
+    if place.components().any(|part| part == Component::ParentDir) {
+        return false;
+    }
     let mut parts: Vec<&Path> = place.ancestors().collect();
     parts.reverse();
     parts.into_iter().all(|part| {
@@ -221,6 +225,8 @@ mod tests {
             ("link/etc", false),
             ("far", false),
             ("far/a", false),
+            ("far/../a", false),
+            ("..", false),
         ] {
             assert_eq!(is_served_here(&mounts, &real.join(place)), here, "{place}");
         }
