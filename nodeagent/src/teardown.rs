@@ -8,12 +8,15 @@ mod devices;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    io::ErrorKind,
+    path::Path,
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
-use orlop_backends::host::LoopDevice;
+use orlop_backends::host::{self, Cause, LoopDevice};
 
+use self::devices::{Seen, Whose};
 use crate::{
     Parts, clock,
     error::Error,
@@ -230,7 +233,7 @@ fn sweep(machine: &Machine, stuck: &BTreeSet<String>) -> Result<Vec<String>, Err
         Place::Served { .. } => false,
     };
     // The data directory may have a disk of its own: that one is its owner's.
-    let ours = |path: &std::path::Path| {
+    let ours = |path: &Path| {
         let below_data = path.starts_with(machine.layout.data()) && path != machine.layout.data();
         below_data || path.starts_with(machine.layout.run())
     };
@@ -244,8 +247,10 @@ fn sweep(machine: &Machine, stuck: &BTreeSet<String>) -> Result<Vec<String>, Err
             None => {}
         }
     }
-    for device in own_devices(machine)? {
-        report_failure("detach", machine.host.detach_loop(&device.device));
+    for (device, whose) in devices_in_pool(machine)? {
+        if whose == Whose::Ours {
+            report_failure("detach", machine.host.detach_loop(&device.device));
+        }
     }
     let mut left: Vec<String> = machine
         .host
@@ -255,13 +260,25 @@ fn sweep(machine: &Machine, stuck: &BTreeSet<String>) -> Result<Vec<String>, Err
         .filter(|t| ours(t))
         .map(|t| format!("mount {}", t.display()))
         .collect();
-    let devices = own_devices(machine)?.into_iter();
-    left.extend(devices.map(|l| format!("loop device {} of {}", l.device.display(), l.path.display())));
+    left.extend(devices_in_pool(machine)?.iter().filter_map(|(device, whose)| still_there(device, *whose)));
     Ok(left)
 }
 
-/// Loop devices of volumes in the data directory.
-fn own_devices(machine: &Machine) -> Result<Vec<LoopDevice>, Error> {
+fn still_there(device: &LoopDevice, whose: Whose) -> Option<String> {
+    let (device, file) = (device.device.display(), device.path.display());
+    match whose {
+        Whose::Ours => Some(format!("loop device {device} of {file}")),
+        Whose::Anybodys => Some(format!(
+            "loop device {device}: nobody tells whether it holds this node's {file} or another's of the same name. Bring \
+             back what serves that file, or detach the device: losetup -d {device}"
+        )),
+        Whose::Others => None,
+    }
+}
+
+/// Loop devices of files that are called as volumes in the data directory are, and whose each is. What may lie on a file
+/// server is looked at only when the server answers.
+fn devices_in_pool(machine: &Machine) -> Result<Vec<(LoopDevice, Whose)>, Error> {
     let pool = machine.layout.data().join("pool");
     let subjects = machine.journal.subjects().into_iter();
     let recorded = subjects.filter_map(|subject| match subject {
@@ -269,14 +286,26 @@ fn own_devices(machine: &Machine) -> Result<Vec<LoopDevice>, Error> {
         Subject::Pod(_) => None,
     });
     let recorded: BTreeSet<String> = recorded.collect();
-    let mut own = Vec::new();
-    for device in machine.host.loops()?.into_iter().filter(|l| l.path.starts_with(&pool)) {
-        let there = machine.host.file(&device.path)?.map(|file| file.id);
-        if devices::is_ours(&device, &pool, there, &recorded) {
-            own.push(device);
+    let found = machine.host.loops()?.into_iter().filter(|device| device.path.starts_with(&pool));
+    Ok(found
+        .map(|device| {
+            let whose = devices::whose(&device, &pool, see(machine, &device.path), &recorded);
+            (device, whose)
+        })
+        .collect())
+}
+
+/// What there is by a file's name. Asked by its directory: the file of that name may be gone.
+fn see(machine: &Machine, path: &Path) -> Seen {
+    let dir = path.parent().unwrap_or(path);
+    match machine.host.ask(dir).and_then(|()| machine.host.file(path)) {
+        Ok(Some(file)) => Seen::File(file.id),
+        Ok(None) => Seen::Nothing,
+        Err(host::Error { source: Cause::Os(error), .. }) if error.kind() == ErrorKind::NotFound => {
+            Seen::Nothing
         }
+        Err(_) => Seen::Unknown,
     }
-    Ok(own)
 }
 
 /// Removes what dies with a boot as far as nothing is in it: the records of pods that are still wanted stay.
@@ -292,7 +321,7 @@ fn remove_run_dir(machine: &Machine) -> Result<(), Error> {
     if machine.host.list_dir(run)?.is_empty() { machine.ensure_no_dir(run) } else { Ok(()) }
 }
 
-fn report_failure(operation: &str, outcome: orlop_backends::host::Result<()>) {
+fn report_failure(operation: &str, outcome: host::Result<()>) {
     if let Err(error) = outcome {
         tracing::warn!(operation, error = Error::from(error).chain(), "take down");
     }

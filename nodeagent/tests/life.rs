@@ -285,6 +285,29 @@ async fn down_takes_everything_off_the_machine_and_up_brings_it_back() {
     cluster.stop().await;
 }
 
+/// Of a device with a file in the pool nothing is recorded, and nobody tells whose it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn down_leaves_and_tells_what_may_be_its_own() {
+    let cluster = Cluster::start().await;
+    let pool = cluster.data().join("pool");
+    let file = pool.join("pvc-0b6ad0f6-94a5-4b0e-a8c4-3d1b8d1f2a77.img");
+    cluster.machine.create_dir(&pool).unwrap();
+    cluster.machine.create_sparse(&file, 1 << 20).unwrap();
+    cluster.machine.attach_loop(&file, false).unwrap();
+    for silent in [true, false] {
+        cluster.machine.let_loops_be_silent(&pool, silent);
+        let machine = std::sync::Arc::new(cluster.machine.clone());
+        let report = orlop_nodeagent::teardown(cluster.parts(machine)).await.unwrap();
+        assert_eq!(
+            report.left.iter().filter(|left| left.contains("/dev/loop0")).count(),
+            usize::from(silent),
+            "{report}"
+        );
+        assert_eq!(cluster.machine.loops().unwrap().len(), usize::from(silent));
+    }
+    cluster.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_says_when_others_fill_the_room_that_volumes_were_promised() {
     let cluster = Cluster::start().await;

@@ -3,14 +3,18 @@
 //! All Orlops of a machine share its loop devices, also those in containers, and the kernel names a backing file as its
 //! opener saw it: two nodes in containers have the same `/var/lib/orlop/pool`. So a name proves nothing.
 //!
-//! | the device's file, by its name | there, as this Orlop sees it | it is ours |
+//! | the device's file, by its name | by that name this Orlop sees | the device is |
 //! |---|---|---|
-//! | not in the pool | – | no |
-//! | in the pool | that very file | yes |
-//! | in the pool | another file, or none: it is in another's pool of the same name | no |
-//! | in the pool, and which file it is cannot be known | – | no: nothing is taken from others |
-//! | in the pool, unlinked | the journal has the volume | yes |
-//! | in the pool, unlinked | the journal has it not | no |
+//! | not in the pool | – | another's |
+//! | in the pool | that very file | ours |
+//! | in the pool | another file, or none: it is in another's pool of the same name | another's |
+//! | in the pool, and which file it is cannot be known | none | another's |
+//! | in the pool, and which file it is cannot be known | a file, which may be that one | anybody's |
+//! | in the pool | nothing, as the pool does not answer | anybody's |
+//! | in the pool, unlinked | the journal has the volume | ours |
+//! | in the pool, unlinked | the journal has it not | another's |
+//!
+//! What is ours goes. What may be anybody's is left alone, and told: its data may be in use.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -21,21 +25,37 @@ const DELETED: &str = " (deleted)";
 /// How files of volumes end.
 const ENDING: &str = ".img";
 
-/// Whether a device is this Orlop's. `there` is the file that has the name of the device's file; `recorded` are the volumes
-/// of the journal.
-pub(super) fn is_ours(
-    device: &LoopDevice,
-    pool: &Path,
-    there: Option<FileId>,
-    recorded: &BTreeSet<String>,
-) -> bool {
-    let Ok(name) = device.path.strip_prefix(pool) else { return false };
+/// What this Orlop sees by the name of a device's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// This file.
+    File(FileId),
+    /// There is none.
+    Nothing,
+    /// It cannot be looked at.
+    Unknown,
+}
+
+/// Whose a device is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    Ours,
+    Others,
+    Anybodys,
+}
+
+/// The table. `recorded` are the volumes of the journal.
+pub(super) fn whose(device: &LoopDevice, pool: &Path, seen: Seen, recorded: &BTreeSet<String>) -> Whose {
+    let Ok(name) = device.path.strip_prefix(pool) else { return Whose::Others };
     let name = name.to_string_lossy();
-    (there.is_some() && there == device.backing)
-        || name
-            .strip_suffix(DELETED)
-            .and_then(|name| name.strip_suffix(ENDING))
-            .is_some_and(|volume| recorded.contains(volume))
+    if let Some(volume) = name.strip_suffix(DELETED).and_then(|name| name.strip_suffix(ENDING)) {
+        return if recorded.contains(volume) { Whose::Ours } else { Whose::Others };
+    }
+    match (device.backing, seen) {
+        (_, Seen::Unknown) | (None, Seen::File(_)) => Whose::Anybodys,
+        (Some(held), Seen::File(there)) if held == there => Whose::Ours,
+        _ => Whose::Others,
+    }
 }
 
 #[cfg(test)]
@@ -48,16 +68,20 @@ mod tests {
         let (mine, other) = (FileId { device: 1, inode: 2 }, FileId { device: 9, inode: 2 });
         let recorded = BTreeSet::from(["pvc-known".to_owned()]);
         let of = Some(mine);
-        for (path, backing, there, ours) in [
-            ("/elsewhere/pvc-a.img", of, Some(mine), false),
-            ("/data/pool/pvc-a.img", of, Some(mine), true),
-            ("/data/pool/pvc-a.img", of, Some(other), false),
-            ("/data/pool/pvc-a.img", of, None, false),
-            ("/data/pool/pvc-a.img", None, Some(mine), false),
-            ("/data/pool/pvc-a.img", None, None, false),
-            ("/data/pool/pvc-known.img", of, None, false),
-            ("/data/pool/pvc-known.img (deleted)", of, None, true),
-            ("/data/pool/pvc-a.img (deleted)", of, None, false),
+        for (path, backing, seen, wanted) in [
+            ("/elsewhere/pvc-a.img", of, Seen::File(mine), Whose::Others),
+            ("/data/pool/pvc-a.img", of, Seen::File(mine), Whose::Ours),
+            ("/data/pool/pvc-a.img", of, Seen::File(other), Whose::Others),
+            ("/data/pool/pvc-a.img", of, Seen::Nothing, Whose::Others),
+            ("/data/pool/pvc-known.img", of, Seen::Nothing, Whose::Others),
+            ("/data/pool/pvc-a.img", None, Seen::Nothing, Whose::Others),
+            ("/data/pool/pvc-a.img", None, Seen::File(mine), Whose::Anybodys),
+            ("/data/pool/pvc-a.img", of, Seen::Unknown, Whose::Anybodys),
+            ("/data/pool/pvc-a.img", None, Seen::Unknown, Whose::Anybodys),
+            ("/elsewhere/pvc-a.img", None, Seen::Unknown, Whose::Others),
+            ("/data/pool/pvc-known.img (deleted)", of, Seen::Nothing, Whose::Ours),
+            ("/data/pool/pvc-known.img (deleted)", None, Seen::Unknown, Whose::Ours),
+            ("/data/pool/pvc-a.img (deleted)", of, Seen::Nothing, Whose::Others),
         ] {
             let device = LoopDevice {
                 device: "/dev/loop7".into(),
@@ -70,8 +94,8 @@ mod tests {
                 direct_io: true,
                 read_only: false,
             };
-            let found = is_ours(&device, Path::new("/data/pool"), there, &recorded);
-            assert_eq!(found, ours, "{path}, where {there:?} is");
+            let found = whose(&device, Path::new("/data/pool"), seen, &recorded);
+            assert_eq!(found, wanted, "{path} with {backing:?}, where {seen:?} is");
         }
     }
 }
