@@ -61,17 +61,34 @@ pub(super) fn mount(
     let target = rustix::fs::openat(CWD, target, flags, Mode::empty())?;
     let share = connect(source)?;
     let Directory { beneath, volume } = directory;
-    if let Some(volume) = volume {
-        let kept = Kept { directory: beneath.clone(), volume };
-        if let Some(why) = check(&Opened::new(&share)?, &kept)? {
-            return Ok(Some(why));
-        }
-    }
-    let shown = if beneath.is_empty() { share } else { place::beneath(&share, &beneath)? };
+    let whose = match volume {
+        Some(volume) => Some((Opened::new(&share)?, Kept { directory: beneath.clone(), volume })),
+        None => None,
+    };
+    let open = || if beneath.is_empty() { Ok(share) } else { place::beneath(&share, &beneath) };
+    let shown = match open_its(whose.as_ref(), open)? {
+        Ok(shown) => shown,
+        Err(why) => return Ok(Some(why)),
+    };
     place::set_flags(&shown, read_only, &parsed.flags)?;
     let how = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(&shown, "", &target, "", how)?;
     Ok(None)
+}
+
+/// Opens a directory, and asks whose it is then: one that gets another's name before it is opened is not shown, and what gets
+/// its name later is another directory. What is another's is told as that, also when it could not be opened.
+fn open_its<T>(
+    whose: Option<&(Opened, Kept)>,
+    open: impl FnOnce() -> Result<T, Failure>,
+) -> Result<Result<T, Refusal>, Failure> {
+    let opened = open();
+    if let Some((root, kept)) = whose
+        && let Some(why) = check(root, kept)?
+    {
+        return Ok(Err(why));
+    }
+    opened.map(Ok)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use super::Opened;
+use super::{Opened, open_its};
 use crate::host::share::{Kept, Kind, Make, Marker, Outcome, Refusal, Root, Visit, carry_out};
 
 /// A share, and something beside it that no visit may reach.
@@ -443,4 +443,26 @@ fn parts_that_are_no_names_are_refused_by_the_root_itself() {
         assert!(root.kind(path).is_err(), "{path:?}");
     }
     server.outside_is_as_it_was();
+}
+
+/// The directory's volume goes just before it is opened, and another one's gets its name.
+#[test]
+fn a_directory_that_becomes_another_volumes_is_not_shown() {
+    let server = Server::new();
+    server.visit(&Visit::Make(make("v1", "a")));
+    let whose = (server.root(), kept("v1", "a"));
+    let open = || Ok(fs::File::open(server.share().join("a"))?);
+    open_its(Some(&whose), open).unwrap().unwrap();
+    let late = || {
+        server.visit(&Visit::Remove(kept("v1", "a")));
+        server.visit(&Visit::Make(make("v2", "a")));
+        open()
+    };
+    let why = open_its(Some(&whose), late).unwrap().unwrap_err();
+    assert!(matches!(&why, Refusal::Foreign(marker) if marker.volume == "v2"), "{why:?}");
+    let gone = || {
+        server.visit(&Visit::Remove(kept("v2", "a")));
+        open()
+    };
+    assert_eq!(open_its(Some(&whose), gone).unwrap().unwrap_err(), Refusal::Unmarked);
 }
