@@ -15,12 +15,18 @@
 //!
 //! Source: Kubernetes' `strategicpatch` package and its API conventions; see also [`list`] for keys of several members.
 //!
+//! Everything here takes time in proportion to what it is given, or little more: whoever may patch anything may send lists of
+//! a million items, and none of them is compared with all the others.
+//!
 //! Must not know: requests, stored objects.
 
 mod list;
 mod order;
+mod places;
 #[cfg(test)]
 mod tests;
+
+use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
@@ -38,22 +44,39 @@ const DELETE: &str = "$deleteFromPrimitiveList/";
 pub fn strategic(kind: &'static Kind, original: Value, patch: &Value) -> Result<Value, FieldError> {
     match (original, patch) {
         (Value::Object(original), Value::Object(patch)) => {
-            let root = Where { ty: Some(table::root(kind)), path: String::new() };
+            let root = Where { ty: Some(table::root(kind)), above: None, step: Step::Field("") };
             merge_object(original, patch, &root).map(Value::Object)
         }
         (_, patch) => Err(FieldError::invalid("", patch, "a strategic merge patch must be an object")),
     }
 }
 
-/// An object in the patch: its type, when the table has it, and its path.
-struct Where {
+/// An object in the patch: its type, when the table has it, and its place. The path to it is only written where something is
+/// wrong there: names may be as long as a body, and each of them stands above a hundred thousand others.
+struct Where<'a> {
     ty: Option<&'static Type>,
-    path: String,
+    above: Option<&'a Where<'a>>,
+    step: Step<'a>,
 }
 
-impl Where {
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Field(&'a str),
+    Item(usize),
+}
+
+impl Where<'_> {
+    fn path(&self) -> String {
+        let above = self.above.map(Where::path).unwrap_or_default();
+        match self.step {
+            Step::Item(n) => format!("{above}[{n}]"),
+            Step::Field(name) if above.is_empty() => name.to_owned(),
+            Step::Field(name) => format!("{above}.{name}"),
+        }
+    }
+
     fn path_of(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+        Where { ty: None, above: Some(self), step: Step::Field(name) }.path()
     }
 
     fn field(&self, name: &str) -> Option<&'static Field> {
@@ -69,13 +92,13 @@ enum Directive {
     Delete,
 }
 
-fn directive(patch: &Map<String, Value>, path: &str) -> Result<Directive, FieldError> {
+fn directive(patch: &Map<String, Value>, at: &Where<'_>) -> Result<Directive, FieldError> {
     match patch.get(PATCH).map(|v| (v, v.as_str())) {
         None | Some((_, Some("merge"))) => Ok(Directive::Merge),
         Some((_, Some("replace"))) => Ok(Directive::Replace),
         Some((_, Some("delete"))) => Ok(Directive::Delete),
         Some((value, _)) => {
-            Err(FieldError::invalid(format!("{path}.{PATCH}"), value, "must be merge, replace or delete"))
+            Err(FieldError::invalid(at.path_of(PATCH), value, "must be merge, replace or delete"))
         }
     }
 }
@@ -83,9 +106,9 @@ fn directive(patch: &Map<String, Value>, path: &str) -> Result<Directive, FieldE
 fn merge_object(
     mut original: Map<String, Value>,
     patch: &Map<String, Value>,
-    at: &Where,
+    at: &Where<'_>,
 ) -> Result<Map<String, Value>, FieldError> {
-    match directive(patch, &at.path)? {
+    match directive(patch, at)? {
         Directive::Delete => return Ok(Map::new()),
         Directive::Replace => return Ok(without_directives(patch)),
         Directive::Merge => {}
@@ -93,7 +116,7 @@ fn merge_object(
     retain(&mut original, patch, at)?;
     for (name, values) in patch.iter().filter_map(|(k, v)| k.strip_prefix(DELETE).map(|n| (n, v))) {
         let mut absent = Value::Null;
-        list::delete_values(original.get_mut(name).unwrap_or(&mut absent), values, &at.path_of(name))?;
+        list::delete_values(original.get_mut(name).unwrap_or(&mut absent), values, at, name)?;
     }
     for (name, value) in patch.iter().filter(|(name, _)| !is_directive(name)) {
         let merged =
@@ -119,27 +142,27 @@ fn merge_field(
     patch: &Value,
     order: Option<&Value>,
     name: &str,
-    at: &Where,
+    at: &Where<'_>,
 ) -> Result<Option<Value>, FieldError> {
     let field = at.field(name);
-    let path = at.path_of(name);
+    let below =
+        Where { ty: field.and_then(|f| object_type(&f.shape)), above: Some(at), step: Step::Field(name) };
     Ok(match patch {
         Value::Null => None,
         // What others put there is theirs: a remembered template holds directives of its own.
         opaque if field.is_some_and(|f| matches!(f.shape, Shape::Leaf(_))) => Some(opaque.clone()),
         Value::Object(patch) => {
             let original = if let Some(Value::Object(fields)) = original { fields } else { Map::new() };
-            let below = Where { ty: field.and_then(|f| object_type(&f.shape)), path };
             Some(Value::Object(merge_object(original, patch, &below)?))
         }
         Value::Array(items) if field.is_some_and(Field::merges) => {
             let original = if let Some(Value::Array(items)) = original { items } else { Vec::new() };
-            let keyed = list::Keyed::of(field, path);
-            Some(Value::Array(keyed.merge(&original, items, order)?))
+            let keyed = list::Keyed::of(field, &below);
+            Some(Value::Array(keyed.merge(original, items, order)?))
         }
         Value::Array(_) if order.is_some() && field.is_none_or(|f| !f.merges()) => {
             let detail = "this list is replaced as a whole; it takes no $setElementOrder";
-            return Err(FieldError::new(path, crate::Cause::Invalid, detail));
+            return Err(FieldError::new(below.path(), crate::Cause::Invalid, detail));
         }
         value => Some(clean(value)),
     })
@@ -157,20 +180,20 @@ fn object_type(shape: &Shape) -> Option<&'static Type> {
 fn retain(
     original: &mut Map<String, Value>,
     patch: &Map<String, Value>,
-    at: &Where,
+    at: &Where<'_>,
 ) -> Result<(), FieldError> {
     let Some(keys) = patch.get(RETAIN) else { return Ok(()) };
     let wrong = |detail| Err(FieldError::invalid(at.path_of(RETAIN), keys, detail));
     let Some(kept) = strings(keys) else { return wrong("must be a list of field names") };
-    let stray = |k: &&String| !is_directive(k) && !patch[*k].is_null() && !kept.contains(&k.as_str());
+    let stray = |k: &&String| !is_directive(k) && !patch[*k].is_null() && !kept.contains(k.as_str());
     if patch.keys().any(|k| stray(&k)) {
         return wrong("must name every field that the patch sets beside it");
     }
-    original.retain(|name, _| kept.contains(&name.as_str()));
+    original.retain(|name, _| kept.contains(name.as_str()));
     Ok(())
 }
 
-fn strings(value: &Value) -> Option<Vec<&str>> {
+fn strings(value: &Value) -> Option<HashSet<&str>> {
     value.as_array()?.iter().map(Value::as_str).collect()
 }
 

@@ -3,31 +3,50 @@
 //!
 //! Kubernetes' rule: what the order does not name is put in before the first named item that stood behind it.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
-/// `merged` in the order of `wanted`, the rest as in `original`. Items are known by `key`; plain values by themselves.
-pub(super) fn arrange(merged: Vec<Value>, wanted: &[Value], original: &[Value], key: &str) -> Vec<Value> {
-    let place = |list: &[Value], item: &Value| list.iter().position(|i| same(i, item, key));
-    let (mut named, mut rest): (Vec<Value>, Vec<Value>) =
-        merged.into_iter().partition(|item| place(wanted, item).is_some());
-    named.sort_by_key(|item| place(wanted, item));
-    rest.sort_by_key(|item| place(original, item).unwrap_or(usize::MAX));
+/// Where each item of a list stands first. Items are known by `key`; plain values by themselves.
+pub(super) struct Ranks<'k> {
+    places: HashMap<Value, usize>,
+    key: &'k str,
+}
+
+impl<'k> Ranks<'k> {
+    pub(super) fn of(list: &[Value], key: &'k str) -> Self {
+        let mut places = HashMap::with_capacity(list.len());
+        for (place, known) in list.iter().enumerate().filter_map(|(n, item)| Some((n, known(item, key)?))) {
+            places.entry(known.clone()).or_insert(place);
+        }
+        Self { places, key }
+    }
+
+    fn rank(&self, item: &Value) -> Option<usize> {
+        known(item, self.key).and_then(|known| self.places.get(known)).copied()
+    }
+}
+
+fn known<'v>(item: &'v Value, key: &str) -> Option<&'v Value> {
+    if key.is_empty() { Some(item) } else { item.get(key) }
+}
+
+/// `merged` in the order of `wanted`, the rest as in `original`.
+pub(super) fn arrange(merged: Vec<Value>, wanted: &Ranks<'_>, original: &Ranks<'_>) -> Vec<Value> {
+    let ranked = merged.into_iter().map(|item| (wanted.rank(&item), original.rank(&item), item));
+    let (mut named, mut rest): (Vec<_>, Vec<_>) = ranked.partition(|(wanted, _, _)| wanted.is_some());
+    named.sort_by_key(|(wanted, _, _)| *wanted);
+    rest.sort_by_key(|(_, before, _)| before.unwrap_or(usize::MAX));
 
     let mut out = Vec::with_capacity(named.len() + rest.len());
     let mut rest = rest.into_iter().peekable();
-    for item in named {
-        let here = place(original, &item);
-        while let Some(other) = rest.next_if(|other| {
-            here.is_some() && place(original, other) < here && place(original, other).is_some()
-        }) {
+    for (_, here, item) in named {
+        let stood_before = |other: Option<usize>| other.zip(here).is_some_and(|(other, here)| other < here);
+        while let Some((_, _, other)) = rest.next_if(|(_, before, _)| stood_before(*before)) {
             out.push(other);
         }
         out.push(item);
     }
-    out.extend(rest);
+    out.extend(rest.map(|(_, _, item)| item));
     out
-}
-
-fn same(a: &Value, b: &Value, key: &str) -> bool {
-    if key.is_empty() { a == b } else { a.get(key).is_some() && a.get(key) == b.get(key) }
 }

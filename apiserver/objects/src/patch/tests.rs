@@ -168,6 +168,50 @@ fn bad_patches_name_their_field() {
     }
 }
 
+/// A long list, and every item of it one that has to be found: where each is compared with all others, as once it
+/// was, this takes many minutes.
+#[test]
+fn lists_are_merged_in_time_however_long_they_are() {
+    const MANY: usize = 50_000;
+    let ports = |named: &str, from: usize| -> Vec<Value> {
+        (from..from + MANY).map(|n| json!({"port": n, "protocol": "UDP", "name": named})).collect()
+    };
+    let deleted = (0..MANY / 2).map(|n| json!({"$patch": "delete", "port": n, "protocol": "UDP"}));
+    let patch: Vec<Value> = ports("new", MANY / 2).into_iter().chain(deleted).collect();
+    let order: Vec<Value> = (MANY / 2..3 * MANY / 2).rev().map(|n| json!({"port": n})).collect();
+    let service = json!({"spec": {"ports": ports("old", 0)}});
+    let merged = strategic(
+        &kind::SERVICE,
+        service,
+        &json!({"spec": {"$setElementOrder/ports": order, "ports": patch}}),
+    );
+    let merged = merged.expect("a good patch")["spec"]["ports"].take();
+    let merged = merged.as_array().expect("a list");
+    assert_eq!(merged.len(), MANY);
+    assert!(merged.iter().rev().zip(MANY / 2..).all(|(item, n)| item["port"] == n && item["name"] == "new"));
+
+    let one_key = |protocol: usize| json!({"port": 1, "protocol": protocol.to_string()});
+    let service = json!({"spec": {"ports": (0..MANY).map(one_key).collect::<Vec<_>>()}});
+    assert_eq!(strategic(&kind::SERVICE, service.clone(), &service).expect("itself"), service);
+
+    let values = |from: usize| (from..from + MANY).map(|n| Value::from(n.to_string())).collect::<Vec<_>>();
+    let meta = |key: &str, values: Vec<Value>| json!({"metadata": {key: values}});
+    let added = strategic(&kind::POD, meta("finalizers", values(0)), &meta("finalizers", values(MANY / 2)));
+    let added = added.expect("a good patch");
+    assert_eq!(added["metadata"]["finalizers"].as_array().map(Vec::len), Some(3 * MANY / 2));
+    let gone = meta("$deleteFromPrimitiveList/finalizers", values(0));
+    let left = strategic(&kind::POD, added, &gone).expect("a good patch");
+    assert_eq!(left["metadata"]["finalizers"].as_array().map(Vec::len), Some(MANY / 2));
+}
+
+/// Each of the fields has a path of a megabyte, which nobody asks for.
+#[test]
+fn paths_are_only_written_for_what_is_wrong() {
+    let fields: serde_json::Map<String, Value> = (0..100_000).map(|n| (n.to_string(), json!({}))).collect();
+    let patch = json!({"x".repeat(1 << 20): fields});
+    assert_eq!(strategic(&kind::POD, json!({}), &patch).expect("a good patch"), patch);
+}
+
 /// Specs whose keyed lists have distinct keys, as stored objects have.
 fn specs() -> impl Strategy<Value = Value> {
     let container = (0..5_u8, "[a-c]{1,2}", proptest::option::of(0..3_u16));
