@@ -140,10 +140,12 @@ fn text(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, Failure> {
     }
 }
 
-/// Parses JSON.
+/// Parses JSON of no kind: a patch, options. No more of it is made than an object of a kind may hold.
 pub(crate) fn json(bytes: &[u8]) -> Result<Value, Failure> {
-    serde_json::from_slice(bytes)
-        .map_err(|e| Failure::bad_request(format!("the body is not valid JSON: {e}")))
+    decode::value(bytes).map_err(|failure| match failure {
+        decode::Failure::TooMany(_) => Failure::too_large(format!("the body is too large: {failure}")),
+        other => Failure::bad_request(format!("the body is not valid JSON: {other}")),
+    })
 }
 
 /// Parses YAML as Kubernetes does: version 1.1 booleans (`yes`, `on`) and octals (`0644`); duplicate keys and

@@ -3,12 +3,13 @@
 //! The registry runs the patch again when somebody else was faster; only a patch that carries a `resourceVersion` can
 //! conflict.
 
+mod operations;
+
 use std::sync::{Mutex, PoisonError};
 
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
-use json_patch::PatchOperation;
-use orlop_objects::{Cause, FieldError, Key, decode::FieldValidation, patch::strategic};
+use orlop_objects::{FieldError, Key, decode::FieldValidation, patch::strategic};
 use orlop_registry::{Door, Error};
 use serde_json::Value;
 
@@ -21,11 +22,6 @@ use crate::{
     reply::Body,
     router::Call,
 };
-
-/// Operations in one JSON patch, as in Kubernetes.
-const OPERATIONS: usize = 10_000;
-/// How many bytes the `copy` operations of one JSON patch may add.
-const GROWTH: usize = body::LIMIT;
 
 /// A parsed patch.
 #[derive(Debug)]
@@ -63,7 +59,7 @@ pub(super) fn parse(media_type: &str, bytes: &[u8]) -> Result<Patch, Failure> {
     match media_type {
         "application/merge-patch+json" => object(bytes).map(Patch::Merge),
         "application/strategic-merge-patch+json" => object(bytes).map(Patch::Strategic),
-        "application/json-patch+json" => operations(bytes),
+        "application/json-patch+json" => operations::read(bytes).map(Patch::Json),
         "application/apply-patch+yaml" | "application/apply-patch+cbor" => {
             Err(Failure::unsupported_media_type(
                 "Orlop does not do server-side apply yet: use `kubectl apply` without --server-side",
@@ -84,18 +80,6 @@ fn object(bytes: &[u8]) -> Result<Value, Failure> {
     } else {
         Err(Failure::bad_request("a merge patch must be a JSON object"))
     }
-}
-
-fn operations(bytes: &[u8]) -> Result<Patch, Failure> {
-    let patch: json_patch::Patch = serde_json::from_slice(bytes)
-        .map_err(|e| Failure::bad_request(format!("the body is not a JSON patch: {e}")))?;
-    if patch.0.len() > OPERATIONS {
-        return Err(Failure::too_large(format!(
-            "the JSON patch has {} operations; {OPERATIONS} are allowed",
-            patch.0.len()
-        )));
-    }
-    Ok(Patch::Json(patch))
 }
 
 /// One attempt, on the object as it is now.
@@ -123,7 +107,7 @@ pub(super) fn apply(key: &Key, patch: &Patch, mut value: Value) -> Result<Value,
             json_patch::merge(&mut value, patch);
             Ok(value)
         }
-        Patch::Json(patch) => apply_operations(key, value, patch),
+        Patch::Json(patch) => operations::apply(key, value, patch),
     }
 }
 
@@ -131,52 +115,29 @@ fn invalid(key: &Key, error: FieldError) -> Error {
     Error::Invalid { key: key.clone(), causes: vec![error] }
 }
 
-/// Operations one by one, so that what `copy` adds up to is known before it is done.
-fn apply_operations(key: &Key, mut value: Value, patch: &json_patch::Patch) -> Result<Value, Error> {
-    let mut grown = 0;
-    for operation in &patch.0 {
-        if let PatchOperation::Copy(copy) = operation {
-            grown += value.pointer(copy.from.as_str()).map_or(0, |copied| copied.to_string().len());
-        }
-        if grown > GROWTH {
-            let message = format!("the copy operations of the JSON patch add more than {GROWTH} bytes");
-            return Err(Error::BadRequest(message));
-        }
-        json_patch::patch(&mut value, std::slice::from_ref(operation))
-            .map_err(|e| invalid(key, FieldError::new("patch", Cause::Invalid, e.to_string())))?;
-    }
-    Ok(value)
-}
-
 #[cfg(test)]
 mod tests {
-    use orlop_objects::kind;
-    use serde_json::json;
-
     use super::*;
 
-    /// Doubling by `copy` would fill the memory within forty operations.
     #[test]
-    fn copies_may_not_add_up_beyond_the_limit() {
-        let doubling: Vec<_> =
-            (0..40).map(|n| json!({"op": "copy", "from": "", "path": format!("/x{n}")})).collect();
-        let patch = serde_json::from_value(json!(doubling)).expect("is a patch");
-        let key = Key::new(&kind::CONFIG_MAP, "default", "x");
-        let refused = apply_operations(&key, json!({"data": {"a": "1"}}), &patch);
-        assert!(
-            matches!(&refused, Err(Error::BadRequest(message)) if message.contains("copy operations")),
-            "{refused:?}"
-        );
+    fn a_patch_holds_no_more_objects_than_what_it_patches() {
+        for form in ["merge-patch", "strategic-merge-patch"] {
+            let media_type = format!("application/{form}+json");
+            let body =
+                |objects: usize| format!("{{\"status\":{{\"images\":[{}{{}}]}}}}", "{},".repeat(objects - 3));
+            assert!(parse(&media_type, body(20_000).as_bytes()).is_ok());
+            let refused = parse(&media_type, body(20_001).as_bytes()).expect_err("it is too much");
+            assert_eq!(refused.code, StatusCode::PAYLOAD_TOO_LARGE, "{}", refused.message);
+            let words = "the body is too large: it holds more than 20000 objects of JSON; make several of it";
+            assert_eq!(refused.message, words);
+        }
     }
 
     #[test]
-    fn there_may_be_ten_thousand_operations() {
-        let operations = |count| {
-            let test = json!({"op": "test", "path": "/data/a", "value": "1"});
-            operations(json!(vec![test; count]).to_string().as_bytes())
-        };
-        assert!(operations(10_000).is_ok());
-        let refused = operations(10_001).expect_err("is too long");
-        assert_eq!(refused.message, "the JSON patch has 10001 operations; 10000 are allowed");
+    fn a_json_patch_holds_no_more_objects_either() {
+        let value = "{},".repeat(20_000);
+        let patch = format!("[{{\"op\":\"add\",\"path\":\"/x\",\"value\":[{value}{{}}]}}]");
+        let refused = parse("application/json-patch+json", patch.as_bytes()).expect_err("it is too much");
+        assert!(refused.message.contains("more than 20000 objects"), "{}", refused.message);
     }
 }

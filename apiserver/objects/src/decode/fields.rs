@@ -11,15 +11,11 @@
 
 use serde_json::{Map, Value};
 
-use super::hint;
+use super::{MOST, MOST_OBJECTS, hint};
 use crate::{
     Cause, FieldError,
     schema::table::{Leaf, Shape, Type},
 };
-
-/// As many objects of the table's types may one body hold. Each is given defaults and validated, which takes a thousand
-/// times the three bytes that `{},` is: a body as long as may be would take gigabytes. What people write holds hundreds.
-pub(super) const MOST_OBJECTS: usize = 20_000;
 
 /// What a walk finds.
 #[derive(Debug, Default)]
@@ -46,6 +42,10 @@ impl Findings {
         let unknown: Vec<String> = fields.keys().filter(|k| ty.field(k).is_none()).cloned().collect();
         for name in unknown {
             fields.remove(&name);
+            // Each has a path: no more are kept than are told.
+            if self.unknown.len() == MOST {
+                continue;
+            }
             // Looking for what was meant costs time that a hostile body must not multiply.
             let slip = self.unknown.len() < 20 && name.len() <= 64;
             let meant = slip.then(|| hint::nearest(ty, &name)).flatten();
@@ -99,6 +99,9 @@ impl Findings {
     }
 
     fn fault(&mut self, path: &str, expected: &str, found: &Value) {
+        if self.faults.len() >= MOST {
+            return;
+        }
         let detail = format!("must be {expected}, but is {}", word(found));
         self.faults.push(FieldError::new(path, Cause::TypeInvalid, detail));
     }

@@ -1,18 +1,31 @@
-//! A JSON reader that notices what `serde_json::Value` hides: keys that are there twice.
+//! A JSON reader that notices what `serde_json::Value` hides: keys that are there twice, and how much it is.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// Parses a whole document; the second half names the path of every key that came again (its last value stands).
-pub(super) fn parse(bytes: &[u8]) -> serde_json::Result<(Value, Vec<String>)> {
-    let duplicates = RefCell::new(Vec::new());
+use super::{Failure, MOST};
+
+/// Parses a whole document; the second half names the path of the keys that came again (their last value stands). An object
+/// of six bytes takes a hundred times that in memory: the one after the `most` allowed is not made.
+pub(super) fn parse(bytes: &[u8], most: usize) -> Result<(Value, Vec<String>), Failure> {
+    let seen = Seen { duplicates: RefCell::default(), objects: Cell::new(0), most };
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = Reader { path: None, duplicates: &duplicates }.deserialize(&mut reader)?;
-    reader.end()?;
-    Ok((value, duplicates.into_inner()))
+    let value = Reader { path: None, seen: &seen }.deserialize(&mut reader);
+    match value.and_then(|value| reader.end().map(|()| value)) {
+        Ok(value) => Ok((value, seen.duplicates.into_inner())),
+        Err(_) if seen.objects.get() > most => Err(Failure::TooMany(most)),
+        Err(error) => Err(Failure::Syntax(error.to_string())),
+    }
+}
+
+/// What has been seen so far.
+struct Seen {
+    duplicates: RefCell<Vec<String>>,
+    objects: Cell<usize>,
+    most: usize,
 }
 
 /// Where the reader stands: a list from the leaf to the root that costs nothing while nothing is wrong.
@@ -38,12 +51,12 @@ fn text(place: Option<&Place<'_>>) -> String {
 
 struct Reader<'a> {
     path: Option<&'a Place<'a>>,
-    duplicates: &'a RefCell<Vec<String>>,
+    seen: &'a Seen,
 }
 
 impl Reader<'_> {
     fn below<'b>(&'b self, place: &'b Place<'b>) -> Reader<'b> {
-        Reader { path: Some(place), duplicates: self.duplicates }
+        Reader { path: Some(place), seen: self.seen }
     }
 }
 
@@ -103,12 +116,18 @@ impl<'de> Visitor<'de> for Reader<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        self.seen.objects.set(self.seen.objects.get() + 1);
+        if self.seen.objects.get() > self.seen.most {
+            return Err(A::Error::custom("too many objects"));
+        }
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
             let place = Place { parent: self.path, step: Step::Key(&key) };
             let value = entries.next_value_seed(self.below(&place))?;
-            if map.contains_key(&key) {
-                self.duplicates.borrow_mut().push(text(Some(&place)));
+            // Each has a path, which may be as long as the body.
+            let mut duplicates = self.seen.duplicates.borrow_mut();
+            if map.contains_key(&key) && duplicates.len() < MOST {
+                duplicates.push(text(Some(&place)));
             }
             map.insert(key, value);
         }

@@ -19,6 +19,14 @@ use crate::{
 
 /// As many faults of one body are told; who has more has another problem.
 pub(crate) const MOST: usize = 100;
+/// As many objects of the table's types may one body hold. Each is given defaults and validated, which takes a thousand
+/// times the three bytes that `{},` is: a body as long as may be would take gigabytes. What people write holds hundreds.
+pub const MOST_OBJECTS: usize = 20_000;
+/// As many objects of JSON may one body hold: maps, and what is in values that no type describes, are none of the table's.
+const MOST_IN_JSON: usize = 4 * MOST_OBJECTS;
+/// As deep may lists and objects stand in each other. Readers of JSON give up at 128, and an object is read within lists,
+/// events and tables.
+pub const MOST_DEPTH: usize = 100;
 
 /// What becomes of unknown and duplicate fields: the request parameter `fieldValidation`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +55,8 @@ pub enum Failure {
     Syntax(String),
     /// Fields are unknown, there twice, or of the wrong JSON type. `Display` gives Kubernetes' words.
     Fields(Vec<FieldError>),
+    /// It holds more than so many objects.
+    TooMany(usize),
 }
 
 /// `strict decoding error: unknown field "spec.foo", duplicate field "spec.bar"`, or the type faults, or the syntax.
@@ -54,6 +64,9 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let fields = match self {
             Self::Syntax(text) => return f.write_str(text),
+            Self::TooMany(most) => {
+                return write!(f, "it holds more than {most} objects of JSON; make several of it");
+            }
             Self::Fields(fields) => fields,
         };
         let strict = fields.iter().all(|e| e.cause != Cause::TypeInvalid);
@@ -67,9 +80,26 @@ impl std::fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// Reads JSON of no type: a patch, what is embedded. It holds no more objects than one of a kind may, so that neither
+/// reading it nor what is done with it takes more than that would.
+pub fn value(bytes: &[u8]) -> Result<Value, Failure> {
+    json::parse(bytes, MOST_OBJECTS).map(|(value, _)| value)
+}
+
+/// How many values there are in this one; none when lists and objects stand in each other deeper than `deepest`.
+pub fn size(value: &Value, deepest: usize) -> Option<usize> {
+    let add = |sum: usize, value: &Value| Some(sum + size(value, deepest.checked_sub(1)?)?);
+    match value {
+        Value::Array(_) | Value::Object(_) if deepest == 0 => None,
+        Value::Array(items) => items.iter().try_fold(1, add),
+        Value::Object(fields) => fields.values().try_fold(1, add),
+        _ => Some(1),
+    }
+}
+
 /// Decodes a JSON body for `kind`.
 pub fn from_json(kind: &'static Kind, bytes: &[u8], v: FieldValidation) -> Result<Decoded, Failure> {
-    let (value, duplicates) = json::parse(bytes).map_err(|e| Failure::Syntax(e.to_string()))?;
+    let (value, duplicates) = json::parse(bytes, MOST_IN_JSON)?;
     judge(table::root(kind), value, twice(duplicates), v)
 }
 
@@ -96,7 +126,7 @@ pub fn check_rest(
 /// When the table has no such type.
 pub fn from_json_as(type_name: &str, bytes: &[u8], v: FieldValidation) -> Result<Decoded, Failure> {
     let root = table::short(type_name).expect("the caller names a type of the table");
-    let (value, duplicates) = json::parse(bytes).map_err(|e| Failure::Syntax(e.to_string()))?;
+    let (value, duplicates) = json::parse(bytes, MOST_OBJECTS)?;
     judge(root, value, twice(duplicates), v)
 }
 
@@ -112,6 +142,10 @@ fn judge(
 ) -> Result<Decoded, Failure> {
     let mut found = fields::Findings::default();
     found.object(root, &mut value, "");
+    if size(&value, MOST_DEPTH).is_none() {
+        let detail = format!("its lists and objects stand in each other more than {MOST_DEPTH} deep");
+        found.faults.push(FieldError::new("", Cause::TypeInvalid, detail));
+    }
     if !found.faults.is_empty() {
         found.faults.truncate(MOST);
         return Err(Failure::Fields(found.faults));

@@ -104,7 +104,7 @@ fn forms_with_a_choice_take_both() {
 
 #[test]
 fn a_body_holds_so_many_objects_and_no_more() {
-    let most = super::fields::MOST_OBJECTS;
+    let most = super::MOST_OBJECTS;
     // The pod and its spec are two of them.
     for (containers, fits) in [(most - 2, true), (most - 1, false), (most + 5, false)] {
         let value = json!({"spec": {"containers": vec![json!({}); containers]}});
@@ -114,6 +114,41 @@ fn a_body_holds_so_many_objects_and_no_more() {
             "spec.containers[19998]: is one object too many: a body may hold 20000; make several of it";
         assert_eq!(refused, if fits { Ok(()) } else { Err(words.to_owned()) });
     }
+}
+
+#[test]
+fn text_holds_so_many_objects_of_any_kind_and_no_more_are_made() {
+    let text = |objects: usize| format!("[{}{{}}]", "{},".repeat(objects - 1));
+    assert!(super::value(text(super::MOST_OBJECTS).as_bytes()).is_ok());
+    let refused = super::value(text(super::MOST_OBJECTS + 1).as_bytes());
+    assert_eq!(refused, Err(Failure::TooMany(20_000)));
+    // The reader goes no further: what is wrong behind it is not found.
+    let broken = format!("{{\"metadata\":{{\"x\":{} no JSON", text(super::MOST_IN_JSON));
+    let refused = pod(&broken, FieldValidation::Ignore).expect_err("it is too much");
+    assert_eq!(refused.to_string(), "it holds more than 80000 objects of JSON; make several of it");
+}
+
+#[test]
+fn no_more_is_kept_of_what_is_wrong_than_is_told() {
+    let twice = "\"a\":0,".repeat(1000);
+    let (_, duplicates) = super::json::parse(format!("{{{twice}\"b\":0}}").as_bytes(), 1).expect("is JSON");
+    assert_eq!(duplicates.len(), super::MOST);
+    let many =
+        |value: Value| (0..1000).map(|n| (n.to_string(), value.clone())).collect::<serde_json::Map<_, _>>();
+    let mut pod = json!({"metadata": {"labels": many(json!(1))}, "spec": many(json!(1))});
+    let mut found = super::fields::Findings::default();
+    found.object(table::root(&kind::POD), &mut pod, "");
+    assert_eq!((found.faults.len(), found.unknown.len()), (super::MOST, super::MOST));
+}
+
+#[test]
+fn what_is_stored_can_be_read_again_within_lists() {
+    let nested = |depth: usize| (0..depth).fold(json!(1), |inner, _| json!({"a": inner}));
+    let revision = |depth| json!({"data": nested(depth)});
+    let checked = |depth| check(&kind::CONTROLLER_REVISION, revision(depth), FieldValidation::Strict);
+    assert!(checked(super::MOST_DEPTH - 1).is_ok());
+    let refused = checked(super::MOST_DEPTH).expect_err("too deep").to_string();
+    assert_eq!(refused, ": its lists and objects stand in each other more than 100 deep");
 }
 
 proptest! {
