@@ -179,7 +179,8 @@ async fn root_pods_of_two_nodes_reach_each_other() -> Result<()> {
         pod["spec"]["nodeName"] = node.name.as_str().into();
         cluster.create(&kind::POD, pod).await?;
         cluster.phase(&kind::POD, &name, "Succeeded").await?;
-        seen_by_its_node(&cluster, &node.name).await?;
+        let seen = seen_by_its_node(&cluster, &node.name).await;
+        seen.with_context(|| format!("-- {} said:\n{}", node.name, node.log()))?;
     }
     let ranges: BTreeSet<String> = cluster
         .client
