@@ -5,7 +5,7 @@
 mod harness;
 
 use harness::{Cluster, claim, first_container, pod, runs_again, wait_for};
-use orlop_backends::host::{Host, network::Network};
+use orlop_backends::host::{Host, Runtime, network::Network};
 use serde_json::json;
 
 /// Where the container's config mounts something from.
@@ -319,6 +319,25 @@ async fn routes_to_other_nodes_come_and_go_with_them() {
         cluster.delete(&orlop_objects::Key::cluster(&orlop_objects::kind::NODE, name)).await;
     }
     wait_for(|| ways().is_empty()).await;
+    agent.stop().await;
+    cluster.stop().await;
+}
+
+/// A death in the middle of a creation: it was never started, so nothing has ended that could be restarted or Failed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_was_left_half_made_is_the_same_attempt_still() {
+    let cluster = Cluster::start().await;
+    for name in ["wanted", "unwanted"] {
+        cluster.create_pod(name, None, json!({"restartPolicy": "Never"})).await;
+        let bound = cluster.get(&pod(name)).await;
+        cluster.machine.leave_half_made(&format!("{}_main_0", bound["metadata"]["uid"].as_str().unwrap()));
+    }
+    cluster.delete(&pod("unwanted")).await;
+    let agent = cluster.agent().await;
+    let running = cluster.until_running("wanted").await;
+    assert_eq!(first_container(&running)["restartCount"], 0);
+    cluster.until_gone(&pod("unwanted")).await;
+    wait_for(|| cluster.machine.containers().unwrap().len() == 1).await;
     agent.stop().await;
     cluster.stop().await;
 }

@@ -144,7 +144,7 @@ pub(super) fn launch(machine: &Machine, pod: &PodFacts, id: &ContainerId) -> Res
     let name = id.to_string();
     let here = machine.runtime.containers()?.into_iter().find(|c| c.id == name).map(|c| c.status);
     let mut launched = Launched::default();
-    if here.is_none() {
+    if matches!(here, None | Some(ContainerStatus::Creating)) {
         let log = machine.layout.log(&pod.key.namespace, &pod.key.name, id);
         if let Some(dir) = log.parent() {
             machine.host.create_dir(dir)?;
@@ -154,7 +154,7 @@ pub(super) fn launch(machine: &Machine, pod: &PodFacts, id: &ContainerId) -> Res
         machine.runtime.create(&request).map_err(failed("CreateContainerError"))?;
         launched.created = true;
     }
-    if matches!(here, None | Some(ContainerStatus::Created)) {
+    if matches!(here, None | Some(ContainerStatus::Creating | ContainerStatus::Created)) {
         machine.runtime.start(&name).map_err(failed("RunContainerError"))?;
         launched.started = true;
     }

@@ -183,9 +183,8 @@ impl Attempt {
     }
 
     fn needs_cleaning(&self) -> bool {
-        self.mounted
-            || self.dir
-            || matches!(self.status, Some(ContainerStatus::Created | ContainerStatus::Running))
+        let is_there = |status| !matches!(status, ContainerStatus::Exited { .. });
+        self.mounted || self.dir || self.status.is_some_and(is_there)
     }
 }
 

@@ -3,6 +3,7 @@
 //! | the machine's latest attempt | the status's latest attempt | state |
 //! |---|---|---|
 //! | A > B, no record | any B | Prepared(A) |
+//! | A ≥ B, being created or left half made | any B | Prepared(A) |
 //! | A ≥ B, created / running / ended | any B | Prepared(A) / Running(A) / Ended(A) |
 //! | none, A < B, or A = B without a record | B ended | Ended(B) as reported |
 //! | none, A < B, or A = B without a record | B did not end | Ended(B), nobody knows how |
@@ -104,7 +105,7 @@ fn was_told_of_oom(known: &[Reported], attempt: u32) -> bool {
 
 fn of_attempt(number: u32, attempt: &Attempt, since: Option<Timestamp>, told_oom: bool) -> State {
     match attempt.status {
-        None => State::Prepared { attempt: number, created: false },
+        None | Some(ContainerStatus::Creating) => State::Prepared { attempt: number, created: false },
         Some(ContainerStatus::Created) => State::Prepared { attempt: number, created: true },
         Some(ContainerStatus::Running) => State::Running { attempt: number, since },
         Some(ContainerStatus::Exited { code, at }) => {
@@ -168,6 +169,11 @@ mod tests {
         let none = BTreeMap::new();
         let rows = [
             (seen(3, None), Some(&running), State::Prepared { attempt: 3, created: false }),
+            (
+                seen(3, Some(ContainerStatus::Creating)),
+                Some(&running),
+                State::Prepared { attempt: 3, created: false },
+            ),
             (
                 seen(2, Some(ContainerStatus::Created)),
                 Some(&running),

@@ -33,6 +33,9 @@ pub struct ContainerRequest {
 /// Where a container is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContainerStatus {
+    /// Being set up by what an earlier life of Orlop began, or left half set up: [`Runtime::create`] ends it well. It was
+    /// never started.
+    Creating,
     /// Set up, not started.
     Created,
     /// Its process runs.
@@ -83,7 +86,8 @@ pub trait Runtime: Send + Sync + 'static {
     fn pin_namespaces(&self, dir: &Path, namespaces: &[Namespace], hostname: &str) -> Result<()>;
     /// Unpins what is pinned in `dir`.
     fn unpin_namespaces(&self, dir: &Path) -> Result<()>;
-    /// Creates a container under a monitor that outlives this process. Its process waits for `start`.
+    /// Creates a container under a monitor that outlives this process. Its process waits for `start`. One that was created
+    /// already is left as it is; what an earlier life of Orlop is creating is waited for.
     fn create(&self, request: &ContainerRequest) -> Result<()>;
     /// Starts a created container.
     fn start(&self, id: &str) -> Result<()>;

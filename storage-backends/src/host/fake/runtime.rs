@@ -1,12 +1,12 @@
 //! Containers of the fake machine: processes that do nothing but hold their mounts and end when they are told to.
 //!
 //! Like the rest of the machine they outlive whoever made them and die with a reboot. What runc would refuse is refused:
-//! a bundle without a config, an id twice, a start that has no container. Ids of living containers hold what their
+//! a bundle without a config, the id of one that was started, a start that has no container. Ids of living containers hold what their
 //! config mounts: unmounting it is refused as busy, stricter than the kernel, which lets the host unmount its own copy
 //! and then keeps the device. Tests act as the program inside with [`Fake::exit`] and [`Fake::ignore_signals`].
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
     time::Duration,
@@ -25,6 +25,8 @@ use crate::host::{
 pub(super) struct Containers {
     all: BTreeMap<String, Kept>,
     exits: BTreeMap<String, (i32, i64)>,
+    /// Those that somebody began to make and did not live to end.
+    half_made: BTreeSet<String>,
     /// Exits were recorded that no [`Runtime::wait_for_exit`] has told.
     untold: bool,
     next_pid: i32,
@@ -52,6 +54,7 @@ impl Containers {
         Self {
             all: BTreeMap::new(),
             exits: BTreeMap::new(),
+            half_made: BTreeSet::new(),
             untold: false,
             next_pid: 100,
             ticks: 0,
@@ -89,6 +92,7 @@ impl Containers {
         match self.all.get(id) {
             Some(kept) if !kept.ended && kept.started => of(Some(kept.process), ContainerStatus::Running),
             Some(kept) if !kept.ended => of(Some(kept.process), ContainerStatus::Created),
+            None if self.half_made.contains(id) => of(None, ContainerStatus::Creating),
             kept => {
                 let exit = self.exits.get(id);
                 kept.map(|_| ()).or(exit.map(|_| ()))?;
@@ -122,6 +126,11 @@ impl Fake {
     /// The program in a started container ends with this code.
     pub fn exit(&self, id: &str, code: i32) {
         self.machine().containers.end(id, code);
+    }
+
+    /// Somebody began to create a container and died in the middle of it.
+    pub fn leave_half_made(&self, id: &str) {
+        self.machine().containers.half_made.insert(id.to_owned());
     }
 
     /// Something on the machine takes memory and process numbers, or gives them back: `None`.
@@ -186,10 +195,14 @@ impl Runtime for Fake {
         let mut machine = self.machine();
         let machine: &mut Machine = &mut machine;
         let containers = &mut machine.containers;
-        if containers.all.contains_key(&request.id) {
+        if let Some(kept) = containers.all.get(&request.id) {
+            if !kept.started && !kept.ended {
+                return Ok(());
+            }
             let said = "container with given ID already exists";
             return Err(refused("create container", &request.id, "runc create", said));
         }
+        containers.half_made.remove(&request.id);
         let process = Process { pid: containers.next_pid, started: containers.tick() };
         containers.next_pid += 1;
         let kept = Kept {
@@ -235,6 +248,7 @@ impl Runtime for Fake {
         let mut machine = self.machine();
         machine.containers.end(id, 128 + libc::SIGKILL);
         machine.containers.all.remove(id);
+        machine.containers.half_made.remove(id);
         Ok(())
     }
 
@@ -246,7 +260,8 @@ impl Runtime for Fake {
     fn containers(&self) -> Result<Vec<Container>> {
         let machine = self.machine();
         let known = &machine.containers;
-        let mut ids: Vec<&String> = known.all.keys().chain(known.exits.keys()).collect();
+        let mut ids: Vec<&String> =
+            known.all.keys().chain(known.exits.keys()).chain(&known.half_made).collect();
         ids.sort();
         ids.dedup();
         Ok(ids.into_iter().filter_map(|id| known.container(id)).collect())

@@ -21,8 +21,11 @@ fn a_container_lives_ends_and_is_forgotten() {
     let (fake, dir) = (Fake::default(), tempfile::tempdir().unwrap());
     fake.create(&request(dir.path(), "a")).unwrap();
     assert_eq!(status(&fake, "a"), Some(ContainerStatus::Created));
-    assert!(fake.create(&request(dir.path(), "a")).is_err());
+    let first = fake.containers().unwrap();
+    fake.create(&request(dir.path(), "a")).unwrap();
+    assert_eq!(fake.containers().unwrap(), first, "the first one is untouched");
     fake.start("a").unwrap();
+    assert!(fake.create(&request(dir.path(), "a")).is_err());
     let crashed = fake.clone();
     drop(fake);
     assert_eq!(status(&crashed, "a"), Some(ContainerStatus::Running));
@@ -38,6 +41,19 @@ fn a_container_lives_ends_and_is_forgotten() {
     crashed.forget_exit("a").unwrap();
     assert_eq!(status(&crashed, "a"), None);
     assert!(crashed.start("a").is_err());
+}
+
+#[test]
+fn a_half_made_container_is_made_or_goes() {
+    let (fake, dir) = (Fake::default(), tempfile::tempdir().unwrap());
+    for id in ["a", "b"] {
+        fake.leave_half_made(id);
+        assert_eq!(status(&fake, id), Some(ContainerStatus::Creating));
+        assert!(fake.start(id).is_err());
+    }
+    fake.create(&request(dir.path(), "a")).unwrap();
+    fake.delete("b").unwrap();
+    assert_eq!((status(&fake, "a"), status(&fake, "b")), (Some(ContainerStatus::Created), None));
 }
 
 #[test]

@@ -3,8 +3,10 @@
 //! Protocol (conmon 2.0 to 2.1): it waits for a byte on `_OCI_STARTPIPE` before it forks, and writes one line of JSON to
 //! `_OCI_SYNCPIPE`: `{"data": PID}`, or `{"data": -1, "message": "what runc said"}`. It keeps the second pipe open, so
 //! the line is read and no more. It is given the reading end as well: when Orlop dies before the line is written, conmon
-//! would die of a broken pipe, and with it the log and the exit code of a container that was created all the same. What
-//! conmon holds does not reach the container: runc marks everything but the standard descriptors close-on-exec.
+//! would die of a broken pipe, and with it the log and the exit code of a container that was created all the same. And it
+//! is given the file that it complains to once more, since it replaces its standard error: that file is locked, and tells
+//! the next life that it is still at work ([`making`]). What conmon holds does not reach the container: runc marks
+//! everything but the standard descriptors close-on-exec.
 //! The container's standard input is /dev/null.
 //!
 //! A log that would grow beyond [`LOG_BYTES`] begins anew: conmon syncs and closes the file, opens `<log>.tmp`, and renames
@@ -27,13 +29,13 @@ use std::{
 use nix::libc;
 use serde::Deserialize;
 
-use super::{super::failed, RuntimeConfig, about, cgroup, process::readable};
+use super::{super::failed, RuntimeConfig, about, cgroup, making, process::readable};
 use crate::host::{Cause, ContainerRequest, LOG_BYTES, Result};
 
 /// Where programs are looked for.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// How long creating may take: all of it is work on this machine.
-const DEADLINE: Duration = Duration::from_secs(60);
+pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 const OPERATION: &str = "create container";
 
 /// What conmon says about `runc create`.
@@ -59,11 +61,11 @@ pub(super) fn create(config: &RuntimeConfig, request: &ContainerRequest) -> Resu
     let (conmon, runc) = (find("conmon", "conmon")?, find("runc", "runc")?);
     let (answer, sync) = io::pipe().map_err(&context)?;
     let (start, mut go) = io::pipe().map_err(&context)?;
-    let words = config.run_dir.join("monitors").join(format!("{}.log", request.id));
-    let pipes = [sync.as_raw_fd(), start.as_raw_fd(), answer.as_raw_fd()];
-    let spawned = spawn(&conmon, request, &arguments(config, request, &runc), pipes, &words);
-    // What the child holds is closed here, so that its death is seen as an end of file.
-    drop((sync, start));
+    let words = making::begin(config, &request.id).map_err(&context)?;
+    let handed = [sync.as_raw_fd(), start.as_raw_fd(), answer.as_raw_fd(), words.as_raw_fd()];
+    let spawned = spawn(&conmon, request, &arguments(config, request, &runc), handed, &words);
+    // What the child holds is closed here, so that its death is seen as an end of file, and of the lock.
+    drop((sync, start, words));
     let mut child = spawned.map_err(&context)?;
     let line = cgroup::join(&config.instance, "monitors", child.id()).and_then(|()| {
         go.write_all(b"x").map_err(&context)?;
@@ -75,6 +77,7 @@ pub(super) fn create(config: &RuntimeConfig, request: &ContainerRequest) -> Resu
     }
     drop(go);
     let code = child.wait().map_err(&context)?.code();
+    let words = making::words(config, &request.id);
     judge(&line?, code, &words).map_err(|cause| about(OPERATION, &request.id, cause))
 }
 
@@ -115,28 +118,28 @@ fn spawn(
     conmon: &Path,
     request: &ContainerRequest,
     arguments: &[OsString],
-    pipes: [RawFd; 3],
-    words: &Path,
+    handed: [RawFd; 4],
+    words: &File,
 ) -> io::Result<Child> {
     let mut command = Command::new(conmon);
     command
         .args(arguments)
         .env_clear()
         .env("PATH", PATH)
-        .env("_OCI_SYNCPIPE", pipes[0].to_string())
-        .env("_OCI_STARTPIPE", pipes[1].to_string())
+        .env("_OCI_SYNCPIPE", handed[0].to_string())
+        .env("_OCI_STARTPIPE", handed[1].to_string())
         // It leaves a file `oom` where it stands when the kernel kills for want of memory.
         .current_dir(&request.bundle)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(File::create(words)?);
-    hand_over(&mut command, pipes);
+        .stderr(words.try_clone()?);
+    hand_over(&mut command, handed);
     command.spawn()
 }
 
-/// Puts the child into a session of its own and leaves it three descriptors beside its standard ones.
+/// Puts the child into a session of its own and leaves it four descriptors beside its standard ones.
 #[expect(unsafe_code, reason = "session and descriptors can only be changed between fork and exec")]
-fn hand_over(command: &mut Command, keep: [RawFd; 3]) {
+fn hand_over(command: &mut Command, keep: [RawFd; 4]) {
     let prepare = move || {
         // SAFETY: bare system calls without pointers.
         unsafe {
@@ -192,19 +195,17 @@ fn judge(line: &[u8], code: Option<i32>, words: &Path) -> std::result::Result<()
     }
 }
 
-/// Starts conmon as [`create`] does and lets go of it at once.
+/// Starts conmon as [`create`] does, with this for runc, and lets go of it at once: what a killed creator leaves.
 #[cfg(test)]
-pub(super) fn abandon(config: &RuntimeConfig, request: &ContainerRequest) {
+pub(super) fn abandon(config: &RuntimeConfig, request: &ContainerRequest, runc: &Path) {
     let (answer, sync) = io::pipe().unwrap();
     let (start, go) = io::pipe().unwrap();
-    let runc = find("runc", "runc").unwrap();
-    let pipes = [sync.as_raw_fd(), start.as_raw_fd(), answer.as_raw_fd()];
-    let words = config.run_dir.join("monitors/abandoned.log");
-    let mut child =
-        spawn(&find("conmon", "conmon").unwrap(), request, &arguments(config, request, &runc), pipes, &words)
-            .unwrap();
-    drop((answer, go));
-    child.wait().unwrap();
+    let words = making::begin(config, &request.id).unwrap();
+    let handed = [sync.as_raw_fd(), start.as_raw_fd(), answer.as_raw_fd(), words.as_raw_fd()];
+    let conmon = find("conmon", "conmon").unwrap();
+    let spawned = spawn(&conmon, request, &arguments(config, request, runc), handed, &words);
+    drop((answer, go, words));
+    spawned.unwrap().wait().unwrap();
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@
 //! | `runc/<id>/exec.fifo` | created, not started | runc, removed at start |
 //! | `exits/<id>` | exit code; its time is the file's | conmon |
 //! | `monitors/<id>` | conmon's process number | conmon |
+//! | `monitors/<id>.log`, and its lock | its creator did not hear how creating went; locked, somebody is at it ([`making`]) | Orlop |
 //! | `oom` in the bundle | the kernel killed in it for want of memory | conmon |
 //!
 //! | first process | exec.fifo | exit file | monitor | listed as |
@@ -25,7 +26,8 @@
 //! | ended | any | yes | any | Exited, with code and time |
 //! | ended | any | no | lives | Running: the code is about to be recorded |
 //! | ended | any | no | gone | Exited, code unknown |
-//! | never was (half-made state directory) | any | no | any | Exited, code unknown |
+//! | never was (half-made state directory) | any | no | any | Creating |
+//! | no state directory at all | | no | lives | Creating |
 //!
 //! Owns: how it is done. Must not know: pods, restarts, images. A process is never signalled by its bare number: a pidfd
 //! is opened first and the start time compared after, so a number that was used again is seen.
@@ -34,6 +36,7 @@ pub(super) mod cgroup;
 mod conmon;
 mod exits;
 mod load;
+mod making;
 mod namespaces;
 pub(super) mod process;
 mod state;
@@ -45,7 +48,7 @@ use std::{
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{failed, program::Program};
@@ -57,6 +60,8 @@ use crate::host::{
 const RUNC_DEADLINE: Duration = Duration::from_secs(60);
 /// How long a killed process may take to go. Longer means that the kernel holds it (a dead disk, a dead server).
 const KILL_DEADLINE: Duration = Duration::from_secs(10);
+/// How long it is waited before those who are still there are looked for and killed again.
+const KILL_PAUSE: Duration = Duration::from_millis(100);
 /// How long conmon may take to write what it read and leave, once its process is gone.
 const MONITOR_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -143,29 +148,77 @@ impl LinuxRuntime {
         Ok(())
     }
 
-    /// Takes away cgroups that nothing is in.
+    /// Whether an earlier life has created it. What that began is waited for; what it left half made is taken away.
+    fn is_created(&self, id: &str) -> Result<bool> {
+        if !making::wait(&self.config, id, conmon::DEADLINE, making::is_under_way)? {
+            tracing::warn!(id, "what an earlier life began to create does not come about; it is begun anew");
+        }
+        match self.container(id)?.map(|container| container.status) {
+            Some(ContainerStatus::Created) => Ok(true),
+            Some(ContainerStatus::Creating) => self.delete(id).map(|()| false),
+            _ if self.dir("runc").join(id).exists() => {
+                let reason = "there is a container of that id; delete it first";
+                Err(about("create container", id, Cause::Refused(reason.into())))
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// A creator that did not hear how it went may not have put the monitor into its group either.
+    fn adopt(&self, id: &str) -> Result<()> {
+        let words = making::words(&self.config, id);
+        if !words.exists() {
+            return Ok(());
+        }
+        for (process, _held) in making::holders(&self.config, id)? {
+            cgroup::join(&self.config.instance, "monitors", process.pid.unsigned_abs())?;
+        }
+        fs::remove_file(&words).map_err(failed("remove", &words))
+    }
+
+    /// Ends what is left of a creation: it leaves by itself, or is killed.
+    fn end_makers(&self, id: &str) -> Result<()> {
+        let are_gone = |timeout| making::wait(&self.config, id, timeout, making::is_locked);
+        let mut gone = are_gone(MONITOR_DEADLINE)?;
+        let until = Instant::now() + KILL_DEADLINE;
+        // More than once: one that is killed a moment later may have forked meanwhile.
+        while !gone && Instant::now() < until {
+            for (_, maker) in making::holders(&self.config, id)? {
+                maker.kill().map_err(failed("kill a maker of", Path::new(id)))?;
+            }
+            gone = are_gone(KILL_PAUSE)?;
+        }
+        if gone { Ok(()) } else { Err(about("end the creation of", id, Cause::Timeout(KILL_DEADLINE))) }
+    }
+
+    /// Takes away cgroups that nothing is in, unless a container is being created, by whomever.
     fn sweep(&self) {
         let creating = lock(&self.creating);
-        if creating.is_empty() {
+        if creating.is_empty() && making::is_any_under_way(&self.config).is_ok_and(|any| !any) {
             cgroup::sweep(&self.config.instance);
         }
     }
 
     fn list(&self) -> Result<BTreeSet<String>> {
         let mut ids: BTreeSet<String> = names(&self.dir("runc"))?.into_iter().collect();
+        ids.extend(making::unheard(&self.config)?);
         ids.extend(names(&self.dir("exits"))?.into_iter().filter(|name| !exits::is_temporary(name)));
         Ok(ids)
     }
 
     fn container(&self, id: &str) -> Result<Option<Container>> {
+        // Makers and monitor are looked at before what they record: when they are gone, it is there.
+        let held = making::is_locked(&self.config, id)?;
         let found = state::read(&self.dir("runc"), id)?;
         let ended = |exit: Option<exits::Exit>| Container {
             id: id.to_owned(),
             process: None,
             status: ContainerStatus::Exited { code: exit.and_then(|e| e.code), at: exit.map(|e| e.at) },
         };
+        let creating = || Container { id: id.to_owned(), process: None, status: ContainerStatus::Creating };
         let Some(state) = found else {
-            return Ok(exits::read(&self.dir("exits"), id)?.map(|exit| ended(Some(exit))));
+            let exit = exits::read(&self.dir("exits"), id)?.map(|exit| ended(Some(exit)));
+            return Ok(exit.or_else(|| held.then(creating)));
         };
         let live = |process: Process, status| Container { id: id.to_owned(), process: Some(process), status };
         if let Some(process) = state.process.filter(|p| process::lives(*p)) {
@@ -173,9 +226,9 @@ impl LinuxRuntime {
             return Ok(Some(live(process, status)));
         }
         let context = failed("look at monitor of", Path::new(id));
-        // The monitor is looked at first: when it is gone, what it had to record is there.
-        let monitored = state::monitor(&self.dir("monitors"), id).map_err(context)?.is_some();
+        let monitored = held || state::monitor(&self.dir("monitors"), id).map_err(context)?.is_some();
         match (exits::read(&self.dir("exits"), id)?, state.process) {
+            (None, None) => Ok(Some(creating())),
             (None, Some(process)) if monitored => Ok(Some(live(process, ContainerStatus::Running))),
             (exit, _) => Ok(Some(ended(exit))),
         }
@@ -197,9 +250,8 @@ impl Runtime for LinuxRuntime {
         if let Some(parent) = request.log.parent() {
             create_dirs(parent)?;
         }
-        if self.dir("runc").join(&request.id).exists() {
-            let reason = "there is a container of that id; delete it first";
-            return Err(about("create container", &request.id, Cause::Refused(reason.into())));
+        if self.is_created(&request.id)? {
+            return Ok(());
         }
         // An exit on record under this id would be another container's.
         self.forget_exit(&request.id)?;
@@ -217,7 +269,10 @@ impl Runtime for LinuxRuntime {
         check_id(id)?;
         match self.container(id)? {
             Some(Container { status: ContainerStatus::Running, .. }) => Ok(()),
-            _ => self.runc("start container", id, &["start"]),
+            _ => {
+                self.adopt(id)?;
+                self.runc("start container", id, &["start"])
+            }
         }
     }
 
@@ -231,8 +286,11 @@ impl Runtime for LinuxRuntime {
 
     fn delete(&self, id: &str) -> Result<()> {
         check_id(id)?;
+        // Before its process is there, there is nothing to kill; what never comes about is ended below.
+        making::wait(&self.config, id, MONITOR_DEADLINE, making::is_under_way)?;
         self.end_process(id)?;
         self.end_monitor(id)?;
+        self.end_makers(id)?;
         if self.dir("runc").join(id).join("state.json").exists() {
             self.runc("delete container", id, &["delete", "--force"])?;
         }

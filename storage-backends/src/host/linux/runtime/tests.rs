@@ -1,10 +1,12 @@
 //! Containers of busybox on the real kernel: conmon, runc, namespaces, cgroups. All need root.
 
-use std::{os::unix::fs::symlink, time::Instant};
+use std::os::unix::fs::symlink;
 
 use serde_json::json;
 
 use super::*;
+
+mod deaths;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -250,21 +252,14 @@ fn root_creating_says_what_runc_said() {
     let error = bench.runtime.create(&request).unwrap_err().source.to_string();
     assert!(error.contains("/bin/nope"), "{error}");
     bench.runtime.create(&bench.request("c2", "true", &json!([{"type": "pid"}, {"type": "mount"}]))).unwrap();
-    let twice = bench.runtime.create(&bench.request("c2", "true", &json!([{"type": "mount"}]))).unwrap_err();
-    assert!(matches!(twice.source, Cause::Refused(_)));
-    assert_eq!(bench.find("c2").unwrap().status, ContainerStatus::Created, "the first one is untouched");
+    let first = bench.find("c2").unwrap();
+    let again = bench.request("c2", "true", &json!([{"type": "mount"}]));
+    bench.runtime.create(&again).unwrap();
+    assert_eq!(bench.find("c2").unwrap(), first, "the first one is untouched");
+    bench.runtime.start("c2").unwrap();
+    assert!(matches!(bench.runtime.create(&again).unwrap_err().source, Cause::Refused(_)));
     request.id = "../up".into();
     assert!(matches!(bench.runtime.create(&request).unwrap_err().source, Cause::Refused(_)));
-}
-
-#[test]
-fn root_a_half_made_container_is_listed_and_deleted() {
-    let Some(bench) = Bench::new("root_a_half_made_container_is_listed_and_deleted") else { return };
-    fs::create_dir(bench.path("run/runc/c1")).unwrap();
-    fs::write(bench.path("run/runc/c1/exec.fifo"), "").unwrap();
-    assert_eq!(bench.find("c1").unwrap().status, ContainerStatus::Exited { code: None, at: None });
-    bench.runtime.delete("c1").unwrap();
-    assert_eq!(bench.find("c1"), None);
 }
 
 #[test]
@@ -324,22 +319,4 @@ fn root_two_containers_are_created_at_once() {
         bench.runtime.delete(id).unwrap();
     }
     assert_eq!(bench.cgroups(), Vec::<PathBuf>::new());
-}
-
-#[test]
-fn root_a_container_is_created_though_its_creator_died() {
-    let Some(bench) = Bench::new("root_a_container_is_created_though_its_creator_died") else { return };
-    let request = bench.request("c1", "exit 4", &json!([{"type": "pid"}, {"type": "mount"}]));
-    fs::create_dir(bench.path("logs")).unwrap();
-    // What a killed creator leaves: a conmon whose pipes have nobody at their other end.
-    conmon::abandon(&bench.runtime.config, &request);
-    let created = |c: &Container| c.status == ContainerStatus::Created;
-    let begun = Instant::now();
-    while bench.find("c1").is_none_or(|c| !created(&c)) {
-        assert!(begun.elapsed() < LONG);
-        bench.runtime.wait_for_exit(Duration::from_millis(5)).unwrap();
-    }
-    bench.runtime.start("c1").unwrap();
-    let ended = bench.until("c1", |c| matches!(c.status, ContainerStatus::Exited { .. }));
-    assert!(matches!(ended.status, ContainerStatus::Exited { code: Some(4), .. }), "{ended:?}");
 }
