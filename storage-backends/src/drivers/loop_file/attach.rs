@@ -8,10 +8,13 @@
 //! | several | refused: names them | detaches all, looks again |
 //! | any, mounted somewhere | as above | refused: names the place |
 //! | one that may, as its file is called so and its server does not answer | refused: names it | refused: names it |
+//! | one of that file, which is not there: something else is mounted in its place | refused: names it | refused: names it |
 //!
 //! In a shared pool a node first becomes the volume's owner (see [`owner`]) and stops being it last. In between, data moves
 //! past the page cache where the file system lets it; where not, what this kernel remembers of the file is written out and
 //! dropped before the next owner begins, and again by the next owner before it looks.
+
+use std::path::Path;
 
 use super::{
     fault::Context,
@@ -40,6 +43,11 @@ pub(super) fn devices(pool: &Pool, handle: &Handle) -> host::Result<Vec<LoopDevi
     if let Some(device) = found.iter().find(|device| may_hold(device, &name)) {
         return Err(silent(device));
     }
+    if id.is_none()
+        && let Some(device) = found.iter().find(|device| held_from(device, &dir, &name))
+    {
+        return Err(out_of_sight(device, &pool.path(handle)));
+    }
     found.retain(|device| (id.is_some() && device.backing == id) || device.path == unlinked);
     Ok(found)
 }
@@ -48,6 +56,25 @@ pub(super) fn devices(pool: &Pool, handle: &Handle) -> host::Result<Vec<LoopDevi
 /// matter: volumes have names of their own.
 fn may_hold(device: &LoopDevice, name: &str) -> bool {
     device.backing.is_none() && device.path.file_name().is_some_and(|file| file == name)
+}
+
+/// Whether a device was given the file of that name in this directory. When the directory's file system is taken off its
+/// place while it is used, the kernel names the file from that file system's root.
+fn held_from(device: &LoopDevice, dir: &Path, name: &str) -> bool {
+    let is_it = device.path.file_name().is_some_and(|file| file == name);
+    let below = device.path.parent().and_then(|parent| parent.strip_prefix("/").ok());
+    is_it && below.is_some_and(|below| dir.ends_with(below))
+}
+
+fn out_of_sight(device: &LoopDevice, path: &Path) -> host::Error {
+    let (device, path) = (device.device.display(), path.display());
+    host::Error {
+        operation: "look at",
+        object: device.to_string(),
+        source: host::Cause::Refused(format!(
+            "it is attached to {path}, and there is no such file: what it lies on is not mounted there any more; mount it again"
+        )),
+    }
 }
 
 fn silent(device: &LoopDevice) -> host::Error {
@@ -239,5 +266,22 @@ mod tests {
         );
         let why = silent(&unknown).to_string();
         assert!(why.contains("/dev/loop3"), "{why}");
+    }
+
+    #[test]
+    fn which_devices_were_given_a_file_that_is_not_there() {
+        for (path, is_it) in [
+            ("/mnt/disk/pool/x.img", true),
+            ("/pool/x.img", true),
+            ("/x.img", true),
+            ("/mnt/disk/pool/y.img", false),
+            ("/mnt/disk/pool/x.img (deleted)", false),
+            ("/elsewhere/pool/x.img", false),
+            ("/mnt/disk/x.img", false),
+            ("", false),
+        ] {
+            let device = LoopDevice { path: path.into(), ..device(3) };
+            assert_eq!(held_from(&device, Path::new("/mnt/disk/pool"), "x.img"), is_it, "{path}");
+        }
     }
 }

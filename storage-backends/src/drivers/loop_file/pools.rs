@@ -8,7 +8,8 @@
 //! | none | just one | that one |
 //! | none | several, none of them `default` | refused: which there are |
 //!
-//! A **local** pool is a directory of this node alone; it is held locked as long as the driver lives. A **shared** pool is a
+//! A **local** pool is a directory of this node alone; it is held locked as long as the driver lives, and one that is retired
+//! must have been locked before: else it is a mount point on which nothing is mounted. A **shared** pool is a
 //! directory that several nodes see: an id file in it, made once by whoever comes first, says so, and gives the value of
 //! the label by which the scheduler finds the nodes that see the same one. Whatever changes in it is done under its lock.
 
@@ -168,6 +169,9 @@ impl Pool {
         if config.shared {
             pool.id = pool.shared_id(config.known_id.as_deref(), &unfit, &failed)?;
         } else if !config.private {
+            if pool.retired && pool.host.file(&pool.dir.join(LOCK)).map_err(failed)?.is_none() {
+                return Err(unfit(never_held(&pool.dir)));
+            }
             pool._held = Some(pool.hold(&unfit, &failed)?);
         }
         Ok(pool)
@@ -271,6 +275,15 @@ fn other_directory(dir: &Path, known: &str, found: &str) -> String {
         "{} is not the directory that it was: its id is {found} and was {known}; mount the right file system there, or \
          give another directory another name",
         dir.display()
+    )
+}
+
+/// What a driver had, it locked: a bare mount point has no lock, and nothing that is missing there is gone.
+fn never_held(dir: &Path) -> String {
+    let dir = dir.display();
+    format!(
+        "{dir} is not the directory that it was: it has no {LOCK}; mount the right file system there, or, if it is the right \
+         one, create that file: touch {dir}/{LOCK}"
     )
 }
 

@@ -111,6 +111,22 @@ fn a_local_pool_is_one_nodes_alone() {
     assert!(why(open(&fake, &config("fast", "/b", false))).contains("--pool fast=/b,shared"));
 }
 
+/// What is not mounted is not empty.
+#[test]
+fn a_retired_pool_opens_only_where_it_was() {
+    let fake = machine();
+    let retired = PoolConfig { used: PoolUse::Retired, ..config("fast", "/a", false) };
+    let never = why(open(&fake, &retired));
+    assert!(
+        never.contains("/a is not the directory that it was") && never.contains("touch /a/.lock"),
+        "{never}"
+    );
+    assert_eq!(fake.list_dir(Path::new("/a")).unwrap(), Vec::<String>::new(), "and gets no lock");
+    drop(open(&fake, &config("fast", "/a", false)).unwrap());
+    open(&fake, &retired).unwrap();
+    open(&fake, &PoolConfig { private: true, dir: "/b".into(), ..retired }).unwrap();
+}
+
 #[test]
 fn directories_and_names_are_checked() {
     let fake = machine();

@@ -7,7 +7,7 @@ use super::super::{LoopDriver, Node, PoolConfig, PoolError, PoolUse};
 use crate::{
     conformance::{name, reference},
     driver::{Code, Create, Driver, Volume},
-    host::{Host, fake::Fake},
+    host::{Host, MountRequest, fake::Fake},
 };
 
 /// The node as it is started: with a pool of its own, and a shared one that is used so.
@@ -96,4 +96,23 @@ async fn a_device_that_does_not_tell_what_it_holds_is_not_taken_for_none() {
     assert_eq!(fake.loops().unwrap().len(), 1, "neither detached nor attached twice");
     driver.detach(reference(&common)).await.unwrap();
     assert_eq!(fake.loops().unwrap(), []);
+}
+
+/// Something else is mounted over the pool, as after a mount that went wrong: the volume is not seen, and not gone.
+#[tokio::test]
+async fn a_volume_that_is_attached_and_out_of_sight_is_not_taken_for_gone() {
+    let fake = machine();
+    let driver = start(&fake, PoolUse::Wanted, None).unwrap();
+    let own = volume(&driver, 1, "own").await;
+    driver.attach(reference(&own)).await.unwrap();
+    let over = MountRequest::Tmpfs { target: "/own".into(), bytes: None, mode: 0o700 };
+    fake.mount(&over).unwrap();
+    for error in
+        [driver.detach(reference(&own)).await.unwrap_err(), driver.delete(reference(&own)).await.unwrap_err()]
+    {
+        assert!(error.message.contains("/dev/loop0") && error.message.contains("mount it again"), "{error}");
+    }
+    fake.unmount(Path::new("/own")).unwrap();
+    driver.detach(reference(&own)).await.unwrap();
+    driver.delete(reference(&own)).await.unwrap();
 }
