@@ -14,7 +14,8 @@
 //! | no | yes, and has its directory | retired: what lies there can be used and removed, nothing new is made |
 //! | no | yes, and its directory does not answer, or with an error | left out, and remembered: its file server is gone |
 //! | no | yes, and its directory cannot be used: another is mounted there, or none | left out by the driver, and remembered |
-//! | no | yes, and its directory is gone | forgotten |
+//! | no | yes, and its directory is not there | left out, and remembered: what it lies below may not be mounted |
+//! | no | yes, in DIR, and its directory is not there | forgotten |
 //!
 //! A node that is taken down has all that are remembered, as retired ones: what is attached of one that is left out stays,
 //! and `orlop down` says so.
@@ -22,7 +23,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{self, ErrorKind},
+    io::ErrorKind,
     os::unix::{ffi::OsStrExt, fs::DirBuilderExt},
     path::{Component, Path, PathBuf},
     str::FromStr,
@@ -138,11 +139,11 @@ fn driver_of(
     flags: &[PoolFlag],
     remembered: &Remembered,
 ) -> Result<LoopDriver> {
-    let mut pools = wanted(&home.dir, flags, remembered)?;
+    let mut pools = wanted(host.as_ref(), &home.dir, flags, remembered)?;
     if flags.is_empty() {
         make_default(&home.dir)?;
     }
-    look_at_retired(host.as_ref(), &mut pools);
+    look_at_retired(host.as_ref(), &home.dir, &mut pools);
     refuse_overlap(&pools)?;
     leave_word(home, &pools)?;
     let driver = open(home, host, node, boot, &pools)?;
@@ -154,21 +155,36 @@ fn driver_of(
     Ok(driver)
 }
 
-/// Forgets the retired pools that are gone, and leaves out those of which that cannot be known.
-fn look_at_retired(host: &dyn Host, pools: &mut Vec<PoolConfig>) {
+/// Leaves out the retired pools that are not there, or of which that cannot be known. What is missing in the data directory
+/// is gone: that is there.
+fn look_at_retired(host: &dyn Host, data: &Path, pools: &mut Vec<PoolConfig>) {
     pools.retain_mut(|pool| {
         let found = if pool.used == PoolUse::Retired { look(host, &pool.dir) } else { Ok(true) };
-        found.unwrap_or_else(|why| {
-            pool.used = PoolUse::LeftOut(why);
-            true
-        })
+        let why = match found {
+            Ok(true) => return true,
+            Ok(false) if pool.dir.starts_with(data) => return false,
+            Ok(false) => not_there(data, &pool.dir),
+            Err(why) => why,
+        };
+        pool.used = PoolUse::LeftOut(why);
+        true
     });
+}
+
+fn not_there(data: &Path, dir: &Path) -> String {
+    format!(
+        "{} is not there; mount what belongs there, or, if it is gone for good, take it out of {}",
+        dir.display(),
+        file(data).display()
+    )
 }
 
 /// Whether a directory is there, or why that cannot be known. Its file server is asked first, in a way that a silent one
 /// does not hold: what the kernel remembers of a directory it tells without.
 fn look(host: &dyn Host, dir: &Path) -> Result<bool, String> {
-    let found = host.ask(dir).and_then(|()| host.file(dir));
+    // A pool's directory may be given by a link.
+    let real = || host.canonical(dir).map(|real| real.unwrap_or_else(|| dir.to_owned()));
+    let found = host.ask(dir).and_then(|()| host.file(&real()?));
     match found {
         Ok(found) => Ok(found.is_some_and(|found| found.directory)),
         Err(error) if is_gone(&error.source) => Ok(false),
@@ -190,7 +206,7 @@ pub(crate) fn remembered_driver(home: &Home, host: &Arc<dyn Host>, boot: String)
     for pool in &mut pools {
         pool.used = PoolUse::Retired;
     }
-    look_at_retired(host.as_ref(), &mut pools);
+    look_at_retired(host.as_ref(), &home.dir, &mut pools);
     leave_word(home, &pools)?;
     open(home, host, &node, boot, &pools)
 }
@@ -272,7 +288,12 @@ fn default_pool(data: &Path) -> PoolConfig {
     }
 }
 
-fn wanted(data: &Path, flags: &[PoolFlag], remembered: &Remembered) -> Result<Vec<PoolConfig>> {
+fn wanted(
+    host: &dyn Host,
+    data: &Path,
+    flags: &[PoolFlag],
+    remembered: &Remembered,
+) -> Result<Vec<PoolConfig>> {
     let mut pools: Vec<PoolConfig> = Vec::new();
     for flag in flags {
         if pools.iter().any(|pool| pool.name == flag.name) {
@@ -281,7 +302,7 @@ fn wanted(data: &Path, flags: &[PoolFlag], remembered: &Remembered) -> Result<Ve
         let old = remembered.pools.iter().find(|pool| pool.name == flag.name);
         let moved = old.filter(|old| old.dir != flag.dir && !flag.shared);
         if let Some(old) = moved
-            && has_volumes(&old.dir).with_context(|| lost_from_sight(&flag.name))?
+            && has_volumes(host, &old.dir).with_context(|| lost_from_sight(&flag.name))?
         {
             bail!(
                 "--pool {}: its volumes are in {}; move them to {}, or give that directory another name",
@@ -304,9 +325,8 @@ fn wanted(data: &Path, flags: &[PoolFlag], remembered: &Remembered) -> Result<Ve
     if flags.is_empty() {
         pools.push(default_pool(data));
     }
-    let default = default_pool(data);
-    let left = remembered.pools.iter().chain(has_volumes(&default.dir)?.then_some(&default));
-    for old in left {
+    let before = from_before(host, data, &pools, remembered);
+    for old in remembered.pools.iter().chain(&before) {
         if !pools.iter().any(|pool| pool.name == old.name) {
             pools.push(PoolConfig { used: PoolUse::Retired, ..old.clone() });
         }
@@ -314,24 +334,30 @@ fn wanted(data: &Path, flags: &[PoolFlag], remembered: &Remembered) -> Result<Ve
     Ok(pools)
 }
 
+/// The pool of a time when there was no flag and nothing to remember: it is retired, unless it is known to hold nothing.
+fn from_before(
+    host: &dyn Host,
+    data: &Path,
+    named: &[PoolConfig],
+    remembered: &Remembered,
+) -> Option<PoolConfig> {
+    let default = default_pool(data);
+    let is_known = named.iter().chain(&remembered.pools).any(|pool| pool.dir == default.dir);
+    (!is_known && has_volumes(host, &default.dir).unwrap_or(true)).then_some(default)
+}
+
 fn lost_from_sight(pool: &str) -> String {
     format!("--pool {pool}: there may be volumes where it was; make that readable again, or use another name")
 }
 
 /// Whether a directory holds volumes; one that is gone holds none.
-fn has_volumes(dir: &Path) -> Result<bool> {
-    let look = || -> io::Result<bool> {
-        for entry in fs::read_dir(dir)? {
-            if entry?.path().extension().is_some_and(|ending| ending == "img") {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    };
-    match look() {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        found => found.with_context(|| format!("look for volumes in {}", dir.display())),
+fn has_volumes(host: &dyn Host, dir: &Path) -> Result<bool> {
+    let doing = || format!("look for volumes in {}", dir.display());
+    if !look(host, dir).map_err(anyhow::Error::msg).with_context(doing)? {
+        return Ok(false);
     }
+    let names = host.list_dir(dir).with_context(doing)?;
+    Ok(names.iter().any(|name| Path::new(name).extension().is_some_and(|ending| ending == "img")))
 }
 
 /// Files of one pool must not be another's.

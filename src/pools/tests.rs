@@ -44,40 +44,58 @@ fn old(name: &str, dir: &Path, id: Option<&str>) -> PoolConfig {
 /// The rows of the table.
 #[test]
 fn what_becomes_of_the_pools() {
-    let data = tempfile::tempdir().unwrap();
-    let (full, empty) = (data.path().join("full"), data.path().join("empty"));
-    for dir in [&full, &empty] {
-        fs::create_dir(dir).unwrap();
+    let (fake, data) = (machine(), Path::new("/data"));
+    for dir in ["/data", "/full", "/empty"] {
+        fake.create_dir(Path::new(dir)).unwrap();
     }
-    fs::write(full.join("pvc-1.img"), "").unwrap();
+    fake.create_file(Path::new("/full/pvc-1.img"), b"").unwrap();
     let at = |pools: &[PoolConfig]| Remembered { node: "n".into(), pools: pools.to_vec() };
-    let names = |pools: Vec<PoolConfig>| -> Vec<(String, bool)> {
-        pools.into_iter().map(|pool| (pool.name, pool.used == PoolUse::Retired)).collect()
+    let becomes = |flags: &[&str], pools: &[PoolConfig]| {
+        let flags: Vec<PoolFlag> = flags.iter().map(|text| flag(text).unwrap()).collect();
+        wanted(&fake, data, &flags, &at(pools))
     };
-    let none = wanted(data.path(), &[], &at(&[])).unwrap();
-    assert_eq!(none, [default_pool(data.path())]);
-    let other = flag("fast=/elsewhere").unwrap();
-    let kept = wanted(data.path(), std::slice::from_ref(&other), &at(&[old("slow", &full, None)])).unwrap();
-    assert_eq!(names(kept), [("fast".to_owned(), false), ("slow".to_owned(), true)]);
-    let why =
-        wanted(data.path(), std::slice::from_ref(&other), &at(&[old("fast", &full, None)])).unwrap_err();
-    assert!(why.to_string().contains("its volumes are in"), "{why}");
-    assert!(wanted(data.path(), std::slice::from_ref(&other), &at(&[old("fast", &empty, None)])).is_ok());
-    let shared = flag("fast=/elsewhere,shared").unwrap();
-    let moved = wanted(data.path(), &[shared], &at(&[old("fast", &full, Some("1f"))])).unwrap();
+    let old = |dir: &str, id| old("fast", Path::new(dir), id);
+    let why = |outcome: Result<Vec<PoolConfig>>| format!("{:#}", outcome.unwrap_err());
+    assert_eq!(becomes(&[], &[]).unwrap(), [default_pool(data)]);
+    let kept = becomes(&["other=/elsewhere"], &[old("/full", None)]).unwrap();
+    assert_eq!(names(kept), [("other".to_owned(), false), ("fast".to_owned(), true)]);
+    let refused = why(becomes(&["fast=/elsewhere"], &[old("/full", None)]));
+    assert!(refused.contains("its volumes are in /full"), "{refused}");
+    for none in ["/empty", "/gone"] {
+        becomes(&["fast=/elsewhere"], &[old(none, None)]).unwrap();
+    }
+    let moved = becomes(&["fast=/elsewhere,shared"], &[old("/full", Some("1f"))]).unwrap();
     assert_eq!(moved[0].known_id.as_deref(), Some("1f"), "the driver compares it with what it finds");
-    let circle = data.path().join("circle");
-    std::os::unix::fs::symlink(&circle, &circle).unwrap();
-    let why =
-        wanted(data.path(), std::slice::from_ref(&other), &at(&[old("fast", &circle, None)])).unwrap_err();
-    assert!(why.to_string().contains("there may be volumes where it was"), "{why}");
-    let twice = wanted(data.path(), &[other.clone(), other], &at(&[])).unwrap_err();
-    assert!(twice.to_string().contains("named twice"), "{twice}");
-    // Volumes from before there was a flag.
-    fs::create_dir(data.path().join("pool")).unwrap();
-    fs::write(data.path().join("pool/pvc-2.img"), "").unwrap();
-    let before = wanted(data.path(), &[flag("fast=/elsewhere").unwrap()], &at(&[])).unwrap();
-    assert_eq!(names(before), [("fast".to_owned(), false), ("default".to_owned(), true)]);
+    let twice = why(becomes(&["fast=/elsewhere", "fast=/elsewhere"], &[]));
+    assert!(twice.contains("named twice"), "{twice}");
+    fake.let_server_fail("filer", Some(Errno::ESTALE));
+    let silent = why(becomes(&["fast=/elsewhere"], &[old("/srv/team", Some("1f"))]));
+    assert!(silent.contains("there may be volumes where it was"), "{silent}");
+}
+
+fn names(pools: Vec<PoolConfig>) -> Vec<(String, bool)> {
+    pools.into_iter().map(|pool| (pool.name, pool.used == PoolUse::Retired)).collect()
+}
+
+/// Volumes of a time when there was no flag, in a directory that may be mounted from a server as well.
+#[test]
+fn what_becomes_of_the_default_pool_when_others_are_named() {
+    let fake = machine();
+    let data = Path::new("/srv");
+    share(&fake, "/srv/pool");
+    let becomes = |text: &str, pools: &[PoolConfig]| {
+        let remembered = Remembered { node: "n".into(), pools: pools.to_vec() };
+        names(wanted(&fake, data, &[flag(text).unwrap()], &remembered).unwrap())
+    };
+    let (fast, default) = (("fast".to_owned(), false), ("default".to_owned(), true));
+    assert_eq!(becomes("fast=/elsewhere", &[]), [fast.clone()], "it holds nothing");
+    fake.create_file(Path::new("/srv/pool/pvc-2.img"), b"").unwrap();
+    assert_eq!(becomes("fast=/elsewhere", &[]), [fast.clone(), default.clone()]);
+    assert_eq!(becomes("team=/srv/pool,shared", &[]), [("team".to_owned(), false)], "it is that one");
+    let team = old("team", Path::new("/srv/pool"), Some("1f"));
+    assert_eq!(becomes("fast=/elsewhere", &[team]), [fast.clone(), ("team".to_owned(), true)]);
+    fake.let_server_fail("filer", Some(Errno::ESTALE));
+    assert_eq!(becomes("fast=/elsewhere", &[]), [fast, default], "nobody knows");
 }
 
 #[test]
@@ -119,15 +137,21 @@ fn pools_in_one_another_are_refused() {
 /// A machine that has /there, and at /srv/team what a file server exports.
 fn machine() -> Fake {
     let fake = Fake::default();
-    for dir in ["/there", "/srv", "/srv/team"] {
+    for dir in ["/there", "/srv"] {
         fake.create_dir(Path::new(dir)).unwrap();
     }
     fake.create_file(Path::new("/file"), b"").unwrap();
+    share(&fake, "/srv/team");
+    fake
+}
+
+/// Mounts what a file server exports.
+fn share(fake: &Fake, target: &str) {
+    fake.create_dir(Path::new(target)).unwrap();
     fake.serve("filer", "/team", 1 << 30);
     let share = Share { server: "filer".into(), path: "/team".into(), options: Vec::new() };
-    let (beneath, volume, target) = (Vec::new(), None, "/srv/team".into());
+    let (beneath, volume, target) = (Vec::new(), None, target.into());
     fake.mount(&MountRequest::Nfs { share, beneath, volume, target, read_only: false }).unwrap();
-    fake
 }
 
 /// The rows of the table that are of retired pools.
@@ -136,14 +160,19 @@ fn what_becomes_of_retired_pools() {
     let fake = machine();
     let used = |dir: &str, used: PoolUse| {
         let mut pools = vec![PoolConfig { used, ..old("p", Path::new(dir), Some("1f")) }];
-        look_at_retired(&fake, &mut pools);
+        look_at_retired(&fake, Path::new("/data"), &mut pools);
         pools.pop().map(|pool| (pool.used, pool.known_id))
     };
     let kept = |used: PoolUse| Some((used, Some("1f".to_owned())));
     assert_eq!(used("/there", PoolUse::Retired), kept(PoolUse::Retired));
     assert_eq!(used("/srv/team", PoolUse::Retired), kept(PoolUse::Retired));
-    assert_eq!(used("/gone", PoolUse::Retired), None);
-    assert_eq!(used("/file", PoolUse::Retired), None, "there, and no directory");
+    for gone in ["/gone", "/file", "/srv/team/gone"] {
+        let (left_out, id) = used(gone, PoolUse::Retired).unwrap();
+        let PoolUse::LeftOut(why) = left_out else { panic!("{left_out:?}") };
+        assert!(why.contains(gone) && why.contains("take it out of /data/agent/pools.json"), "{why}");
+        assert_eq!(id.as_deref(), Some("1f"), "what it lies below may be mounted again");
+    }
+    assert_eq!(used("/data/pool", PoolUse::Retired), None, "the data directory is there, and it is not");
     assert_eq!(
         used("/gone", PoolUse::Wanted),
         kept(PoolUse::Wanted),
