@@ -219,8 +219,8 @@ pub(crate) fn outside(home: &Home) -> Result<Vec<PathBuf>> {
 
 /// The directories that share their disks: the pools of a node, and its own. An agent may be running.
 pub(crate) fn places(data: &Path) -> Result<Vec<Place>> {
-    let pools = read_in(data)?.pools.into_iter().map(|pool| Place { pool: Some(pool.name), dir: pool.dir });
-    Ok(pools.chain([Place { pool: None, dir: data.to_owned() }]).collect())
+    let pools = read_in(data)?.pools.into_iter().map(|pool| (pool.name, pool.dir));
+    Ok(Place::of_node(pools, data.to_owned()))
 }
 
 fn open(

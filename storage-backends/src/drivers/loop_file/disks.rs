@@ -5,6 +5,7 @@
 //! | answers | together with all others on the same file system, shared pools among them |
 //! | fails, or is not there | for itself, as unknown |
 //! | does not answer in time, or has not answered an earlier look yet | for itself, as unknown |
+//! | of a pool that the node goes on without | for itself, as unknown: nobody looks |
 //!
 //! Only looks: no lock is waited for and nothing is tidied up. So it may be done while another process has the pools, and
 //! a place that keeps its caller waiting, as a file server may, keeps one thread and nobody else. What is being made has
@@ -37,6 +38,12 @@ pub struct Place {
 }
 
 impl Place {
+    /// All places of a node: its pools, and its own directory.
+    pub fn of_node(pools: impl IntoIterator<Item = (String, PathBuf)>, own: PathBuf) -> Vec<Self> {
+        let pools = pools.into_iter().map(|(name, dir)| Self { pool: Some(name), dir });
+        pools.chain([Self { pool: None, dir: own }]).collect()
+    }
+
     /// What a failed look is told of.
     fn context(&self) -> Context {
         let name =

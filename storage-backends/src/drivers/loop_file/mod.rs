@@ -54,7 +54,7 @@ pub use self::{
     request::POOL as POOL_PARAMETER,
 };
 use self::{
-    pools::{Pool, Pools},
+    pools::{Neighbour, Pool, Pools},
     request::Handle,
 };
 use super::{
@@ -105,11 +105,17 @@ impl LoopDriver {
         instance: &str,
         node: &Node,
     ) -> Result<Self, PoolError> {
-        let (mut opened, mut left_out) = (Vec::new(), BTreeMap::new());
+        let (mut opened, mut left_out, mut neighbours) = (Vec::new(), BTreeMap::new(), Vec::new());
         for config in pools {
             let outcome = match &config.used {
                 PoolUse::Wanted => Ok(open_pool(host, config, instance, node)?),
-                PoolUse::Retired => open_pool(host, config, instance, node).map_err(|error| error.words()),
+                PoolUse::Retired => {
+                    let outcome = open_pool(host, config, instance, node);
+                    // It has answered, and what it promised may lie on a disk of the others.
+                    neighbours
+                        .extend((outcome.is_err() && !config.shared).then(|| Neighbour::left_out(config)));
+                    outcome.map_err(|error| error.words())
+                }
                 PoolUse::LeftOut(why) => Err(why.clone()),
             };
             match outcome {
@@ -117,7 +123,7 @@ impl LoopDriver {
                 Err(why) => _ = left_out.insert(config.name.clone(), why),
             }
         }
-        pools::introduce(&mut opened);
+        pools::introduce(&mut opened, neighbours);
         Ok(Self::of(opened, left_out))
     }
 
@@ -195,17 +201,21 @@ impl LoopDriver {
 
     async fn look_at_disks(&self, own: PathBuf) -> Vec<Disk> {
         let pools = self.inner.pools.iter();
-        let mut places: Vec<Place> =
-            pools.map(|pool| Place { pool: Some(pool.name.clone()), dir: pool.dir.clone() }).collect();
+        let places = Place::of_node(pools.map(|pool| (pool.name.clone(), pool.dir.clone())), own);
         let Some(host) = self.inner.pools.iter().next().map(|pool| Arc::clone(&pool.host)) else {
             return Vec::new();
         };
-        places.push(Place { pool: None, dir: own });
         let (lookout, all) = (self.inner.lookout.clone(), places.clone());
-        match tokio::task::spawn_blocking(move || lookout.look(&host, all)).await {
+        let mut disks = match tokio::task::spawn_blocking(move || lookout.look(&host, all)).await {
             Ok(disks) => disks,
             Err(error) => disks::unknown(places, &format!("the look did not end: {error}")),
+        };
+        for (pool, why) in self.left_out() {
+            // Nobody looks there: what is said is why not.
+            let place = Place { pool: Some(pool.clone()), dir: PathBuf::new() };
+            disks.extend(disks::unknown(vec![place], &format!("this node goes on without it: {why}")));
         }
+        disks
     }
 
     async fn make(&self, request: Create) -> Result<Volume, Error> {

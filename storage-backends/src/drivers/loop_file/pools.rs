@@ -112,6 +112,22 @@ impl PoolError {
     }
 }
 
+/// Another local pool of a node, which may lie on the same disk.
+#[derive(Clone, Debug)]
+pub(super) struct Neighbour {
+    pub(super) name: String,
+    pub(super) dir: PathBuf,
+    /// The node goes on without it: nothing else waits for it either.
+    pub(super) left_out: bool,
+}
+
+impl Neighbour {
+    /// One that is left out.
+    pub(super) fn left_out(config: &PoolConfig) -> Self {
+        Self { name: config.name.clone(), dir: config.dir.clone(), left_out: true }
+    }
+}
+
 /// A directory with volumes in it.
 pub(super) struct Pool {
     pub(super) name: String,
@@ -124,8 +140,8 @@ pub(super) struct Pool {
     pub(super) retired: bool,
     /// In common with the pools beside it.
     pub(super) accounts: Arc<Accounts>,
-    /// Names and directories of the node's other local pools, when this is one.
-    pub(super) beside: Vec<(String, PathBuf)>,
+    /// The node's other local pools, when this is one.
+    pub(super) beside: Vec<Neighbour>,
     /// A local pool's lock.
     _held: Option<FileLock>,
 }
@@ -305,14 +321,16 @@ pub fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Lets the local pools know of each other: they may lie on one disk.
-pub(super) fn introduce(pools: &mut [Pool]) {
+/// Lets the local pools know of each other, and of those that are left out: they may lie on one disk.
+pub(super) fn introduce(pools: &mut [Pool], left_out: Vec<Neighbour>) {
     let accounts = Arc::<Accounts>::default();
     let local = pools.iter().filter(|pool| !pool.shared);
-    let local: Vec<(String, PathBuf)> = local.map(|pool| (pool.name.clone(), pool.dir.clone())).collect();
+    let local =
+        local.map(|pool| Neighbour { name: pool.name.clone(), dir: pool.dir.clone(), left_out: false });
+    let all: Vec<Neighbour> = local.chain(left_out).collect();
     for pool in pools.iter_mut().filter(|pool| !pool.shared) {
         pool.accounts = Arc::clone(&accounts);
-        pool.beside = local.iter().filter(|(name, _)| *name != pool.name).cloned().collect();
+        pool.beside = all.iter().filter(|other| other.name != pool.name).cloned().collect();
     }
 }
 

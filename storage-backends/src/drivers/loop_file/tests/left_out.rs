@@ -116,3 +116,40 @@ async fn a_volume_that_is_attached_and_out_of_sight_is_not_taken_for_gone() {
     driver.detach(reference(&own)).await.unwrap();
     driver.delete(reference(&own)).await.unwrap();
 }
+
+/// What it promised stays promised where its disk is another pool's as well, and of its own disk nothing is known.
+#[tokio::test]
+async fn a_pool_that_is_left_out_is_a_neighbour_and_a_disk_that_nobody_knows() {
+    let fake = Fake::new(1 << 30);
+    for dir in ["/own", "/old"] {
+        fake.create_dir(Path::new(dir)).unwrap();
+    }
+    let host: Arc<dyn Host> = Arc::new(fake.clone());
+    let node = Node { name: "n".into(), boot: "b".into() };
+    let open = |used| {
+        let pool = |name: &str, used| PoolConfig {
+            name: name.into(),
+            dir: Path::new("/").join(name),
+            shared: false,
+            known_id: None,
+            private: false,
+            used,
+        };
+        LoopDriver::open(&host, &[pool("own", PoolUse::Wanted), pool("old", used)], "0123abcd", &node)
+            .unwrap()
+    };
+    let driver = open(PoolUse::Wanted);
+    volume(&driver, 1, "old").await;
+    drop(driver);
+    // Another agent has it.
+    let _held = fake.lock(Path::new("/old/.lock")).unwrap().unwrap();
+    let driver = open(PoolUse::Retired);
+    assert!(driver.left_out()["old"].contains("in use by another agent"), "{:?}", driver.left_out());
+    assert_eq!(driver.capacity().await.unwrap().promised, 64 << 20);
+    let disks = driver.disks("/".into()).await;
+    let unknown: Vec<_> = disks.iter().filter_map(|disk| Some((disk, disk.room.as_ref().err()?))).collect();
+    let [(disk, error)] = unknown[..] else { panic!("{disks:?}") };
+    assert!(disk.pools == ["old"] && error.message.contains("in use by another agent"), "{error}");
+    fake.remove_tree(Path::new("/old")).unwrap();
+    volume(&driver, 2, "own").await;
+}
