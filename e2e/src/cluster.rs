@@ -193,7 +193,7 @@ impl Cluster {
             match self.client.raw(&format!("/api/v1/namespaces/default/pods/{pod}/log")).await {
                 Ok(text) if String::from_utf8_lossy(&text).contains(words) => return Ok(()),
                 answer => {
-                    ensure!(started.elapsed() < PATIENCE, "no {words:?} in the log of {pod}: {answer:?}")
+                    ensure!(started.elapsed() < PATIENCE, "no {words:?} in the log of {pod}: {answer:?}");
                 }
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

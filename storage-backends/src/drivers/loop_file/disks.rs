@@ -250,6 +250,10 @@ mod tests {
             }
         };
         until_quick();
+        // Its thread may not have come to run yet.
+        while *asked.lock().unwrap() == 0 {
+            thread::yield_now();
+        }
         until_quick();
         assert_eq!(*asked.lock().unwrap(), 1);
         drop(go);

@@ -66,11 +66,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Answers what is known from now on. Whoever attached a file may have said so while the device was asked in vain.
+/// Answers what is known from now on. While the device was asked, whoever attached the file may have said so, or it may
+/// have been made to hold another: the number grows with each, and the newest word stands.
 fn keep(round: &Round, told: Told) -> Told {
     let Some(number) = round.number else { return told };
     let mut known = lock(&KNOWN);
     match known.get(&round.device) {
+        Some((of, _)) if *of > number => told,
         Some((of, Told::File(id))) if *of == number => Told::File(*id),
         _ => {
             known.insert(round.device.clone(), (number, told));
@@ -176,7 +178,14 @@ mod tests {
         assert_eq!(recall(&round("/dev/none-2", 1)), None, "it has rested");
         remember(&round("/dev/none-2", 1), id);
         assert_eq!(keep(&round("/dev/none-2", 1), rests), Told::File(id), "its attacher's word stands");
-        assert_eq!(keep(&round("/dev/none-2", 2), rests), rests, "not for what is attached next");
+        assert_eq!(keep(&round("/dev/none-2", 3), rests), rests, "not for what is attached next");
+        remember(&round("/dev/none-2", 3), id);
+        assert_eq!(keep(&round("/dev/none-2", 2), rests), rests, "what is gone");
+        assert_eq!(
+            recall(&round("/dev/none-2", 3)),
+            Some(Told::File(id)),
+            "and says nothing of what is there"
+        );
         let unnumbered = Round { device: "/dev/none-3".into(), number: None };
         remember(&unnumbered, id);
         assert_eq!(recall(&unnumbered), None, "nothing tells it from what is attached next");
