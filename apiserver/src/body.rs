@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use orlop_objects::{
     Kind,
     decode::{self, FieldValidation},
+    quote,
 };
 use serde_json::Value;
 
@@ -196,7 +197,7 @@ pub(crate) fn check_type(kind: &Kind, value: &mut Value) -> Result<(), Failure> 
             }
             Some(found) => {
                 let what = if field == "kind" { "kind" } else { "API version" };
-                let found = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
+                let found = quote::value(found);
                 return Err(Failure::bad_request(format!(
                     "the {what} in the data ({found}) does not match the expected {what} ({expected})"
                 )));
@@ -211,6 +212,25 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_was_sent_is_not_sent_back_whole() {
+        let long = "x".repeat(10_000);
+        for sent in [json!({"kind": long}), json!({"apiVersion": [long]})] {
+            let refused = check_type(&orlop_objects::kind::POD, &mut sent.clone()).expect_err("is none");
+            assert!(refused.message.contains("xxx…") && refused.message.len() < 200, "{}", refused.message);
+        }
+        let envelope = [b"k8s\0".as_slice(), b"\x0a\x66\x12\x64", "x".repeat(100).as_bytes()].concat();
+        let refused = protobuf::any(DELETE_OPTIONS, &envelope).expect_err("is none");
+        assert!(refused.message.ends_with("xxx…"), "{}", refused.message);
+    }
+
+    #[test]
+    fn no_body_holds_more_objects_than_may_be() {
+        let many = format!("{{\"dryRun\":[{}{{}}]}}", "{},".repeat(20_000));
+        let refused = any(&HeaderMap::new(), many.as_bytes(), DELETE_OPTIONS).expect_err("it is too much");
+        assert!(refused.message.contains("more than 20000 objects"), "{}", refused.message);
+    }
 
     /// YAML as Kubernetes' own converter reads it: version 1.1, where it differs from 1.2.
     #[test]

@@ -27,6 +27,7 @@ pub mod patch;
 pub mod phase;
 pub mod protobuf;
 pub mod quantity;
+pub mod quote;
 pub mod schema;
 pub mod selector;
 pub mod time;

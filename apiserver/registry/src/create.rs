@@ -1,7 +1,7 @@
 //! What a new object gets and may not bring: type, address, uid, times, first status.
 
 use jiff::Timestamp;
-use orlop_objects::{Kind, kind, quantity, schema, time};
+use orlop_objects::{Kind, kind, quantity, quote, schema, time};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -68,6 +68,7 @@ pub(crate) fn set_type(kind: &Kind, body: &mut Value) -> Result<(), Error> {
     for (field, wanted) in [("apiVersion", kind.api_version()), ("kind", kind.kind.to_owned())] {
         let found = body.get(field).and_then(Value::as_str).unwrap_or_default();
         if !found.is_empty() && found != wanted {
+            let found = quote::text(found);
             return Err(Error::BadRequest(format!(
                 "the {field} of the object ({found}) does not match what the path asks for ({wanted})"
             )));

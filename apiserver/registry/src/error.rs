@@ -1,6 +1,6 @@
 //! Why the door stayed shut.
 
-use orlop_objects::{FieldError, Key};
+use orlop_objects::{FieldError, Key, quote};
 
 /// Why the door stayed shut. `apiserver` alone knows which status code that is.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -53,6 +53,7 @@ impl Error {
 
     /// A uid that the caller expected and the object does not have.
     pub(crate) fn other_uid(key: &Key, wanted: &str, found: &str) -> Self {
+        let wanted = quote::text(wanted);
         let reason =
             format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}");
         Self::Conflict { key: key.clone(), reason }

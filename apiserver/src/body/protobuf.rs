@@ -4,6 +4,7 @@
 use orlop_objects::{
     Kind,
     protobuf::{self, Envelope, Error},
+    quote,
     schema::table,
 };
 use serde_json::{Map, Value};
@@ -29,7 +30,7 @@ pub(super) fn any(type_name: &str, bytes: &[u8]) -> Result<Value, Failure> {
     let expected = type_name.rsplit('.').next().unwrap_or_default();
     let envelope = Envelope::open(bytes).map_err(|e| unreadable(&e))?;
     if !envelope.kind.is_empty() && envelope.kind != expected {
-        let found = envelope.kind;
+        let found = quote::text(envelope.kind);
         return Err(Failure::bad_request(format!(
             "the body must be a message of {expected}, not of {found}"
         )));

@@ -2,6 +2,7 @@
 
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
+use orlop_objects::quote;
 use orlop_registry::{Error, Part};
 use serde_json::{Value, json};
 
@@ -19,6 +20,7 @@ pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<
     let value = body::any(call.headers, &body::read(incoming).await?, body::BINDING)?;
     let found = value["kind"].as_str().unwrap_or("Binding");
     if found != "Binding" {
+        let found = quote::text(found);
         return Err(Failure::bad_request(format!("the body must be a Binding, not {found}")));
     }
     super::create::same_namespace(&value, &key.namespace)?;

@@ -2,6 +2,7 @@
 
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
+use orlop_objects::quote;
 use orlop_registry::{DeleteOptions, Door, Error, Outcome};
 use serde_json::{Value, json};
 
@@ -95,11 +96,13 @@ fn orphaning(orphan: bool) -> String {
 pub(super) fn from_body(value: &Value) -> Result<DeleteOptions, Failure> {
     let kind = value["kind"].as_str().unwrap_or("DeleteOptions");
     if kind != "DeleteOptions" {
+        let kind = quote::text(kind);
         return Err(Failure::bad_request(format!("the body of a DELETE must be DeleteOptions, not {kind}")));
     }
     let preconditions = &value["preconditions"];
     let revision = preconditions["resourceVersion"].as_str().map(|text| {
         text.parse().map_err(|_| {
+            let text = quote::text(text);
             Failure::bad_request(format!("preconditions.resourceVersion: \"{text}\" is no version"))
         })
     });
@@ -123,7 +126,8 @@ fn checked(options: DeleteOptions) -> Result<DeleteOptions, Failure> {
     match options.propagation.as_deref() {
         None | Some("Orphan" | "Background" | "Foreground") => Ok(options),
         Some(other) => Err(Failure::bad_request(format!(
-            "propagationPolicy: \"{other}\" is none of Orphan, Background, Foreground"
+            "propagationPolicy: \"{}\" is none of Orphan, Background, Foreground",
+            quote::text(other)
         ))),
     }
 }

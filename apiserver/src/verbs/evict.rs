@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, Response, StatusCode};
 use hyper::body::Incoming;
+use orlop_objects::quote;
 use orlop_registry::DeleteOptions;
 use serde_json::{Value, json};
 
@@ -22,8 +23,9 @@ pub(crate) async fn run(call: &Call<'_>, incoming: Incoming) -> Result<Response<
         value["metadata"]["name"].as_str().filter(|name| !name.is_empty() && *name != key.name)
     {
         return Err(Failure::bad_request(format!(
-            "name in URL does not match name in Eviction object: it is {:?} and {found:?}",
-            key.name
+            "name in URL does not match name in Eviction object: it is {:?} and {:?}",
+            key.name,
+            quote::text(found)
         )));
     }
     let options = match &value["deleteOptions"] {
@@ -47,12 +49,14 @@ async fn read(headers: &HeaderMap, incoming: Incoming) -> Result<Value, Failure>
     let value = body::any(headers, &bytes, body::EVICTION)?;
     let kind = value["kind"].as_str().unwrap_or("Eviction");
     if kind != "Eviction" || !value.is_object() {
+        let kind = quote::text(kind);
         return Err(Failure::bad_request(format!("the body must be an Eviction, not {kind}")));
     }
     match value["apiVersion"].as_str() {
         None | Some("" | API_VERSION) => Ok(value),
         Some(other) => Err(Failure::bad_request(format!(
-            "the API version in the data ({other}) does not match the expected API version ({API_VERSION})"
+            "the API version in the data ({}) does not match the expected API version ({API_VERSION})",
+            quote::text(other)
         ))),
     }
 }

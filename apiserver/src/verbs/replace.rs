@@ -2,7 +2,7 @@
 
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
-use orlop_objects::Key;
+use orlop_objects::{Key, quote};
 use orlop_registry::Door;
 use serde_json::{Value, json};
 
@@ -33,7 +33,8 @@ pub(super) fn check_name(value: &mut Value, key: &Key) -> Result<(), Failure> {
     match value["metadata"]["name"].as_str() {
         Some(name) if name != key.name && !name.is_empty() => {
             return Err(Failure::bad_request(format!(
-                "the name of the object ({name}) does not match the name on the URL ({})",
+                "the name of the object ({}) does not match the name on the URL ({})",
+                quote::text(name),
                 key.name
             )));
         }

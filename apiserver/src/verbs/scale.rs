@@ -9,7 +9,7 @@
 
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
-use orlop_objects::{Cause, FieldError, Key};
+use orlop_objects::{Cause, FieldError, Key, quote};
 use orlop_registry::{Error, Part};
 use serde_json::{Map, Value, json};
 
@@ -72,7 +72,8 @@ fn replicas(key: &Key, scale: &Value) -> Result<i32, Error> {
         Err(Error::Invalid { key: key.clone(), causes })
     };
     if !matches!(scale["kind"].as_str(), None | Some("Scale")) {
-        return Err(Error::BadRequest(format!("the body must be a Scale, not {}", scale["kind"])));
+        let found = quote::value(&scale["kind"]);
+        return Err(Error::BadRequest(format!("the body must be a Scale, not {found}")));
     }
     match &scale["spec"]["replicas"] {
         Value::Null => Ok(0),

@@ -4,6 +4,7 @@ use super::{
     Error,
     wire::{Part, Spot},
 };
+use crate::quote;
 
 const MAGIC: &[u8] = b"k8s\0";
 const NAME: &str = "runtime.Unknown";
@@ -38,6 +39,7 @@ impl<'a> Envelope<'a> {
                 3 => match field.payload.bytes(spot)?.text(spot)? {
                     "" => {}
                     other => {
+                        let other = quote::text(other);
                         let fault =
                             format!("the message is encoded as {other:?}; send it without contentEncoding");
                         return Err(spot.fault(fault));
@@ -46,6 +48,7 @@ impl<'a> Envelope<'a> {
                 4 => match field.payload.bytes(spot)?.text(spot)? {
                     "" | PROTOBUF => {}
                     other => {
+                        let other = quote::text(other);
                         let fault = format!(
                             "the message is {other:?} inside; send that as the body, with this Content-Type"
                         );

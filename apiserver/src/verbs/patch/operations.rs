@@ -10,6 +10,7 @@ use json_patch::PatchOperation;
 use orlop_objects::{
     Cause, FieldError, Key,
     decode::{MOST_DEPTH, MOST_OBJECTS, size},
+    quote,
 };
 use orlop_registry::Error;
 use serde_json::Value;
@@ -27,8 +28,9 @@ const MOVES: usize = 10_000_000;
 
 /// Reads a JSON patch.
 pub(super) fn read(bytes: &[u8]) -> Result<json_patch::Patch, Failure> {
-    let patch: json_patch::Patch = serde_json::from_value(body::json(bytes)?)
-        .map_err(|e| Failure::bad_request(format!("the body is not a JSON patch: {e}")))?;
+    let patch: json_patch::Patch = serde_json::from_value(body::json(bytes)?).map_err(|e| {
+        Failure::bad_request(format!("the body is not a JSON patch: {}", quote::text(&e.to_string())))
+    })?;
     if patch.0.len() > OPERATIONS {
         return Err(Failure::too_large(format!(
             "the JSON patch has {} operations; {OPERATIONS} are allowed",
