@@ -19,7 +19,7 @@ use super::{
     Error,
     wire::{Part, Payload, Spot},
 };
-use crate::{schema::table::Leaf, time};
+use crate::{decode, schema::table::Leaf, time};
 
 /// The value that JSON has for it; `Null` is none.
 pub(super) fn read(leaf: Leaf, payload: Payload<'_>, spot: Spot) -> Result<Value, Error> {
@@ -120,5 +120,8 @@ fn raw(part: Part<'_>, spot: Spot) -> Result<Value, Error> {
     if json.is_empty() {
         return Ok(Value::Null);
     }
-    serde_json::from_slice(json).map_err(|e| spot.fault(format!("what is embedded is not JSON: {e}")))
+    decode::value(json).map_err(|failure| match failure {
+        decode::Failure::Syntax(text) => spot.fault(format!("what is embedded is not JSON: {text}")),
+        other => spot.fault(format!("what is embedded is too large: {other}")),
+    })
 }

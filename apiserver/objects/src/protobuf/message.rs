@@ -7,15 +7,15 @@ use super::{
     Error, Message,
     index::{Slot, Slots},
     leaf,
-    wire::{self, Part, Payload},
+    wire::{self, Part, Payload, Spot},
 };
-use crate::schema::table::{self, Leaf, Shape, Type};
-
-/// As many unknown fields are told; a hostile body may hold a million.
-const MOST: usize = 100;
+use crate::{
+    decode::{MOST, MOST_OBJECTS},
+    schema::table::{self, Leaf, Shape, Type},
+};
 
 pub(super) fn read(root: &'static Type, part: Part<'_>) -> Result<Message, Error> {
-    let mut walk = Walk { unknown: Vec::new(), path: Vec::new() };
+    let mut walk = Walk { unknown: Vec::new(), path: Vec::new(), objects: 0 };
     let mut fields = Map::new();
     walk.object(root, part, &mut fields)?;
     Ok(Message { value: Value::Object(fields), unknown: walk.unknown })
@@ -25,6 +25,9 @@ pub(super) fn read(root: &'static Type, part: Part<'_>) -> Result<Message, Error
 struct Walk {
     unknown: Vec<String>,
     path: Vec<Step>,
+    /// How many messages it has come to that are objects: two bytes each, and hundreds in memory. They are counted here, since
+    /// whoever counts what has been made counts too late.
+    objects: usize,
 }
 
 enum Step {
@@ -40,6 +43,13 @@ impl Walk {
         part: Part<'_>,
         to: &mut Map<String, Value>,
     ) -> Result<(), Error> {
+        self.objects += 1;
+        if self.objects > MOST_OBJECTS {
+            let spot = Spot { message: name(ty), at: part.at };
+            let fault =
+                format!("this is one object too many: a body may hold {MOST_OBJECTS}; make several of it");
+            return Err(spot.fault(fault));
+        }
         self.slots(Slots::of(ty), ty, "", part, to)
     }
 

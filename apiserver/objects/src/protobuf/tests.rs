@@ -9,7 +9,7 @@ use super::{
     read,
 };
 use crate::{
-    decode::grow::Grower,
+    decode::{MOST_OBJECTS, grow::Grower},
     kind,
     schema::table::{self, Leaf, Shape, Type},
 };
@@ -199,6 +199,42 @@ fn what_is_no_message_is_refused_with_its_place() {
     assert!(error.fault.ends_with(" is no time"), "{error}");
 }
 
+#[test]
+fn a_message_holds_so_many_objects_and_no_more_are_made() {
+    let spec = |containers: usize, end: &[u8]| {
+        let mut pod = Vec::new();
+        encode::bytes(&mut pod, 2, &[[0x12, 0].repeat(containers).as_slice(), end].concat());
+        enclosed(&pod)
+    };
+    let pod = short("core.v1.Pod");
+    // The pod and its spec are two of them.
+    assert!(opened(pod, &spec(MOST_OBJECTS - 2, b"")).is_ok());
+    // The reader goes no further: that what is behind it is no message is not found.
+    let refused = opened(pod, &spec(MOST_OBJECTS - 1, &[0xff])).expect_err("it is too much");
+    let words = "this is one object too many: a body may hold 20000; make several of it";
+    assert_eq!((refused.message, refused.fault.as_str()), ("Container", words));
+
+    let embedded = |objects: usize| {
+        let (mut inner, mut outer) = (Vec::new(), Vec::new());
+        encode::bytes(&mut inner, 1, format!("[{}{{}}]", "{},".repeat(objects - 1)).as_bytes());
+        encode::bytes(&mut outer, 2, &inner);
+        opened(short("apps.v1.ControllerRevision"), &enclosed(&outer))
+    };
+    assert!(embedded(MOST_OBJECTS).is_ok());
+    let refused = embedded(MOST_OBJECTS + 1).expect_err("it is too much").fault;
+    assert!(refused.starts_with("what is embedded is too large: it holds more than 20000"), "{refused}");
+}
+
+#[test]
+fn what_was_sent_is_not_sent_back_whole() {
+    for tag in [3, 4] {
+        let mut body = b"k8s\0".to_vec();
+        encode::bytes(&mut body, tag, "x".repeat(10_000).as_bytes());
+        let error = Envelope::open(&body).expect_err("it is neither").fault;
+        assert!(error.contains("xxx…") && error.len() < 200, "{error}");
+    }
+}
+
 /// The reader goes as deep as the table does: this is why it needs no limit of its own.
 #[test]
 fn no_type_holds_itself() {
@@ -217,7 +253,8 @@ fn no_type_holds_itself() {
             Shape::Leaf(_) => None,
         }
     }
-    let depths = kind::ALL.iter().map(|kind| deepest(table::root(kind), &mut Vec::new()));
+    // Bodies are read as types of no kind as well: DeleteOptions, Scale.
+    let depths = table::types().iter().map(|ty| deepest(ty, &mut Vec::new()));
     assert!(depths.max().is_some_and(|depth| depth < 32));
 }
 
