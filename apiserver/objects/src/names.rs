@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use crate::{Cause, FieldError, Kind, kind};
+use crate::{Cause, FieldError, Kind, error::Errors, kind, quote};
 
 /// Longest part of a DNS name.
 const LABEL_LENGTH: usize = 63;
@@ -143,31 +143,27 @@ pub fn finalizer(text: &str) -> Problem {
 }
 
 /// All that is wrong with an object's metadata.
-pub fn check_metadata(kind: &Kind, object: &Value) -> Vec<FieldError> {
+pub(crate) fn check_metadata(kind: &Kind, object: &Value, errors: &mut Errors) {
     let meta = &object["metadata"];
     let text = |field: &str| meta[field].as_str().unwrap_or_default();
-    let mut errors = Vec::new();
-    let mut invalid = |field: &str, value: &Value, problem: Problem| {
-        errors.extend(problem.map(|problem| FieldError::invalid(field, value, problem)));
-    };
     if !text("name").is_empty() {
-        invalid("metadata.name", &meta["name"], object_name(kind, text("name")));
+        check(errors, "metadata.name", &meta["name"], || object_name(kind, text("name")));
     }
     if kind.namespaced && !text("namespace").is_empty() {
-        invalid("metadata.namespace", &meta["namespace"], dns_label(text("namespace")));
+        check(errors, "metadata.namespace", &meta["namespace"], || dns_label(text("namespace")));
     }
     for (key, value) in meta["labels"].as_object().into_iter().flatten() {
-        invalid("metadata.labels", &key.as_str().into(), label_key(key));
-        invalid("metadata.labels", value, label_value(value.as_str().unwrap_or_default()));
+        check(errors, "metadata.labels", &key.as_str().into(), || label_key(key));
+        check(errors, "metadata.labels", value, || label_value(value.as_str().unwrap_or_default()));
     }
     let mut size = 0;
     for (key, value) in meta["annotations"].as_object().into_iter().flatten() {
         // Kubernetes compares annotation keys in lower case: a prefix may be written in capitals.
-        invalid("metadata.annotations", &key.as_str().into(), label_key(&key.to_lowercase()));
+        check(errors, "metadata.annotations", &key.as_str().into(), || label_key(&key.to_lowercase()));
         size += key.len() + value.as_str().map_or(0, str::len);
     }
     for value in meta["finalizers"].as_array().into_iter().flatten() {
-        invalid("metadata.finalizers", value, finalizer(value.as_str().unwrap_or_default()));
+        check(errors, "metadata.finalizers", value, || finalizer(value.as_str().unwrap_or_default()));
     }
     if size > ANNOTATIONS_SIZE {
         let detail = format!("may not be more than {ANNOTATIONS_SIZE} bytes");
@@ -177,12 +173,17 @@ pub fn check_metadata(kind: &Kind, object: &Value) -> Vec<FieldError> {
         let detail = "name or generateName is required";
         errors.push(FieldError::new("metadata.name", Cause::Required, detail));
     }
-    errors.extend(check_owners(meta));
-    errors
+    check_owners(meta, errors);
 }
 
-fn check_owners(meta: &Value) -> Vec<FieldError> {
-    let mut errors = Vec::new();
+/// Asks the rule, unless as much is wrong already as is told.
+fn check(errors: &mut Errors, field: &str, value: &Value, rule: impl FnOnce() -> Problem) {
+    if !errors.is_full() {
+        errors.extend(rule().map(|problem| FieldError::invalid(field, value, problem)));
+    }
+}
+
+fn check_owners(meta: &Value, errors: &mut Errors) {
     let owners = meta["ownerReferences"].as_array().map_or(&[][..], Vec::as_slice);
     for (n, owner) in owners.iter().enumerate() {
         for field in ["apiVersion", "kind", "name", "uid"] {
@@ -196,11 +197,11 @@ fn check_owners(meta: &Value) -> Vec<FieldError> {
     if let [first, second, ..] = controllers[..] {
         let detail = format!(
             "Only one reference can have Controller set to true. Found \"true\" in references for {} and {}",
-            first["name"], second["name"]
+            quote::field(&first["name"]),
+            quote::field(&second["name"])
         );
         errors.push(FieldError::new("metadata.ownerReferences", Cause::Forbidden, detail));
     }
-    errors
 }
 
 #[cfg(test)]
@@ -211,7 +212,7 @@ mod tests {
         check_metadata, dns_1035_label, dns_label, dns_subdomain, finalizer, label_key, label_value,
         object_name,
     };
-    use crate::kind;
+    use crate::{error::Errors, kind};
 
     #[test]
     fn names_by_form() {
@@ -262,7 +263,9 @@ mod tests {
     #[test]
     fn metadata_is_checked_as_a_whole() {
         let fields = |object| -> Vec<String> {
-            check_metadata(&kind::POD, &object).into_iter().map(|e| e.field).collect()
+            let mut errors = Errors::default();
+            check_metadata(&kind::POD, &object, &mut errors);
+            Vec::from(errors).into_iter().map(|e| e.field).collect()
         };
         assert_eq!(fields(json!({"metadata": {"name": "a", "labels": {"x": "y"}}})), Vec::<String>::new());
         let bad = json!({"metadata": {"name": "A", "labels": {"-": "y z"}, "annotations": {"/": "", "big":

@@ -1,9 +1,14 @@
 //! Which half of an object a write may change, and what no write may change.
 
-use orlop_objects::{Cause, FieldError, Key, Kind, Object, join::NODE_KEY, kind};
+use std::collections::HashSet;
+
+use orlop_objects::{Cause, FieldError, Key, Kind, Object, join::NODE_KEY, kind, quote};
 use serde_json::{Map, Value};
 
 use crate::{Error, Part, create, json};
+
+/// As many finalizers that may not be added are told.
+const TOLD: usize = 10;
 
 /// The next version of `old`, made of what the writer may change in `new`.
 pub(crate) fn prepare(
@@ -64,6 +69,7 @@ fn check_identity(old: &Object, new: &Value) -> Result<(), Error> {
     for (field, wanted) in [("name", &key.name), ("namespace", &key.namespace)] {
         let found = json::text(new, &format!("/metadata/{field}"));
         if !found.is_empty() && found != wanted {
+            let found = quote::text(found);
             return Err(Error::BadRequest(format!(
                 "the {field} of the object ({found}) does not match the {field} on the URL ({wanted})"
             )));
@@ -77,12 +83,10 @@ fn refuse_new_finalizers(key: &Key, before: &Value, next: &Value) -> Result<(), 
     if before.pointer("/metadata/deletionTimestamp").is_none() {
         return Ok(());
     }
-    let old = json::list(before, "/metadata/finalizers");
-    let added: Vec<&str> = json::list(next, "/metadata/finalizers")
-        .iter()
-        .filter(|f| !old.contains(f))
-        .filter_map(Value::as_str)
-        .collect();
+    let old: HashSet<&Value> = json::list(before, "/metadata/finalizers").iter().collect();
+    let added = json::list(next, "/metadata/finalizers").iter().filter(|f| !old.contains(f));
+    // A few tell which way is meant.
+    let added: Vec<_> = added.filter_map(Value::as_str).map(quote::text).take(TOLD).collect();
     if added.is_empty() {
         return Ok(());
     }

@@ -77,19 +77,19 @@ fn template(before: Option<&Value>, spec: &At<'_>, errors: &mut Errors) {
     if !policy.is_empty() && policy.text() != "Always" {
         errors.push(policy.quoted(Cause::NotSupported, "supported values: \"Always\""));
     }
-    let claims: Vec<Value> = spec
-        .get("volumeClaimTemplates")
-        .items()
-        .map(|claim| json!({"name": claim.at(&["metadata", "name"]).text(), "persistentVolumeClaim": {"claimName": "x"}}))
-        .collect();
+    let templates = spec.get("volumeClaimTemplates");
+    let names: BTreeSet<&str> =
+        templates.items().map(|claim| claim.at(&["metadata", "name"]).text()).collect();
     let mut whole = template.value.clone();
-    if !claims.is_empty() {
-        // Behind the template's own, so that these keep their places.
-        let own = whole["spec"]["volumes"].as_array().cloned().unwrap_or_default();
-        let claimed = |volume: &&Value| claims.iter().any(|claim| claim["name"] == volume["name"]);
-        let hidden = own.iter().filter(claimed).cloned().collect::<Vec<_>>();
-        let own = own.into_iter().filter(|volume| !hidden.contains(volume));
-        whole["spec"]["volumes"] = own.chain(claims).collect();
+    if !names.is_empty() {
+        // Behind the template's own, so that these keep their places; one of the same name is hidden by the claim.
+        let own = template.at(&["spec", "volumes"]);
+        let own = own.items().filter(|volume| !names.contains(volume.get("name").text()));
+        let claims = templates.items().map(|claim| {
+            let name = claim.at(&["metadata", "name"]);
+            json!({"name": name.text(), "persistentVolumeClaim": {"claimName": "x"}})
+        });
+        whole["spec"]["volumes"] = own.map(|volume| volume.value.clone()).chain(claims).collect();
     }
     let at = At { path: template.path, value: &whole };
     pod::check_template(before, &at, errors);

@@ -2,10 +2,8 @@
 
 use serde_json::Value;
 
-use crate::{Cause, FieldError, names::Problem};
-
-/// What the rules have found.
-pub(super) type Errors = Vec<FieldError>;
+pub(super) use crate::error::Errors;
+use crate::{Cause, FieldError, names::Problem, quote};
 
 /// A value of an object, and the path to it as people read it (`spec.containers[0].name`).
 #[derive(Clone, Debug)]
@@ -88,7 +86,7 @@ impl<'v> At<'v> {
 
     /// A fault that shows the value.
     pub(super) fn quoted(&self, cause: Cause, detail: impl Into<String>) -> FieldError {
-        FieldError { value: self.value.to_string(), ..self.fault(cause, detail) }
+        FieldError { value: quote::field(self.value), ..self.fault(cause, detail) }
     }
 
     /// Must be there.
@@ -106,7 +104,7 @@ impl<'v> At<'v> {
 
     /// Where there is a text, it must pass `rule`.
     pub(super) fn check(&self, rule: fn(&str) -> Problem, errors: &mut Errors) {
-        if !self.is_empty() {
+        if !self.is_empty() && !errors.is_full() {
             errors.extend(rule(self.text()).map(|problem| self.invalid(problem)));
         }
     }

@@ -27,14 +27,15 @@ mod tests;
 
 use serde_json::Value;
 
-use crate::{FieldError, Kind, decode::MOST, names};
+use crate::{FieldError, Kind, names};
 use at::{At, Errors};
 
 pub use pod::unbuilt;
 
 /// What is wrong with `new`, up to a hundred faults; empty when it may be written. `old` is what it replaces.
 pub fn validate(old: Option<&Value>, new: &Value, kind: &'static Kind) -> Vec<FieldError> {
-    let mut errors = names::check_metadata(kind, new);
+    let mut errors = Errors::default();
+    names::check_metadata(kind, new, &mut errors);
     // What has not changed since it was accepted is not asked again: rules may have become stricter meanwhile.
     let changed = |field: &str| old.is_none_or(|old| old[field] != new[field]);
     let body =
@@ -47,9 +48,7 @@ pub fn validate(old: Option<&Value>, new: &Value, kind: &'static Kind) -> Vec<Fi
     if let Some(old) = old {
         errors.extend(fixed::changes(kind, old, new));
     }
-    // A body of three megabytes can be wrong a million times, and would be answered with hundreds.
-    errors.truncate(MOST);
-    errors
+    errors.into()
 }
 
 /// Sentences for the client about what is stored and not (yet) honoured.

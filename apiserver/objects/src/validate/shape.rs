@@ -57,7 +57,7 @@ fn check_shape(field: &Field, shape: &Shape, at: &At<'_>, errors: &mut Errors) {
             }
         }
         Shape::Leaf(Leaf::String) if !field.values.is_empty() => {
-            if !at.is_empty() && !field.allowed().any(|v| v == at.text()) {
+            if !at.is_empty() && !errors.is_full() && !field.allowed().any(|v| v == at.text()) {
                 errors.push(at.quoted(Cause::NotSupported, supported(field.allowed())));
             }
         }

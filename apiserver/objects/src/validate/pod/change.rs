@@ -1,5 +1,7 @@
 //! What may change of a pod beyond what the schema table frees: tolerations are only added, deadlines only shortened.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use crate::{
@@ -20,13 +22,17 @@ pub(super) fn check(old: &Value, spec: &At<'_>, errors: &mut Errors) {
 
 fn tolerations(before: &At<'_>, spec: &At<'_>, errors: &mut Errors) {
     let now = spec.get("tolerations");
-    let same = |a: &Value, b: &Value| ["key", "operator", "value", "effect"].iter().all(|f| a[*f] == b[*f]);
-    let lost =
-        before.get("tolerations").items().any(|old| !now.items().any(|new| same(old.value, new.value)));
+    let left: HashSet<_> = now.items().map(|new| taint_of(new.value)).collect();
+    let lost = before.get("tolerations").items().any(|old| !left.contains(&taint_of(old.value)));
     if lost {
         let detail = "existing toleration can not be modified except its tolerationSeconds";
         errors.push(now.fault(Cause::Forbidden, detail));
     }
+}
+
+/// What of a toleration may not change.
+fn taint_of(toleration: &Value) -> [&Value; 4] {
+    ["key", "operator", "value", "effect"].map(|field| &toleration[field])
 }
 
 fn deadline(before: &At<'_>, spec: &At<'_>, errors: &mut Errors) {

@@ -22,10 +22,11 @@ pub(super) fn check(spec: &At<'_>, container: &At<'_>, volumes: &BTreeSet<&str>,
     security(&container.get("securityContext"), errors);
 }
 
-/// What holds for init containers beside: they end, so that nothing watches them, and share their names with the others.
-pub(super) fn check_init(spec: &At<'_>, container: &At<'_>, errors: &mut Errors) {
+/// What holds for init containers beside: they end, so that nothing watches them, and have names that none of the `others`
+/// has.
+pub(super) fn check_init(container: &At<'_>, others: &BTreeSet<&str>, errors: &mut Errors) {
     let name = container.get("name");
-    if spec.get("containers").items().any(|other| other.get("name").text() == name.text()) {
+    if others.contains(name.text()) {
         errors.push(name.quoted(Cause::Duplicate, ""));
     }
     for field in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {

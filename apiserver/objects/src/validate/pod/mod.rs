@@ -7,6 +7,8 @@ mod environment;
 pub mod unbuilt;
 pub(super) mod volumes;
 
+use std::collections::{BTreeSet, HashSet};
+
 use serde_json::Value;
 
 use super::at::{At, Errors};
@@ -33,9 +35,9 @@ pub(super) fn check_template(old: Option<&Value>, template: &At<'_>, errors: &mu
 
 /// What the old one had may stay: it was accepted when nothing stood against it.
 fn honoured(old: Option<&Value>, pod: &At<'_>, errors: &mut Errors) {
-    let known =
-        old.map(|old| unbuilt::refusals_at(&At { path: pod.path.clone(), value: old })).unwrap_or_default();
-    errors.extend(unbuilt::refusals_at(pod).into_iter().filter(|error| !known.contains(error)));
+    let refusals = |value| unbuilt::refusals_at(&At { path: pod.path.clone(), value });
+    let known: HashSet<_> = old.map(refusals).into_iter().flatten().collect();
+    errors.extend(refusals(pod.value).into_iter().filter(|error| !known.contains(error)));
 }
 
 fn form(spec: &At<'_>, errors: &mut Errors) {
@@ -44,9 +46,10 @@ fn form(spec: &At<'_>, errors: &mut Errors) {
     for container in spec.get("containers").items() {
         container::check(spec, &container, &mounted, errors);
     }
+    let names: BTreeSet<&str> = spec.get("containers").items().map(|one| one.get("name").text()).collect();
     for container in spec.get("initContainers").items() {
         container::check(spec, &container, &mounted, errors);
-        container::check_init(spec, &container, errors);
+        container::check_init(&container, &names, errors);
     }
     spec.get("terminationGracePeriodSeconds").not_negative(errors);
     spec.get("activeDeadlineSeconds").range(1, i64::from(i32::MAX), errors);

@@ -6,10 +6,7 @@
 
 use serde_json::Value;
 
-use crate::{
-    Cause, FieldError,
-    validate::at::{At, Errors},
-};
+use crate::{Cause, FieldError, validate::at::At};
 
 /// What becomes of a pod that has the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,12 +144,12 @@ pub static ROWS: &[Row] = &[
 ];
 
 /// Everything in the pod that is refused.
-pub fn refusals(pod: &Value) -> Errors {
+pub fn refusals(pod: &Value) -> Vec<FieldError> {
     refusals_at(&At::root(pod))
 }
 
 /// The same for a template, which stands somewhere in its workload.
-pub(in crate::validate) fn refusals_at(pod: &At<'_>) -> Errors {
+pub(in crate::validate) fn refusals_at(pod: &At<'_>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     each(pod, Answer::Refuse, |at, row| {
         errors.push(FieldError::new(at.path.clone(), Cause::Forbidden, row.sentence));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{good, refused, with};
+use super::{super::validate, good, refused, with};
 use crate::{Kind, kind};
 
 #[test]
@@ -418,8 +418,65 @@ fn a_loop_file_may_lie_in_a_pool() {
 }
 
 #[test]
-fn a_hundred_faults_are_told() {
-    let names: Vec<Value> = vec![json!(""); 5_000];
-    let many = with(good(&kind::POD), "/metadata/finalizers", json!(names));
-    assert_eq!(refused(None, &many, &kind::POD).len(), 100);
+fn a_hundred_faults_are_told_and_no_more_are_made() {
+    let many = 5_000;
+    let numbered: serde_json::Map<String, Value> = (0..many).map(|n| (format!("-{n}"), json!("-"))).collect();
+    for (field, value) in [
+        ("finalizers", json!(vec![""; many])),
+        ("labels", json!(numbered)),
+        ("annotations", json!(numbered)),
+        ("ownerReferences", json!(vec![json!({}); many])),
+    ] {
+        let bad = with(good(&kind::POD), &format!("/metadata/{field}"), value);
+        let errors = validate(None, &bad, &kind::POD);
+        assert_eq!(errors.len(), 100, "{field}");
+        // Cut at the end, they would have taken the room of all.
+        assert!(errors.capacity() < 1000, "{field}: {}", errors.capacity());
+    }
+}
+
+/// Each of these has twenty thousand items, as many as a body may hold. Compared each with each they take minutes.
+#[test]
+fn long_lists_are_checked_in_time() {
+    let many = 10_000;
+    let containers = |prefix: &str| -> Vec<Value> {
+        (0..many).map(|n| json!({"name": format!("{prefix}-{n}"), "image": "i"})).collect()
+    };
+    let mut pod = good(&kind::POD);
+    pod["spec"] = json!({"containers": containers("c"), "initContainers": containers("i"),
+        "tolerations": (0..many).map(|n| json!({"key": n.to_string(), "operator": "Exists"})).collect::<Vec<_>>()});
+    assert_eq!(refused(None, &pod, &kind::POD), [""; 0]);
+    let mut last = pod.clone();
+    last["spec"]["initContainers"][many - 1]["name"] = "c-7".into();
+    assert_eq!(refused(None, &last, &kind::POD).len(), 1);
+    let mut fewer = pod.clone();
+    fewer["spec"]["tolerations"].as_array_mut().expect("a list").pop();
+    assert!(refused(Some(&fewer), &pod, &kind::POD).is_empty());
+    assert_eq!(refused(Some(&pod), &fewer, &kind::POD).len(), 1);
+
+    // What Orlop cannot honour and the old one has may stay.
+    let probed = |pod: &Value, from: usize| {
+        let mut pod = pod.clone();
+        for container in &mut pod["spec"]["containers"].as_array_mut().expect("a list")[from..] {
+            container["ports"] = json!([{"containerPort": 1, "hostPort": 1}]);
+        }
+        pod
+    };
+    assert!(refused(Some(&probed(&pod, 0)), &probed(&pod, 0), &kind::POD).is_empty());
+
+    let mut set = good(&kind::STATEFUL_SET);
+    let volumes = |own: bool| (0..many).map(move |n| (format!("v-{n}"), own));
+    set["spec"]["template"]["spec"]["volumes"] =
+        volumes(true).map(|(name, _)| json!({"name": name, "hostPath": {"path": "/x"}})).collect();
+    let claim = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}});
+    set["spec"]["volumeClaimTemplates"] =
+        volumes(false).map(|(name, _)| json!({"metadata": {"name": name}, "spec": claim})).collect();
+    assert_eq!(refused(None, &set, &kind::STATEFUL_SET), [""; 0]);
+}
+
+#[test]
+fn a_refusal_shows_no_more_of_a_value_than_a_name_is_long() {
+    let long = with(good(&kind::POD), "/spec/nodeSelector", json!({"-": "x".repeat(100_000)}));
+    let found = refused(None, &long, &kind::POD);
+    assert!(!found.is_empty() && found.iter().all(|said| said.len() < 1000), "{found:?}");
 }
