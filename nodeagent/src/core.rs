@@ -10,10 +10,12 @@
 
 use std::{
     collections::HashMap,
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use futures::FutureExt;
 use orlop_client::{Client, Mirror};
 use orlop_objects::{Key, Kind, Object, kind};
 use tokio::{
@@ -29,6 +31,7 @@ use crate::{
     machine::Machine,
     network::Leases,
     queue::Queue,
+    slow,
     world::{Work, World},
 };
 
@@ -38,6 +41,7 @@ const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_secs(120);
 /// How long stopping waits for passes that are under way. One in a call to a server that is gone does not end.
 const LAST_PASSES: Duration = Duration::from_secs(10);
+const AFTER_PANIC: Duration = Duration::from_secs(10);
 
 /// What all tasks of one agent share.
 pub(crate) struct Core {
@@ -161,7 +165,7 @@ impl Core {
             let core = self.clone();
             // Stopping waits for the permits: a pass that can end is not cut off between an effect and its journal.
             tokio::spawn(async move {
-                let again = Box::pin(core.work(&work)).await;
+                let again = outlive(&work, Box::pin(core.work(&work))).await;
                 core.queue.done(work, again);
                 drop(permit);
             });
@@ -218,6 +222,16 @@ impl Core {
     }
 }
 
+/// When a pass wants to be run again. One that panics is: its key would otherwise count as being worked on for ever.
+async fn outlive(work: &Work, pass: impl Future<Output = Option<Instant>>) -> Option<Instant> {
+    let outcome = slow::told("pass", work, AssertUnwindSafe(pass).catch_unwind()).await;
+    outcome.unwrap_or_else(|_| {
+        // What it said is in the log already, from where it panicked.
+        tracing::error!(?work, again_in = ?AFTER_PANIC, "a pass panicked: this is a fault of Orlop's");
+        Some(Instant::now() + AFTER_PANIC)
+    })
+}
+
 /// The kinds that an agent follows, and which of their objects.
 pub(crate) const KINDS: [(&Kind, Option<&str>); 6] = [
     (&kind::POD, Some("spec.nodeName=")),
@@ -256,6 +270,17 @@ pub(crate) fn volume_key(name: &str) -> Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_whose_pass_panics_is_worked_on_again() {
+        let (queue, work) = (Queue::new(), Work::Network);
+        queue.wake(work.clone());
+        let begun = Instant::now();
+        let taken = queue.next().await;
+        let again = outlive(&work, async { panic!("a fault") }).await;
+        queue.done(taken, again);
+        assert_eq!((queue.next().await, begun.elapsed()), (work, AFTER_PANIC));
+    }
 
     #[test]
     fn retries_double_to_two_minutes() {

@@ -38,6 +38,7 @@ pub mod plan;
 mod pods;
 mod quantity;
 mod queue;
+mod slow;
 mod teardown;
 pub mod world;
 

@@ -15,6 +15,7 @@ use crate::{
     machine::Machine,
     network::State,
     plan::pod::{Goal, Plan, Step, Wire},
+    slow,
     world::{Source, Work},
 };
 
@@ -44,7 +45,7 @@ impl Core {
                 group.iter().cloned().partition(|step| !held(step) && !hopeless(step));
             failed |= !later.is_empty();
             let run = now.into_iter().map(|step| async {
-                let outcome = self.pod_step(view, &step).await;
+                let outcome = slow::told(&view.uid, &step, self.pod_step(view, &step)).await;
                 (step, outcome)
             });
             let mut blocked = later.iter().any(|step| !matches!(step, Step::Prepare(_)));
