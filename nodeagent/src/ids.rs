@@ -48,6 +48,11 @@ impl ContainerId {
         Self { pod: pod.into(), container: container.into(), attempt }
     }
 
+    /// How the ids of all attempts of one container begin.
+    pub fn beginning(pod: &str, container: &str) -> String {
+        format!("{pod}_{container}_")
+    }
+
     /// As `status.containerStatuses[].containerID` has it.
     pub fn uri(&self) -> String {
         format!("runc://{self}")

@@ -299,8 +299,8 @@ impl Runtime for Dying {
         self.effect("forget_exit", Path::new(id), |m| m.runtime.forget_exit(id))
     }
 
-    fn containers(&self) -> host::Result<Vec<Container>> {
-        self.inner.runtime.containers()
+    fn containers_of(&self, beginning: &str) -> host::Result<Vec<Container>> {
+        self.inner.runtime.containers_of(beginning)
     }
 
     fn load(&self) -> host::Result<Load> {

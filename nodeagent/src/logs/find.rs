@@ -6,6 +6,8 @@
 //! | none | B | B: the machine has forgotten it (a reboot), its log is there |
 //! | none | none | none: it waits to start |
 //! | cannot be looked at, again and again | any | none, and said so: B may be one that has ended long ago |
+//!
+//! Of the machine, the attempts of this container alone are looked at: what of others is damaged is no reason to show no log.
 
 use std::{path::PathBuf, thread, time::Duration};
 
@@ -49,7 +51,7 @@ pub(super) fn find(
     let attempt = if options.previous {
         previous(&facts, container)?
     } else {
-        latest(&facts, container, || core.machine.runtime.containers())?
+        latest(&facts, container, |of| core.machine.runtime.containers_of(of))?
     };
     let id = ContainerId::new(&facts.uid, container, attempt);
     let path = core.machine.layout.log(namespace, pod, &id);
@@ -70,23 +72,23 @@ fn previous(pod: &PodFacts, container: &str) -> Result<u32, Refusal> {
     })
 }
 
-/// The table; `look` answers all containers of the machine.
+/// The table; `look` answers the containers of the machine whose ids begin so.
 fn latest(
     pod: &PodFacts,
     container: &str,
-    look: impl FnMut() -> host::Result<Vec<Container>>,
+    mut look: impl FnMut(&str) -> host::Result<Vec<Container>>,
 ) -> Result<u32, Refusal> {
     let told = status_of(&pod.pod, container).map(reported).unwrap_or_default();
-    let here = look_again(look).map_err(|error| {
+    let attempts = ContainerId::beginning(&pod.uid, container);
+    let here = look_again(|| look(&attempts)).map_err(|error| {
         let (pod, why) = (&pod.key.name, crate::error::chain(&error));
         let text = format!(
-            "the containers of this node cannot be looked at ({why}), so nobody knows which log of container \
+            "the container on this node cannot be looked at ({why}), so nobody knows which log of container \
              \"{container}\" in pod \"{pod}\" is its latest; ask again, and see what the node's agent says of it"
         );
         (500, text)
     })?;
-    let here = here.iter().filter_map(|c| c.id.parse::<ContainerId>().ok());
-    let here = here.filter(|id| id.pod == pod.uid && id.container == container).map(|id| id.attempt).max();
+    let here = here.iter().filter_map(|c| c.id.parse::<ContainerId>().ok()).map(|id| id.attempt).max();
     here.max(told.first().map(|r| r.attempt)).ok_or_else(|| {
         let waiting = status_of(&pod.pod, container).and_then(|s| s.state.as_ref()?.waiting.as_ref());
         let reason = waiting.and_then(|w| w.reason.clone()).unwrap_or_else(|| "ContainerCreating".to_owned());
@@ -110,7 +112,7 @@ fn look_again(mut look: impl FnMut() -> host::Result<Vec<Container>>) -> host::R
 mod tests {
     use std::sync::Arc;
 
-    use orlop_backends::host::{Cause, ContainerStatus};
+    use orlop_backends::host::{Cause, ContainerStatus, Runtime, fake::Fake};
     use orlop_objects::{Key, Object, kind};
     use serde_json::{Value, json};
 
@@ -161,7 +163,7 @@ mod tests {
             (&[], running(2), Some(2)),
             (&[], Value::Null, None),
         ] {
-            let found = latest(&pod(&status), "c", || here(machine));
+            let found = latest(&pod(&status), "c", |_| here(machine));
             let what = format!("{machine:?} {status}: {found:?}");
             match wanted {
                 Some(attempt) => assert_eq!(found, Ok(attempt), "{what}"),
@@ -175,15 +177,35 @@ mod tests {
     #[test]
     fn a_machine_that_cannot_be_looked_at_is_looked_at_again_and_then_said() {
         for status in [Value::Null, running(1)] {
-            let (code, why) = latest(&pod(&status), "c", unseen).unwrap_err();
+            let (code, why) = latest(&pod(&status), "c", |_| unseen()).unwrap_err();
             assert_eq!(code, 500, "{why}");
             assert!(why.contains("list containers") && why.contains("pod \"p\""), "{why}");
             let mut looks = 0;
-            let found = latest(&pod(&status), "c", || {
+            let found = latest(&pod(&status), "c", |_| {
                 looks += 1;
                 if looks < LOOKS { unseen() } else { here(&[2]) }
             });
             assert_eq!(found, Ok(2));
         }
+    }
+
+    /// Later attempts of the pod's other container, of another pod's of the same name, and of those whose uid or name only
+    /// begins like this one's. One of them is damaged.
+    #[test]
+    fn other_containers_are_not_looked_at() {
+        let fake = Fake::default();
+        for (uid, name, attempt) in
+            [("u", "c", 1), ("u", "d", 7), ("v", "c", 8), ("u", "cc", 9), ("uu", "c", 9)]
+        {
+            fake.leave_half_made(&ContainerId::new(uid, name, attempt).to_string());
+        }
+        let found = latest(&pod(&Value::Null), "c", |of| {
+            assert!(
+                !ContainerId::new("v", "c", 8).to_string().starts_with(of),
+                "the damaged one is asked for"
+            );
+            fake.containers_of(of)
+        });
+        assert_eq!(found, Ok(1));
     }
 }

@@ -40,12 +40,12 @@ pub(super) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|error| (500, format!("reading a log failed: {error}")))
 }
 
-/// Sends a log; `look` answers all containers, and blocks.
+/// Sends a log; `look` answers the containers whose ids begin so, and blocks.
 pub(super) async fn send(
     found: &Found,
     options: Options,
     pieces: &mpsc::Sender<std::io::Result<Bytes>>,
-    look: impl Fn() -> host::Result<Vec<Container>> + Clone + Send + 'static,
+    look: impl Fn(&str) -> host::Result<Vec<Container>> + Clone + Send + 'static,
 ) -> std::io::Result<()> {
     let other = |(_, message): Refusal| std::io::Error::other(message);
     let mut watch = if options.follow { Some(Watch::new(&found.path)?) } else { None };
@@ -100,10 +100,10 @@ pub(super) async fn send(
 
 async fn life(
     found: &Found,
-    look: impl FnOnce() -> host::Result<Vec<Container>> + Send + 'static,
+    look: impl FnOnce(&str) -> host::Result<Vec<Container>> + Send + 'static,
 ) -> Result<Life, Refusal> {
     let name = found.id.to_string();
-    blocking(move || match look() {
+    blocking(move || match look(&name) {
         Ok(all) => {
             let runs =
                 all.iter().any(|c| c.id == name && !matches!(c.status, ContainerStatus::Exited { .. }));
@@ -156,7 +156,7 @@ mod tests {
             let ((sender, pieces), (told, looks)) = (mpsc::channel(PIECES), mpsc::unbounded_channel());
             let (life, id) = (Arc::new(Mutex::new(life)), found.id.to_string());
             let now = life.clone();
-            let look = move || {
+            let look = move |_: &str| {
                 let life = *now.lock().unwrap();
                 let _ = told.send(life);
                 answer(&id, life)

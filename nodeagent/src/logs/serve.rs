@@ -130,7 +130,7 @@ async fn logs(core: Arc<Core>, request: &Request<Incoming>) -> Result<Response<B
     let (pieces, queue) = mpsc::channel(PIECES);
     let runtime = core.machine.runtime.clone();
     tokio::spawn(async move {
-        if let Err(error) = send(&found, options, &pieces, move || runtime.containers()).await {
+        if let Err(error) = send(&found, options, &pieces, move |of| runtime.containers_of(of)).await {
             // Nobody reads any more where this fails.
             let _ = pieces.send(Err(error)).await;
         }

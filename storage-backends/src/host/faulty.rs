@@ -325,8 +325,8 @@ impl<H: Runtime> Runtime for Faulty<H> {
         self.effect("forget_exit", Path::new(id), |inner| inner.forget_exit(id))
     }
 
-    fn containers(&self) -> Result<Vec<Container>> {
-        self.look("containers", Path::new("*"), Runtime::containers)
+    fn containers_of(&self, beginning: &str) -> Result<Vec<Container>> {
+        self.look("containers", Path::new("*"), |inner| inner.containers_of(beginning))
     }
 
     fn wait_for_exit(&self, timeout: Duration) -> Result<()> {

@@ -98,7 +98,11 @@ pub trait Runtime: Send + Sync + 'static {
     /// Forgets the exit recorded for a container that was deleted.
     fn forget_exit(&self, id: &str) -> Result<()>;
     /// All containers of this instance: those the runtime knows and those whose exit is on record.
-    fn containers(&self) -> Result<Vec<Container>>;
+    fn containers(&self) -> Result<Vec<Container>> {
+        self.containers_of("")
+    }
+    /// The same of those alone whose id begins so. What of others is damaged is not looked at.
+    fn containers_of(&self, beginning: &str) -> Result<Vec<Container>>;
     /// Blocks until an exit has been recorded since the last call, or `timeout` has passed.
     fn wait_for_exit(&self, timeout: std::time::Duration) -> Result<()>;
     /// Names this boot: when it changes, nothing that ran before runs.

@@ -257,11 +257,12 @@ impl Runtime for Fake {
         Ok(())
     }
 
-    fn containers(&self) -> Result<Vec<Container>> {
+    fn containers_of(&self, beginning: &str) -> Result<Vec<Container>> {
         let machine = self.machine();
         let known = &machine.containers;
         let mut ids: Vec<&String> =
             known.all.keys().chain(known.exits.keys()).chain(&known.half_made).collect();
+        ids.retain(|id| id.starts_with(beginning));
         ids.sort();
         ids.dedup();
         Ok(ids.into_iter().filter_map(|id| known.container(id)).collect())

@@ -308,9 +308,9 @@ impl Runtime for LinuxRuntime {
         Ok(())
     }
 
-    fn containers(&self) -> Result<Vec<Container>> {
+    fn containers_of(&self, beginning: &str) -> Result<Vec<Container>> {
         let mut found = Vec::new();
-        for id in self.list()? {
+        for id in self.list()?.into_iter().filter(|id| id.starts_with(beginning)) {
             if lock(&self.creating).contains(&id) {
                 continue;
             }

@@ -155,6 +155,20 @@ fn root_a_container_lives_and_leaves_nothing() {
 }
 
 #[test]
+fn root_what_is_damaged_of_one_container_is_no_matter_to_others() {
+    let Some(bench) = Bench::new("root_what_is_damaged_of_one_container_is_no_matter_to_others") else {
+        return;
+    };
+    // No file can be read where a directory is.
+    let state = bench.runtime.dir("runc").join("u_c_1/state.json");
+    fs::create_dir_all(&state).unwrap();
+    bench.runtime.containers().unwrap_err();
+    bench.runtime.containers_of("u_c_").unwrap_err();
+    assert_eq!(bench.runtime.containers_of("v_c_").unwrap(), []);
+    fs::remove_dir_all(state.parent().unwrap()).unwrap();
+}
+
+#[test]
 fn root_a_running_container_is_adopted_with_pid_and_start_time() {
     let Some(bench) = Bench::new("root_a_running_container_is_adopted_with_pid_and_start_time") else {
         return;
