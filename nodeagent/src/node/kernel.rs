@@ -82,10 +82,10 @@ impl Kernel {
         [known[0].condition(&WORDS[0]), known[1].condition(&WORDS[1])]
     }
 
-    /// Takes in a look; answers what began or ended with it.
-    fn learn(&self, load: &Load) -> Vec<(&'static Words, Known)> {
+    /// Takes in a look, or that there was none; answers what began or ended with it.
+    fn learn(&self, load: Option<&Load>) -> Vec<(&'static Words, Known)> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = decide(&known, load);
+        let now = load.map_or_else(|| known.clone(), |load| decide(&known, load));
         let is_short = |known: &Known| matches!(known, Known::TooLittle(_));
         let turned = known.iter().zip(&now).map(|(before, now)| is_short(before) != is_short(now));
         let told = turned.zip(&now).zip(&WORDS).filter(|((turned, _), _)| *turned);
@@ -110,7 +110,7 @@ impl Known {
     }
 }
 
-/// The table.
+/// The table, but for its last row.
 fn decide(before: &[Known; 2], load: &Load) -> [Known; 2] {
     let free = load.most_tasks.saturating_sub(load.tasks);
     let memory = || {
@@ -142,15 +142,11 @@ fn one(before: &Known, left: u64, threshold: u64, words: impl FnOnce() -> String
 /// Looks, and tells what has changed.
 pub(super) async fn look(core: &Core) {
     let load = core.machine.blocking(|machine| Ok(machine.runtime.load()?)).await;
-    let load = match load {
-        Ok(load) => load,
-        Err(error) => {
-            tracing::warn!(error = error.chain(), "look for the memory and process numbers that are left");
-            return;
-        }
-    };
+    if let Err(error) = &load {
+        tracing::warn!(error = error.chain(), "look for the memory and process numbers that are left");
+    }
     let node = about_node(&core.node);
-    for (words, now) in core.kernel.learn(&load) {
+    for (words, now) in core.kernel.learn(load.ok().as_ref()) {
         match now {
             Known::TooLittle(why) => {
                 tracing::warn!(node = core.node, why, "too little {} is left", words.what);
@@ -176,6 +172,10 @@ mod tests {
     fn too_little_is_told_until_there_is_clearly_enough() {
         let kernel = Kernel::default();
         let says = || kernel.conditions().map(|condition| condition.status);
+        // The last row, before there has been a look, and after each.
+        let unseen = |kernel: &Kernel| assert!(kernel.learn(None).is_empty());
+        assert_eq!(says(), ["Unknown", "Unknown"]);
+        unseen(&kernel);
         assert_eq!(says(), ["Unknown", "Unknown"]);
         for (memory, tasks, wanted, turned) in [
             (200, 100, ["False", "False"], vec![]),
@@ -186,21 +186,24 @@ mod tests {
             (150, 850, ["False", "False"], vec!["MemoryPressure", "PIDPressure"]),
             (149, 851, ["False", "False"], vec![]),
         ] {
-            let told = kernel.learn(&Load { memory: memory * MIB, tasks, most_tasks: 1000 });
+            let told = kernel.learn(Some(&Load { memory: memory * MIB, tasks, most_tasks: 1000 }));
             assert_eq!(
                 told.iter().map(|(words, _)| words.condition).collect::<Vec<_>>(),
                 turned,
                 "{memory} {tasks}"
             );
             assert_eq!(says(), wanted, "{memory} {tasks}");
+            unseen(&kernel);
+            assert_eq!(says(), wanted, "{memory} {tasks}, and then not seen");
         }
     }
 
     #[test]
     fn the_words_are_those_of_the_first_look() {
         let kernel = Kernel::default();
-        kernel.learn(&Load { memory: 99 * MIB, tasks: 950, most_tasks: 1000 });
-        kernel.learn(&Load { memory: 98 * MIB, tasks: 960, most_tasks: 1000 });
+        for (memory, tasks) in [(99, 950), (98, 960)] {
+            kernel.learn(Some(&Load { memory: memory * MIB, tasks, most_tasks: 1000 }));
+        }
         let messages = kernel.conditions().map(|condition| condition.message);
         assert!(
             messages[0].starts_with("99 MiB") && messages[0].contains("resources.limits.memory"),
