@@ -31,7 +31,7 @@ pub const MOST_DEPTH: usize = 100;
 /// What becomes of unknown and duplicate fields: the request parameter `fieldValidation`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldValidation {
-    /// They are errors.
+    /// They are errors, but for those of protobuf.
     Strict,
     /// They are dropped, with a warning each.
     Warn,
@@ -108,15 +108,20 @@ pub fn check(kind: &'static Kind, value: Value, v: FieldValidation) -> Result<De
     judge(table::root(kind), value, Vec::new(), v)
 }
 
-/// The same for a value of which the reader has left out what is unknown: of protobuf, where `unknown` is.
+/// The same for a value of which the reader has left out what is unknown: of protobuf, where `unknown` is. Kubernetes never
+/// refuses such a field, strict or not, since it does not see it: a client of a newer release would not work otherwise. Who
+/// wants to know hears that it was dropped.
 pub fn check_rest(
     kind: &'static Kind,
     value: Value,
     unknown: Vec<String>,
     v: FieldValidation,
 ) -> Result<Decoded, Failure> {
-    let unknown = unknown.into_iter().map(|place| note(place, Cause::NotSupported, "unknown", None));
-    judge(table::root(kind), value, unknown.collect(), v)
+    let decoded = judge(table::root(kind), value, Vec::new(), v)?;
+    let dropped = unknown.into_iter().map(|place| note(place, Cause::NotSupported, "unknown", None).detail);
+    let dropped = dropped.filter(|_| v != FieldValidation::Ignore);
+    let warnings = decoded.warnings.into_iter().chain(dropped).take(MOST).collect();
+    Ok(Decoded { warnings, ..decoded })
 }
 
 /// The same for a body that is no kind's object, by the short name of its type: `meta.v1.DeleteOptions`, `core.v1.Binding`,
