@@ -6,8 +6,8 @@
 use std::{
     io::{self, Read},
     os::unix::process::CommandExt,
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -55,10 +55,10 @@ pub(crate) struct Output {
 pub(crate) enum Ended {
     /// By itself.
     Answered(Output),
-    /// It was killed at its deadline, and is gone.
-    Killed,
-    /// It was killed, and the kernel does not let it go.
-    Left(Child),
+    /// It was killed at its deadline, and is gone; what it had said.
+    Killed(String),
+    /// It was killed, and the kernel does not let it go; what it had said.
+    Left(Child, String),
 }
 
 /// Waits for a child that was left behind, and keeps `held` until it is gone.
@@ -75,10 +75,9 @@ impl Program<'_> {
     /// handed back.
     pub(crate) fn output_or_leave(&self, until: Instant, patience: Duration) -> Result<Ended> {
         let mut child = self.spawn()?;
-        match collect(&mut child, until) {
-            Ok(Some((status, stdout, stderr))) => {
-                return Ok(Ended::Answered(Output { code: status.code(), stdout, stderr }));
-            }
+        let streams = Streams::of(&mut child);
+        match streams.collect(&mut child, until) {
+            Ok(Some(output)) => return Ok(Ended::Answered(output)),
             Ok(None) => {}
             Err(error) => {
                 reap_later(child, ());
@@ -90,25 +89,25 @@ impl Program<'_> {
         let until = Instant::now() + patience;
         while Instant::now() < until {
             if child.try_wait().is_ok_and(|status| status.is_some()) {
-                return Ok(Ended::Killed);
+                return Ok(Ended::Killed(streams.stdout.said()));
             }
             thread::sleep(Duration::from_millis(5));
         }
-        Ok(Ended::Left(child))
+        Ok(Ended::Left(child, streams.stdout.said()))
     }
 
     /// Runs it and answers whatever its exit code is.
     pub(crate) fn output(&self) -> Result<Output> {
         let started = Instant::now();
         let mut child = self.spawn()?;
-        let outcome = collect(&mut child, started + self.deadline);
+        let outcome = Streams::of(&mut child).collect(&mut child, started + self.deadline);
         if !matches!(outcome, Ok(Some(_))) {
             // Killing fails only when it has ended; waiting leaves no zombie.
             let _ = child.kill();
             let _ = child.wait();
         }
         match outcome {
-            Ok(Some((status, stdout, stderr))) => Ok(Output { code: status.code(), stdout, stderr }),
+            Ok(Some(output)) => Ok(output),
             Ok(None) => Err(self.failed(Cause::Timeout(self.deadline))),
             Err(error) => Err(self.failed(Cause::Os(error))),
         }
@@ -169,41 +168,80 @@ fn close_inherited(command: &mut Command) {
     unsafe { command.pre_exec(close) };
 }
 
-/// Reads both streams to their end, then reaps. `None`: the deadline passed first.
-fn collect(child: &mut Child, until: Instant) -> io::Result<Option<(ExitStatus, String, String)>> {
-    let stdout = drain(child.stdout.take());
-    let stderr = drain(child.stderr.take());
-    let left = || until.saturating_duration_since(Instant::now());
-    let (Ok(stdout), Ok(stderr)) = (stdout.recv_timeout(left()), stderr.recv_timeout(left())) else {
-        return Ok(None);
-    };
-    // It closed its output, so the exit is at most an instant away.
-    let mut pause = Duration::from_micros(50);
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some((status, stdout, stderr)));
-        }
-        if left().is_zero() {
+/// What a child says.
+struct Streams {
+    stdout: Stream,
+    stderr: Stream,
+}
+
+impl Streams {
+    fn of(child: &mut Child) -> Self {
+        Self { stdout: Stream::read(child.stdout.take()), stderr: Stream::read(child.stderr.take()) }
+    }
+
+    /// Waits for the end of both, then reaps. `None`: the deadline passed first.
+    fn collect(&self, child: &mut Child, until: Instant) -> io::Result<Option<Output>> {
+        let left = || until.saturating_duration_since(Instant::now());
+        if !self.stdout.has_ended(left()) || !self.stderr.has_ended(left()) {
             return Ok(None);
         }
-        thread::sleep(pause.min(left()));
-        pause = (pause * 2).min(Duration::from_millis(10));
+        // It closed its output, so the exit is at most an instant away.
+        let mut pause = Duration::from_micros(50);
+        loop {
+            if let Some(status) = child.try_wait()? {
+                let (stdout, stderr) = (self.stdout.said(), self.stderr.said());
+                return Ok(Some(Output { code: status.code(), stdout, stderr }));
+            }
+            if left().is_zero() {
+                return Ok(None);
+            }
+            thread::sleep(pause.min(left()));
+            pause = (pause * 2).min(Duration::from_millis(10));
+        }
     }
 }
 
-/// Reads a stream on a thread of its own: the first 64 KiB are kept, the rest is read so that the program can go on.
-fn drain<R: Read + Send + 'static>(stream: Option<R>) -> mpsc::Receiver<String> {
-    let (send, receive) = mpsc::channel();
-    thread::spawn(move || {
-        let mut kept = Vec::new();
-        if let Some(mut stream) = stream {
-            let _ = stream.by_ref().take(KEPT as u64).read_to_end(&mut kept);
-            let _ = io::copy(&mut stream, &mut io::sink());
-        }
-        // Nobody listens any more when the deadline passed.
-        let _ = send.send(String::from_utf8_lossy(&kept).into_owned());
-    });
-    receive
+/// A stream that is read on a thread of its own: the first 64 KiB are kept, the rest is read so that the program can go on.
+struct Stream {
+    kept: Arc<Mutex<Vec<u8>>>,
+    /// Disconnected at the stream's end.
+    end: mpsc::Receiver<()>,
+}
+
+impl Stream {
+    fn read<R: Read + Send + 'static>(stream: Option<R>) -> Self {
+        let kept = Arc::<Mutex<Vec<u8>>>::default();
+        let (at_end, end) = mpsc::channel();
+        let keeps = Arc::clone(&kept);
+        thread::spawn(move || {
+            let _at_end: mpsc::Sender<()> = at_end;
+            let Some(mut stream) = stream else { return };
+            let mut block = vec![0; 8 << 10];
+            loop {
+                match stream.read(&mut block) {
+                    Ok(0) => return,
+                    Ok(length) => {
+                        let mut kept = keeps.lock().unwrap_or_else(PoisonError::into_inner);
+                        let room = KEPT.saturating_sub(kept.len());
+                        kept.extend_from_slice(&block[..length.min(room)]);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(_) => return,
+                }
+            }
+        });
+        Self { kept, end }
+    }
+
+    fn has_ended(&self, patience: Duration) -> bool {
+        self.end.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Disconnected)
+    }
+
+    /// What was kept of it until now.
+    fn said(&self) -> String {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&kept).into_owned()
+    }
 }
 
 fn tail(stderr: &str) -> String {
@@ -241,6 +279,20 @@ mod tests {
     fn kills_at_the_deadline() {
         let error = shell("echo started; sleep 1000", Duration::from_millis(50)).run().unwrap_err();
         assert!(matches!(error.source, Cause::Timeout(_)), "{error:?}");
+    }
+
+    #[test]
+    fn what_it_said_before_it_was_killed_is_kept() {
+        let hangs = shell("echo early; exec sleep 1000", LONG);
+        // Until it has said it: a machine may be slow.
+        let said = (1..).find_map(|seconds| {
+            let until = Instant::now() + Duration::from_secs(seconds);
+            match hangs.output_or_leave(until, LONG).unwrap() {
+                Ended::Killed(said) => (!said.is_empty()).then_some(said),
+                Ended::Answered(_) | Ended::Left(..) => panic!("it sleeps, and can be killed"),
+            }
+        });
+        assert_eq!(said.unwrap(), "early\n");
     }
 
     #[test]

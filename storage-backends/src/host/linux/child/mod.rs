@@ -1,8 +1,8 @@
 //! What can hang, in a process of its own: mounting from a file server, unmounting it, and everything done on it.
 //!
 //! ```text
-//!  Orlop ── /proc/self/exe host-child '{"Mount": …}' ──► the child: one job, one thread, no state
-//!        ◄── one line of JSON ──────────────────────────
+//!  Orlop ── /proc/self/exe host-child '{"Mount": …}' ──► the child: one job, no state
+//!        ◄── one line of JSON, after those that the job tells as it goes ──
 //!        at the deadline: SIGKILL; one that the kernel still holds is left to itself, and counted
 //! ```
 //!
@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub(super) use self::job::{Answer, Directory, Job, Source};
 use self::limit::Limits;
@@ -113,11 +113,32 @@ impl From<Error> for Failure {
 
 /// Has a child do a job.
 pub(super) fn call(call: &Call<'_>) -> Result<Answer> {
+    run(call, || ()).1
+}
+
+/// Has a child do a job that tells one thing after the other. Answers what it has told until its end or the deadline, and
+/// how it went. When the child is left behind, what `left` makes is kept until it is gone.
+pub(super) fn call_for_each<T: DeserializeOwned, H: Send + 'static>(
+    call: &Call<'_>,
+    left: impl FnOnce() -> H,
+) -> (Vec<T>, Result<Answer>) {
+    let (said, outcome) = run(call, left);
+    // The last line is how it went, and one that its end cut off is none.
+    let told = said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    (told, outcome)
+}
+
+/// Answers all that it said, too.
+fn run<H: Send + 'static>(call: &Call<'_>, left: impl FnOnce() -> H) -> (String, Result<Answer>) {
     let failed = |source: Cause| Error { operation: call.operation, object: call.object.clone(), source };
+    let nothing = |error| (String::new(), Err(error));
     let Some(place) = LIMITS.enter(&call.waits_on, PATIENCE) else {
-        return Err(failed(Cause::Hanging { what: call.waits_on.clone(), calls: MOST }));
+        return nothing(failed(Cause::Hanging { what: call.waits_on.clone(), calls: MOST }));
     };
-    let job = serde_json::to_string(call.job).map_err(|error| failed(Cause::Os(error.into())))?;
+    let job = match serde_json::to_string(call.job) {
+        Ok(job) => job,
+        Err(error) => return nothing(failed(Cause::Os(error.into()))),
+    };
     let program = Program {
         operation: call.operation,
         object: call.object.clone(),
@@ -128,25 +149,36 @@ pub(super) fn call(call: &Call<'_>) -> Result<Answer> {
     };
     let until = Instant::now() + call.deadline;
     match program.output_or_leave(until, AFTER_KILL) {
-        Ok(Ended::Answered(output)) => match serde_json::from_str(&output.stdout) {
-            Ok(answer) => {
-                let answer: std::result::Result<Answer, Failure> = answer;
-                answer.map_err(|failure| failed(failure.into()))
-            }
-            Err(_) => Err(program.exited(&output)),
-        },
-        Ok(Ended::Killed) => Err(failed(Cause::Timeout(call.deadline))),
-        Ok(Ended::Left(child)) => {
+        Ok(Ended::Answered(output)) => {
+            let last = output.stdout.lines().last().unwrap_or_default();
+            let outcome = match serde_json::from_str::<std::result::Result<Answer, Failure>>(last) {
+                Ok(answer) => answer.map_err(|failure| failed(failure.into())),
+                Err(_) => Err(program.exited(&output)),
+            };
+            (output.stdout, outcome)
+        }
+        Ok(Ended::Killed(said)) => (said, Err(failed(Cause::Timeout(call.deadline)))),
+        Ok(Ended::Left(child, said)) => {
             tracing::warn!(
                 operation = call.operation,
                 object = call.object,
                 "left behind: the kernel does not let it go"
             );
-            program::reap_later(child, place);
-            Err(failed(Cause::Timeout(call.deadline)))
+            program::reap_later(child, (place, left()));
+            (said, Err(failed(Cause::Timeout(call.deadline))))
         }
-        Err(error) => Err(error),
+        Err(error) => nothing(error),
     }
+}
+
+/// The child's part: tells one thing. There is nobody to be told of a failure.
+fn tell(thing: &impl Serialize) {
+    let _ = say(thing);
+}
+
+fn say(thing: &impl Serialize) -> std::io::Result<()> {
+    let line = serde_json::to_string(thing)?;
+    writeln!(std::io::stdout(), "{line}")
 }
 
 /// When this process is a child: does its job, says how it went on standard output, and answers its exit code.
@@ -160,10 +192,7 @@ pub fn main_if_child() -> Option<ExitCode> {
         Ok(job) => job.run(),
         Err(error) => Err(Failure::Refused(format!("the job was not understood: {error}"))),
     };
-    let said = serde_json::to_string(&answer)
-        .map_err(std::io::Error::from)
-        .and_then(|line| writeln!(std::io::stdout(), "{line}"));
-    Some(if said.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Some(if say(&answer).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 #[cfg(test)]
