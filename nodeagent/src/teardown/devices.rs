@@ -51,15 +51,17 @@ pub(super) fn whose(device: &LoopDevice, pool: &Path, seen: Seen, recorded: &BTr
     if let Some(volume) = name.strip_suffix(DELETED).and_then(|name| name.strip_suffix(ENDING)) {
         return if recorded.contains(volume) { Whose::Ours } else { Whose::Others };
     }
-    match (device.backing, seen) {
-        (_, Seen::Unknown) | (None, Seen::File(_)) => Whose::Anybodys,
-        (Some(held), Seen::File(there)) if held == there => Whose::Ours,
+    match (&device.backing, seen) {
+        (_, Seen::Unknown) | (Err(_), Seen::File(_)) => Whose::Anybodys,
+        (Ok(held), Seen::File(there)) if *held == there => Whose::Ours,
         _ => Whose::Others,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use orlop_backends::host::Untold;
+
     use super::*;
 
     /// The rows of the table.
@@ -67,22 +69,23 @@ mod tests {
     fn a_name_proves_nothing() {
         let (mine, other) = (FileId { device: 1, inode: 2 }, FileId { device: 9, inode: 2 });
         let recorded = BTreeSet::from(["pvc-known".to_owned()]);
-        let of = Some(mine);
+        let (of, untold) = (Ok(mine), Err(Untold::Silent));
         for (path, backing, seen, wanted) in [
-            ("/elsewhere/pvc-a.img", of, Seen::File(mine), Whose::Others),
-            ("/data/pool/pvc-a.img", of, Seen::File(mine), Whose::Ours),
-            ("/data/pool/pvc-a.img", of, Seen::File(other), Whose::Others),
-            ("/data/pool/pvc-a.img", of, Seen::Nothing, Whose::Others),
-            ("/data/pool/pvc-known.img", of, Seen::Nothing, Whose::Others),
-            ("/data/pool/pvc-a.img", None, Seen::Nothing, Whose::Others),
-            ("/data/pool/pvc-a.img", None, Seen::File(mine), Whose::Anybodys),
-            ("/data/pool/pvc-a.img", of, Seen::Unknown, Whose::Anybodys),
-            ("/data/pool/pvc-a.img", None, Seen::Unknown, Whose::Anybodys),
-            ("/elsewhere/pvc-a.img", None, Seen::Unknown, Whose::Others),
-            ("/data/pool/pvc-known.img (deleted)", of, Seen::Nothing, Whose::Ours),
-            ("/data/pool/pvc-known.img (deleted)", None, Seen::Unknown, Whose::Ours),
-            ("/data/pool/pvc-a.img (deleted)", of, Seen::Nothing, Whose::Others),
+            ("/elsewhere/pvc-a.img", of.clone(), Seen::File(mine), Whose::Others),
+            ("/data/pool/pvc-a.img", of.clone(), Seen::File(mine), Whose::Ours),
+            ("/data/pool/pvc-a.img", of.clone(), Seen::File(other), Whose::Others),
+            ("/data/pool/pvc-a.img", of.clone(), Seen::Nothing, Whose::Others),
+            ("/data/pool/pvc-known.img", of.clone(), Seen::Nothing, Whose::Others),
+            ("/data/pool/pvc-a.img", untold.clone(), Seen::Nothing, Whose::Others),
+            ("/data/pool/pvc-a.img", untold.clone(), Seen::File(mine), Whose::Anybodys),
+            ("/data/pool/pvc-a.img", of.clone(), Seen::Unknown, Whose::Anybodys),
+            ("/data/pool/pvc-a.img", untold.clone(), Seen::Unknown, Whose::Anybodys),
+            ("/elsewhere/pvc-a.img", untold.clone(), Seen::Unknown, Whose::Others),
+            ("/data/pool/pvc-known.img (deleted)", of.clone(), Seen::Nothing, Whose::Ours),
+            ("/data/pool/pvc-known.img (deleted)", untold.clone(), Seen::Unknown, Whose::Ours),
+            ("/data/pool/pvc-a.img (deleted)", of.clone(), Seen::Nothing, Whose::Others),
         ] {
+            let held = format!("{backing:?}");
             let device = LoopDevice {
                 device: "/dev/loop7".into(),
                 number: (7, 7),
@@ -95,7 +98,7 @@ mod tests {
                 read_only: false,
             };
             let found = whose(&device, Path::new("/data/pool"), seen, &recorded);
-            assert_eq!(found, wanted, "{path} with {backing:?}, where {seen:?} is");
+            assert_eq!(found, wanted, "{path} with {held}, where {seen:?} is");
         }
     }
 }

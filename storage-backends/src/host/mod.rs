@@ -185,6 +185,17 @@ pub enum Probe {
     Other(String),
 }
 
+/// Why a loop device does not tell which file it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Untold {
+    /// It does not answer, because the file's server does not.
+    Silent,
+    /// This machine has no node for it in /dev.
+    NoNode,
+    /// For another reason, in words.
+    Failed(String),
+}
+
 /// A loop device in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoopDevice {
@@ -192,9 +203,9 @@ pub struct LoopDevice {
     pub device: PathBuf,
     /// Major and minor number.
     pub number: (u32, u32),
-    /// The backing file's identity; `None` when it cannot be known now, because the file's server does not answer.
-    pub backing: Option<FileId>,
-    /// The backing file's path as the kernel reports it (`… (deleted)` when unlinked).
+    /// The backing file's identity, or why that cannot be known now.
+    pub backing: std::result::Result<FileId, Untold>,
+    /// The backing file's path as the kernel reports it (`… (deleted)` when unlinked); empty when it does not.
     pub path: PathBuf,
     /// Where in the backing file it begins; 0 for what Orlop attaches.
     pub offset: u64,

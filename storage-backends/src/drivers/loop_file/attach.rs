@@ -7,7 +7,7 @@
 //! | one, otherwise | refused: not made by us | detaches, looks again |
 //! | several | refused: names them | detaches all, looks again |
 //! | any, mounted somewhere | as above | refused: names the place |
-//! | one that may, as its file is called so and its server does not answer | refused: names it | refused: names it |
+//! | one that may, as its file is called so and it does not tell which that is | refused: names it | refused: names it |
 //! | one of that file, which is not there: something else is mounted in its place | refused: names it | refused: names it |
 //!
 //! In a shared pool a node first becomes the volume's owner (see [`owner`]) and stops being it last. In between, data moves
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     driver::{Code, Error, VolumeRef},
-    host::{self, LoopDevice},
+    host::{self, LoopDevice, Untold},
 };
 
 /// What the kernel appends to the name of a backing file that was unlinked.
@@ -41,21 +41,23 @@ pub(super) fn devices(pool: &Pool, handle: &Handle) -> host::Result<Vec<LoopDevi
     let mut found = pool.host.loops()?;
     let name = handle.file_name();
     if let Some(device) = found.iter().find(|device| may_hold(device, &name)) {
-        return Err(silent(device));
+        return Err(untold(device));
     }
     if id.is_none()
         && let Some(device) = found.iter().find(|device| held_from(device, &dir, &name))
     {
         return Err(out_of_sight(device, &pool.path(handle)));
     }
-    found.retain(|device| (id.is_some() && device.backing == id) || device.path == unlinked);
+    let holds = |device: &LoopDevice| id.is_some() && device.backing.as_ref().ok() == id.as_ref();
+    found.retain(|device| holds(device) || device.path == unlinked);
     Ok(found)
 }
 
 /// Whether it cannot be told that a device does not hold a file of that name. By which way its opener saw the file does not
-/// matter: volumes have names of their own.
+/// matter: volumes have names of their own. Of one whose file has a name that is too long to be said nothing can be told.
 fn may_hold(device: &LoopDevice, name: &str) -> bool {
-    device.backing.is_none() && device.path.file_name().is_some_and(|file| file == name)
+    let may_be = device.path.file_name().is_none_or(|file| file == name);
+    device.backing.is_err() && may_be
 }
 
 /// Whether a device was given the file of that name in this directory. When the directory's file system is taken off its
@@ -77,15 +79,20 @@ fn out_of_sight(device: &LoopDevice, path: &Path) -> host::Error {
     }
 }
 
-fn silent(device: &LoopDevice) -> host::Error {
-    let (device, file) = (device.device.display(), device.path.display());
-    host::Error {
-        operation: "look at",
-        object: device.to_string(),
-        source: host::Cause::Refused(format!(
-            "it is attached to {file}, whose file server does not answer, and may be this volume; bring the server back"
-        )),
-    }
+fn untold(found: &LoopDevice) -> host::Error {
+    let (device, file, (major, minor)) = (found.device.display(), found.path.display(), found.number);
+    let it = format!("it is attached to {file}");
+    let why = match &found.backing {
+        Err(Untold::NoNode) => format!(
+            "{it}, which may be this volume, and there is no such device in /dev to be asked; make it: mknod {device} b {major} \
+             {minor}, or have udev do so: udevadm trigger"
+        ),
+        Err(Untold::Failed(why)) => format!("{it}, which may be this volume, and does not tell: {why}"),
+        _ => {
+            format!("{it}, whose file server does not answer, and may be this volume; bring the server back")
+        }
+    };
+    host::Error { operation: "look at", object: device.to_string(), source: host::Cause::Refused(why) }
 }
 
 /// The one device of a volume that is attached as Orlop does it; `Err` says what is wrong instead.
@@ -234,7 +241,7 @@ mod tests {
         LoopDevice {
             device: format!("/dev/loop{number}").into(),
             number: (7, number),
-            backing: Some(FileId { device: 1, inode: 2 }),
+            backing: Ok(FileId { device: 1, inode: 2 }),
             path: "/pool/x.img".into(),
             offset: 0,
             size_limit: 0,
@@ -260,12 +267,27 @@ mod tests {
         }
         let why = one(vec![device(3), device(5)]).unwrap_err();
         assert!(why.contains("/dev/loop3 and /dev/loop5"), "{why}");
-        let unknown = LoopDevice { backing: None, path: "/seen/elsewhere/x.img".into(), ..device(3) };
-        assert!(
-            may_hold(&unknown, "x.img") && !may_hold(&unknown, "y.img") && !may_hold(&device(3), "x.img")
-        );
-        let why = silent(&unknown).to_string();
-        assert!(why.contains("/dev/loop3"), "{why}");
+    }
+
+    /// The row of those that do not tell.
+    #[test]
+    fn which_devices_may_hold_it() {
+        let unknown = |why, path: &str| LoopDevice { backing: Err(why), path: path.into(), ..device(3) };
+        let elsewhere = unknown(Untold::Silent, "/seen/elsewhere/x.img");
+        assert!(may_hold(&elsewhere, "x.img") && !may_hold(&elsewhere, "y.img"));
+        assert!(may_hold(&unknown(Untold::Silent, ""), "x.img"), "its name is too long to be said");
+        assert!(!may_hold(&device(3), "x.img"));
+        for (why, word) in [
+            (Untold::Silent, "bring the server back"),
+            (Untold::NoNode, "mknod /dev/loop3 b 7 3"),
+            (Untold::Failed("permission denied".into()), "permission denied"),
+        ] {
+            let words = untold(&unknown(why, "/pool/x.img")).words();
+            assert!(
+                words.contains("/dev/loop3: it is attached to /pool/x.img") && words.contains(word),
+                "{words}"
+            );
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
 use nix::errno::Errno;
 
 use super::{
-    super::{FileId, LoopDevice, Result},
+    super::{FileId, LoopDevice, Result, Untold},
     Fake, Machine,
     files::refuse,
 };
@@ -44,7 +44,7 @@ impl Devices {
 }
 
 fn inode(device: &LoopDevice) -> Option<u64> {
-    device.backing.map(|file| file.inode)
+    device.backing.as_ref().ok().map(|file| file.inode)
 }
 
 impl Fake {
@@ -69,7 +69,7 @@ impl Machine {
         let device = LoopDevice {
             device: format!("/dev/loop{number}").into(),
             number: (MAJOR, number),
-            backing: Some(FileId { device: self.files.device(system, &inner), inode }),
+            backing: Ok(FileId { device: self.files.device(system, &inner), inode }),
             path: file.to_owned(),
             offset: 0,
             size_limit: 0,
@@ -84,7 +84,7 @@ impl Machine {
     pub(super) fn loops(&self) -> Vec<LoopDevice> {
         let told = |device: LoopDevice| {
             let silent = self.devices.silent.iter().any(|dir| device.path.starts_with(dir));
-            LoopDevice { backing: device.backing.filter(|_| !silent), ..device }
+            if silent { LoopDevice { backing: Err(Untold::Silent), ..device } } else { device }
         };
         self.devices.loops.values().cloned().map(|device| told(self.as_named_now(device))).collect()
     }

@@ -171,6 +171,8 @@ impl Machine {
         let kind = fs_type.to_string();
         let system = match device
             .backing
+            .as_ref()
+            .ok()
             .and_then(|file| self.files.inodes.get(&file.inode))
             .map(|inode| &inode.content)
         {

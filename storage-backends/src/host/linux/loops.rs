@@ -22,7 +22,7 @@ use std::{
 use nix::{errno::Errno, libc};
 
 use super::{
-    super::{Cause, Error, FileId, LoopDevice, Result},
+    super::{Cause, Error, FileId, LoopDevice, Result, Untold},
     failed,
     loop_files::{self, Round},
     loop_ioctl,
@@ -55,8 +55,8 @@ pub(super) fn attach(file: &Path, read_only: bool) -> Result<LoopDevice> {
     let held = loop_ioctl::status(&node).map_err(io::Error::from).map_err(&context)?.file();
     match look(number).map_err(&context)? {
         Some((round, found)) if held == wanted => {
-            loop_files::remember(&round, held);
-            Ok(LoopDevice { backing: Some(held), ..found })
+            loop_files::remember(&round, &found.path, held);
+            Ok(LoopDevice { backing: Ok(held), ..found })
         }
         _ => Err(Error {
             operation: "attach loop device to",
@@ -141,13 +141,10 @@ pub(super) fn list() -> Result<Vec<LoopDevice>> {
         }
     }
     let asked: Vec<_> = found.iter().map(|(round, device)| (round.clone(), device.path.as_path())).collect();
-    let files = loop_files::of(&asked);
-    let mut devices: Vec<LoopDevice> = Vec::new();
-    for ((round, device), backing) in found.into_iter().zip(files) {
-        // What was asked about may be gone, and something else be there.
-        let still = self::round(device.number.1).is_ok_and(|now| now == round);
-        devices.push(LoopDevice { backing: backing.filter(|_| still), ..device });
-    }
+    let files = loop_files::of(&asked, still);
+    let devices = found.into_iter().zip(files);
+    let mut devices: Vec<LoopDevice> =
+        devices.map(|((_, device), backing)| LoopDevice { backing, ..device }).collect();
     devices.sort_by_key(|device| device.number.1);
     Ok(devices)
 }
@@ -160,7 +157,13 @@ fn attributes(number: u32) -> PathBuf {
     Path::new(SYSFS).join(format!("loop{number}"))
 }
 
-fn round(number: u32) -> io::Result<Round> {
+/// Whether a device holds what it did: it may be detached and attached again at any moment.
+fn still(round: &Round) -> bool {
+    let disk = Path::new(SYSFS).join(round.device.file_name().unwrap_or_default());
+    count(&disk, "diskseq").is_ok_and(|number| number == round.number)
+}
+
+pub(super) fn round(number: u32) -> io::Result<Round> {
     Ok(Round { device: device(number), number: count(&attributes(number), "diskseq")? })
 }
 
@@ -188,7 +191,7 @@ fn describe(number: u32, disk: &Path) -> io::Result<Option<LoopDevice>> {
     Ok(Some(LoopDevice {
         device: device(number),
         number: (loop_ioctl::MAJOR, number),
-        backing: None,
+        backing: Err(Untold::Silent),
         path,
         offset: count(disk, "loop/offset")?.unwrap_or_default(),
         size_limit: count(disk, "loop/sizelimit")?.unwrap_or_default(),

@@ -78,7 +78,7 @@ pub(super) fn mount(
         Answer::Visited(Outcome::Refused(why)) => {
             Err(Error { operation, object, source: Cause::NotIts(why) })
         }
-        Answer::Visited(_) | Answer::Held(_) | Answer::Done => Ok(()),
+        Answer::Visited(_) | Answer::Done => Ok(()),
     }
 }
 
@@ -99,7 +99,7 @@ pub(super) fn visit(source: &Source, share: &Share, visit: &Visit) -> Result<Out
         job: &job,
     })? {
         Answer::Visited(outcome) => Ok(outcome),
-        Answer::Done | Answer::Held(_) => {
+        Answer::Done => {
             Err(Error { operation, object, source: Cause::Refused("the child did another job".to_owned()) })
         }
     }

@@ -13,7 +13,7 @@ use super::{
     Failure,
 };
 use crate::host::{
-    FileId, PathBind,
+    PathBind,
     share::{Outcome, Share, Visit, carry_out},
 };
 
@@ -52,7 +52,7 @@ pub(in super::super) enum Job {
     Show(PathBind),
     /// Take away what is shown of one.
     Hide { target: PathBuf },
-    /// Ask loop devices which file each holds.
+    /// Ask loop devices which file each holds; tells each answer when it comes.
     HeldFiles { devices: Vec<PathBuf> },
     /// Sleep for ever: what a dead server does, for tests.
     #[cfg(test)]
@@ -69,8 +69,6 @@ pub(in super::super) enum Answer {
     Done,
     /// How a visit went; of a mount, why it was refused.
     Visited(Outcome),
-    /// The files, in the order of the devices; nothing where one does not tell.
-    Held(Vec<Option<FileId>>),
 }
 
 impl Job {
@@ -99,7 +97,7 @@ impl Job {
             }
             Self::Show(request) => host_path::bind(&request)?,
             Self::Hide { target } => host_path::unbind(&target)?,
-            Self::HeldFiles { devices } => return Ok(Answer::Held(loop_files::look(&devices))),
+            Self::HeldFiles { devices } => loop_files::look(&devices, &super::tell),
             #[cfg(test)]
             Self::Hang => loop {
                 std::thread::park();
