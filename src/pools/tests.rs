@@ -88,7 +88,7 @@ fn what_becomes_of_the_default_pool_when_others_are_named() {
         names(wanted(&fake, data, &[flag(text).unwrap()], &remembered).unwrap())
     };
     let (fast, default) = (("fast".to_owned(), false), ("default".to_owned(), true));
-    assert_eq!(becomes("fast=/elsewhere", &[]), [fast.clone()], "it holds nothing");
+    assert_eq!(becomes("fast=/elsewhere", &[]), [("fast".to_owned(), false)], "it holds nothing");
     fake.create_file(Path::new("/srv/pool/pvc-2.img"), b"").unwrap();
     assert_eq!(becomes("fast=/elsewhere", &[]), [fast.clone(), default.clone()]);
     assert_eq!(becomes("team=/srv/pool,shared", &[]), [("team".to_owned(), false)], "it is that one");
