@@ -129,3 +129,26 @@ fn keep_node_key(before: &Value, next: &mut Value) {
         None => annotations.remove(NODE_KEY),
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Where each is looked for among all the others, this takes minutes.
+    #[test]
+    fn many_finalizers_are_compared_in_time_and_few_are_told() {
+        let terminating = |from: u32, to: u32| {
+            let finalizers: Vec<String> = (from..to).map(|n| format!("example.com/{n}")).collect();
+            json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": finalizers}})
+        };
+        let key = Key::new(&kind::CONFIG_MAP, "default", "a");
+        let (before, fewer) = (terminating(0, 60_000), terminating(1, 60_000));
+        assert!(refuse_new_finalizers(&key, &before, &fewer).is_ok());
+        let refused = refuse_new_finalizers(&key, &before, &terminating(0, 120_000));
+        let Err(Error::Invalid { causes, .. }) = refused else { panic!("{refused:?}") };
+        assert!(causes[0].detail.contains("example.com/60000"), "{}", causes[0].detail);
+        assert!(causes[0].detail.len() < 1000, "{}", causes[0].detail.len());
+    }
+}
