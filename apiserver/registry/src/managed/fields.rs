@@ -1,5 +1,7 @@
 //! Which fields an object has, and which a write changed, as the schema table takes objects apart.
 
+use std::collections::HashMap;
+
 use orlop_objects::{
     Kind,
     schema::table::{self, Field, Shape},
@@ -94,8 +96,10 @@ fn everything(part: &Part<'_>) -> Value {
 
 fn compare(old: &[Part<'_>], new: &[Part<'_>]) -> Set {
     let mut set = Map::new();
+    // Lists may have a hundred thousand items; of those that are there twice the first one counts.
+    let before: HashMap<&str, &Part<'_>> = old.iter().rev().map(|part| (part.name.as_str(), part)).collect();
     for part in new {
-        let before = old.iter().find(|o| o.name == part.name);
+        let before = before.get(part.name.as_str()).copied();
         let changed = match before {
             Some(before) if before.value == part.value => continue,
             Some(before) => match (parts_of(before), parts_of(part)) {
@@ -111,4 +115,23 @@ fn compare(old: &[Part<'_>], new: &[Part<'_>]) -> Set {
         }
     }
     set
+}
+
+#[cfg(test)]
+mod tests {
+    use orlop_objects::kind;
+
+    use super::*;
+
+    /// Where each is looked for among all the others, this takes minutes.
+    #[test]
+    fn long_lists_are_compared_in_time() {
+        let with = |from: u32| {
+            let finalizers: Vec<String> = (from..from + 60_000).map(|n| format!("example.com/{n}")).collect();
+            json!({"metadata": {"finalizers": finalizers}})
+        };
+        let changed = changed(&kind::POD, &with(0), &with(1));
+        let added = json!({"f:metadata": {"f:finalizers": {"v:\"example.com/60000\"": {}}}});
+        assert_eq!(Value::from(changed), added);
+    }
 }
