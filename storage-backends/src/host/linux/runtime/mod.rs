@@ -176,19 +176,19 @@ impl LinuxRuntime {
         fs::remove_file(&words).map_err(failed("remove", &words))
     }
 
-    /// Ends what is left of a creation: it leaves by itself, or is killed.
-    fn end_makers(&self, id: &str) -> Result<()> {
-        let are_gone = |timeout| making::wait(&self.config, id, timeout, making::is_locked);
-        let mut gone = are_gone(MONITOR_DEADLINE)?;
+    /// Kills who is still at creating a container, and its monitor.
+    fn kill_makers(&self, id: &str) -> Result<()> {
         let until = Instant::now() + KILL_DEADLINE;
-        // More than once: one that is killed a moment later may have forked meanwhile.
-        while !gone && Instant::now() < until {
+        while Instant::now() < until {
             for (_, maker) in making::holders(&self.config, id)? {
                 maker.kill().map_err(failed("kill a maker of", Path::new(id)))?;
             }
-            gone = are_gone(KILL_PAUSE)?;
+            // More than once: one that is killed a moment later may have forked meanwhile.
+            if making::wait(&self.config, id, KILL_PAUSE, making::is_locked)? {
+                return Ok(());
+            }
         }
-        if gone { Ok(()) } else { Err(about("end the creation of", id, Cause::Timeout(KILL_DEADLINE))) }
+        Err(about("end the creation of", id, Cause::Timeout(KILL_DEADLINE)))
     }
 
     /// Takes away cgroups that nothing is in, unless a container is being created, by whomever.
@@ -286,11 +286,15 @@ impl Runtime for LinuxRuntime {
 
     fn delete(&self, id: &str) -> Result<()> {
         check_id(id)?;
-        // Before its process is there, there is nothing to kill; what never comes about is ended below.
-        making::wait(&self.config, id, MONITOR_DEADLINE, making::is_under_way)?;
+        // Half a container is not taken away from under who makes it: he is waited for, and then ended himself.
+        if !making::wait(&self.config, id, MONITOR_DEADLINE, making::is_under_way)? {
+            self.kill_makers(id)?;
+        }
         self.end_process(id)?;
         self.end_monitor(id)?;
-        self.end_makers(id)?;
+        if !making::wait(&self.config, id, MONITOR_DEADLINE, making::is_locked)? {
+            self.kill_makers(id)?;
+        }
         if self.dir("runc").join(id).join("state.json").exists() {
             self.runc("delete container", id, &["delete", "--force"])?;
         }

@@ -165,7 +165,8 @@ fn root_what_is_damaged_of_one_container_is_no_matter_to_others() {
     bench.runtime.containers().unwrap_err();
     bench.runtime.containers_of("u_c_").unwrap_err();
     assert_eq!(bench.runtime.containers_of("v_c_").unwrap(), []);
-    fs::remove_dir_all(state.parent().unwrap()).unwrap();
+    fs::remove_dir(&state).unwrap();
+    fs::remove_dir(state.parent().unwrap()).unwrap();
 }
 
 #[test]
