@@ -10,6 +10,7 @@
 //! | yes, local | another directory with volumes in it | refused: they would be lost from sight |
 //! | yes, local | another directory, which cannot be listed | refused: there may be volumes in it |
 //! | yes, shared | another id in the directory | refused by the driver: something else is mounted there |
+//! | yes, local | the same directory, which has no lock now | refused by the driver: its disk is not mounted |
 //! | none at all | – | `default`, in DIR/pool |
 //! | no | yes, and has its directory | retired: what lies there can be used and removed, nothing new is made |
 //! | no | yes, and its directory does not answer, or with an error | left out, and remembered: its file server is gone |
@@ -149,7 +150,7 @@ fn driver_of(
     let driver = open(home, host, node, boot, &pools)?;
     for pool in &mut pools {
         // One that is left out is what it was.
-        pool.known_id = driver.pool_id(&pool.name).filter(|_| pool.shared).or(pool.known_id.take());
+        pool.known_id = driver.pool_id(&pool.name).or(pool.known_id.take());
     }
     write(home, &Remembered { node: node.to_owned(), pools })?;
     Ok(driver)
@@ -311,7 +312,8 @@ fn wanted(
                 flag.dir.display()
             );
         }
-        let known_id = old.filter(|_| flag.shared).and_then(|old| old.known_id.clone());
+        let is_same = |old: &&PoolConfig| old.shared == flag.shared && (flag.shared || old.dir == flag.dir);
+        let known_id = old.filter(is_same).and_then(|old| old.known_id.clone());
         let PoolFlag { name, dir, shared } = flag.clone();
         pools.push(PoolConfig {
             private: dir == default_pool(data).dir,

@@ -66,6 +66,16 @@ fn what_becomes_of_the_pools() {
     }
     let moved = becomes(&["fast=/elsewhere,shared"], &[old("/full", Some("1f"))]).unwrap();
     assert_eq!(moved[0].known_id.as_deref(), Some("1f"), "the driver compares it with what it finds");
+    let local = |text: &str| {
+        let before = PoolConfig { shared: false, ..old("/empty", Some("0123abcd")) };
+        becomes(&[text], &[before]).unwrap()[0].known_id.clone()
+    };
+    assert_eq!(
+        local("fast=/empty").as_deref(),
+        Some("0123abcd"),
+        "the driver looks whether it has been there"
+    );
+    assert_eq!((local("fast=/elsewhere"), local("fast=/empty,shared")), (None, None), "it has not");
     let twice = why(becomes(&["fast=/elsewhere", "fast=/elsewhere"], &[]));
     assert!(twice.contains("named twice"), "{twice}");
     fake.let_server_fail("filer", Some(Errno::ESTALE));

@@ -8,8 +8,8 @@
 //! | none | just one | that one |
 //! | none | several, none of them `default` | refused: which there are |
 //!
-//! A **local** pool is a directory of this node alone; it is held locked as long as the driver lives, and one that is retired
-//! must have been locked before: else it is a mount point on which nothing is mounted. A **shared** pool is a
+//! A **local** pool is a directory of this node alone; it is held locked as long as the driver lives, and one that was
+//! opened before has its lock: else it is a mount point on which nothing is mounted. A **shared** pool is a
 //! directory that several nodes see: an id file in it, made once by whoever comes first, says so, and gives the value of
 //! the label by which the scheduler finds the nodes that see the same one. Whatever changes in it is done under its lock.
 
@@ -53,7 +53,8 @@ pub struct PoolConfig {
     pub dir: PathBuf,
     /// Several nodes see the directory.
     pub shared: bool,
-    /// The id that a shared pool of this name had when it was opened last: another one means another directory.
+    /// The id that a pool of this name had when it was opened last: another one, or in a local pool no lock, means another
+    /// directory.
     pub known_id: Option<String>,
     /// It lies in the data directory of its node, which is locked already.
     pub private: bool,
@@ -185,7 +186,8 @@ impl Pool {
         if config.shared {
             pool.id = pool.shared_id(config.known_id.as_deref(), &unfit, &failed)?;
         } else if !config.private {
-            if pool.retired && pool.host.file(&pool.dir.join(LOCK)).map_err(failed)?.is_none() {
+            let was_opened = pool.retired || config.known_id.is_some();
+            if was_opened && pool.host.file(&pool.dir.join(LOCK)).map_err(failed)?.is_none() {
                 return Err(unfit(never_held(&pool.dir)));
             }
             pool._held = Some(pool.hold(&unfit, &failed)?);

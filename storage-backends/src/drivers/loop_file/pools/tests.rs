@@ -113,9 +113,11 @@ fn a_local_pool_is_one_nodes_alone() {
 
 /// What is not mounted is not empty.
 #[test]
-fn a_retired_pool_opens_only_where_it_was() {
+fn a_pool_that_was_opened_before_opens_only_where_it_was() {
     let fake = machine();
     let retired = PoolConfig { used: PoolUse::Retired, ..config("fast", "/a", false) };
+    let known = PoolConfig { known_id: Some("0123abcd".into()), ..config("fast", "/a", false) };
+    assert!(why(open(&fake, &known)).contains("is not the directory that it was"));
     let never = why(open(&fake, &retired));
     assert!(
         never.contains("/a is not the directory that it was") && never.contains("touch /a/.lock"),
@@ -123,6 +125,7 @@ fn a_retired_pool_opens_only_where_it_was() {
     );
     assert_eq!(fake.list_dir(Path::new("/a")).unwrap(), Vec::<String>::new(), "and gets no lock");
     drop(open(&fake, &config("fast", "/a", false)).unwrap());
+    drop(open(&fake, &known).unwrap());
     open(&fake, &retired).unwrap();
     open(&fake, &PoolConfig { private: true, dir: "/b".into(), ..retired }).unwrap();
 }
