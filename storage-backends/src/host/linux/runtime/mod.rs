@@ -170,8 +170,10 @@ impl LinuxRuntime {
         if !words.exists() {
             return Ok(());
         }
-        for (process, _held) in making::holders(&self.config, id)? {
-            cgroup::join(&self.config.instance, "monitors", process.pid.unsigned_abs())?;
+        for (holder, _held) in making::holders(&self.config, id)? {
+            let joined = cgroup::join(&self.config.instance, "monitors", holder.pid.unsigned_abs());
+            // `runc create`, which may still have been there, has ended meanwhile.
+            joined.or_else(|error| if process::lives(holder) { Err(error) } else { Ok(()) })?;
         }
         fs::remove_file(&words).map_err(failed("remove", &words))
     }
