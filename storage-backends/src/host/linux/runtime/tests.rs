@@ -62,7 +62,9 @@ impl Bench {
             "process": {"user": {"uid": 0, "gid": 0}, "cwd": "/", "args": ["/bin/sh", "-c", script],
                         "env": ["PATH=/bin"]},
             "root": {"path": self.path("rootfs")},
-            "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+            // Each has a /dev of its own: runc makes links in it, and several share the root.
+            "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"},
+                       {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"}],
             "linux": {
                 "cgroupsPath": format!("/orlop-{}/pod-x/{id}", self.runtime.config.instance),
                 "namespaces": namespaces,
