@@ -39,7 +39,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use orlop_backends::{
     drivers::loop_file::{DEFAULT_POOL, LoopDriver, Node, Place, PoolConfig, PoolUse, check_pool_name},
-    host::{Cause, Host},
+    host::Host,
 };
 use serde_json::{Value, json};
 
@@ -188,13 +188,9 @@ fn look(host: &dyn Host, dir: &Path) -> Result<bool, String> {
     let found = host.ask(dir).and_then(|()| host.file(&real()?));
     match found {
         Ok(found) => Ok(found.is_some_and(|found| found.directory)),
-        Err(error) if is_gone(&error.source) => Ok(false),
+        Err(error) if error.is_not_found() => Ok(false),
         Err(error) => Err(error.words()),
     }
-}
-
-fn is_gone(cause: &Cause) -> bool {
-    matches!(cause, Cause::Os(error) if error.kind() == ErrorKind::NotFound)
 }
 
 /// The loop driver of a node that is taken down: of all pools that it had, those that are still there. One that cannot be

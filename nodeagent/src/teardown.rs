@@ -8,13 +8,12 @@ mod devices;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    io::ErrorKind,
     path::Path,
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
-use orlop_backends::host::{self, Cause, LoopDevice};
+use orlop_backends::host::{self, LoopDevice};
 
 use self::devices::{Seen, Whose};
 use crate::{
@@ -301,9 +300,7 @@ fn see(machine: &Machine, path: &Path) -> Seen {
     match machine.host.ask(dir).and_then(|()| machine.host.file(path)) {
         Ok(Some(file)) => Seen::File(file.id),
         Ok(None) => Seen::Nothing,
-        Err(host::Error { source: Cause::Os(error), .. }) if error.kind() == ErrorKind::NotFound => {
-            Seen::Nothing
-        }
+        Err(error) if error.is_not_found() => Seen::Nothing,
         Err(_) => Seen::Unknown,
     }
 }

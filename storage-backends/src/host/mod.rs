@@ -44,6 +44,11 @@ impl Error {
     pub fn words(&self) -> String {
         format!("{self}: {}", self.source)
     }
+
+    /// Whether the kernel said that there is no such thing.
+    pub fn is_not_found(&self) -> bool {
+        matches!(&self.source, Cause::Os(error) if error.kind() == std::io::ErrorKind::NotFound)
+    }
 }
 
 /// Why an effect failed.
