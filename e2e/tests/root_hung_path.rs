@@ -50,13 +50,17 @@ async fn touch(member: &Member, pod: &Value) -> Result<()> {
         let running = remains::running(&member.dir());
         let of_pod = running.iter().find(|(id, _)| id.contains(uid)).map(|(_, process)| process.pid);
         // `exec` made it another program, whose first look at the path is under way.
-        let name = of_pod.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/stack")).ok());
-        if name.is_some_and(|stack| stack.contains("request_wait_answer")) {
+        if of_pod.is_some_and(|pid| waits_for_an_answer(Path::new(&format!("/proc/{pid}")))) {
             return Ok(());
         }
         ensure!(begun.elapsed() < PATIENCE, "{} does not touch the path", pod["metadata"]["name"]);
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// Whether a process, or a thread, is in a call that its file server is to answer.
+fn waits_for_an_answer(task: &Path) -> bool {
+    std::fs::read_to_string(task.join("stack")).is_ok_and(|stack| stack.contains("request_wait_answer"))
 }
 
 /// A server with one node that is looked at every second.
@@ -257,8 +261,7 @@ async fn waits_for_the_server(member: &Member) -> Result<()> {
     let begun = Instant::now();
     loop {
         let mut threads = std::fs::read_dir(&tasks)?.flatten();
-        let waits = |stack: String| stack.contains("request_wait_answer");
-        if threads.any(|thread| std::fs::read_to_string(thread.path().join("stack")).is_ok_and(waits)) {
+        if threads.any(|thread| waits_for_an_answer(&thread.path())) {
             return Ok(());
         }
         ensure!(begun.elapsed() < PATIENCE, "no call of the agent waits\n{}", member.log());
