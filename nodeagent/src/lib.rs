@@ -138,7 +138,8 @@ impl Agent {
         Ok(Self { tasks, core })
     }
 
-    /// Stops the agent's tasks; steps under way that end within seconds are finished first. Containers, mounts and devices stay as they are.
+    /// Stops the agent's tasks; steps under way that end within seconds are finished first. Containers, mounts and devices
+    /// stay as they are.
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
         self.core.close().await;

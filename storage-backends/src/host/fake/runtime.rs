@@ -1,9 +1,9 @@
 //! Containers of the fake machine: processes that do nothing but hold their mounts and end when they are told to.
 //!
 //! Like the rest of the machine they outlive whoever made them and die with a reboot. What runc would refuse is refused:
-//! a bundle without a config, the id of one that was started, a start that has no container. Ids of living containers hold what their
-//! config mounts: unmounting it is refused as busy, stricter than the kernel, which lets the host unmount its own copy
-//! and then keeps the device. Tests act as the program inside with [`Fake::exit`] and [`Fake::ignore_signals`].
+//! a bundle without a config, the id of one that was started, a start that has no container. Ids of living containers
+//! hold what their config mounts: unmounting it is refused as busy, stricter than the kernel, which lets the host unmount
+//! its own copy and then keeps the device. Tests act as the program inside with [`Fake::exit`] and [`Fake::ignore_signals`].
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,5 +1,5 @@
-//! Pods: what Kubernetes demands of a pod (`pod`, `container`, `environment`, `volumes`), what may change (`change`), and what Orlop
-//! cannot honour yet (`unbuilt`).
+//! Pods: what Kubernetes demands of a pod (`pod`, `container`, `environment`, `volumes`), what may change (`change`),
+//! and what Orlop cannot honour yet (`unbuilt`).
 
 mod change;
 mod container;
