@@ -27,11 +27,11 @@ use nix::libc;
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::known::{Round, remember};
-use self::known::{Told, Waiting, keep, lock, recall};
+use self::known::{Told, Waiting, keep, recall};
 use super::{
     super::{Cause, FileId, Untold},
     child::{Call, Job, call_for_each},
-    loop_ioctl,
+    lock, loop_ioctl,
 };
 
 /// How long the devices of one directory may take to tell.

@@ -23,7 +23,7 @@ use nix::{errno::Errno, libc};
 
 use super::{
     super::{Cause, Error, FileId, LoopDevice, Result, Untold},
-    failed,
+    failed, lock,
     loop_files::{self, Round},
     loop_ioctl,
 };
@@ -70,7 +70,7 @@ pub(super) fn attach(file: &Path, read_only: bool) -> Result<LoopDevice> {
 fn take_free(backing: &File, path: &Path, read_only: bool) -> io::Result<(u32, File)> {
     let control =
         OpenOptions::new().read(true).write(true).open(CONTROL).map_err(|error| explain_control(&error))?;
-    let _taking = TAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _taking = lock(&TAKING);
     for _ in 0..ATTEMPTS {
         let number = loop_ioctl::free(&control)?;
         let node = open_node(&device(number), number)?;
@@ -154,13 +154,16 @@ fn device(number: u32) -> PathBuf {
 }
 
 fn attributes(number: u32) -> PathBuf {
-    Path::new(SYSFS).join(format!("loop{number}"))
+    attributes_of(&device(number))
+}
+
+fn attributes_of(device: &Path) -> PathBuf {
+    Path::new(SYSFS).join(device.file_name().unwrap_or_default())
 }
 
 /// Whether a device holds what it did: it may be detached and attached again at any moment.
 fn still(round: &Round) -> bool {
-    let disk = Path::new(SYSFS).join(round.device.file_name().unwrap_or_default());
-    count(&disk, "diskseq").is_ok_and(|number| number == round.number)
+    count(&attributes_of(&round.device), "diskseq").is_ok_and(|number| number == round.number)
 }
 
 pub(super) fn round(number: u32) -> io::Result<Round> {
@@ -251,8 +254,7 @@ pub(super) fn detach(device: &Path) -> Result<()> {
 }
 
 fn holds_something(device: &Path) -> io::Result<bool> {
-    let disk = Path::new(SYSFS).join(device.file_name().unwrap_or_default());
-    Ok(backing_path(&disk)?.is_some())
+    Ok(backing_path(&attributes_of(device))?.is_some())
 }
 
 /// Opens a device that no file system uses. An exclusive open is refused while one on it is mounted, in any mount

@@ -6,6 +6,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use super::{
@@ -47,6 +48,11 @@ pub struct Linux;
 fn failed(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> Error {
     let object = path.display().to_string();
     move |error| Error { operation, object: object.clone(), source: Cause::Os(error) }
+}
+
+/// Nothing here leaves a lock's data half changed, so a panic elsewhere does not spoil it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Host for Linux {

@@ -7,14 +7,17 @@ use std::{
     io::{self, Read},
     os::unix::process::CommandExt,
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Arc, Mutex, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
 use nix::libc;
 
-use super::super::{Cause, Error, Result};
+use super::{
+    super::{Cause, Error, Result},
+    lock,
+};
 
 /// Where programs are looked for: sbin too, whatever the environment of the service says.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -221,7 +224,7 @@ impl Stream {
                 match stream.read(&mut block) {
                     Ok(0) => return,
                     Ok(length) => {
-                        let mut kept = keeps.lock().unwrap_or_else(PoisonError::into_inner);
+                        let mut kept = lock(&keeps);
                         let room = KEPT.saturating_sub(kept.len());
                         kept.extend_from_slice(&block[..length.min(room)]);
                     }
@@ -239,8 +242,7 @@ impl Stream {
 
     /// What was kept of it until now.
     fn said(&self) -> String {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&kept).into_owned()
+        String::from_utf8_lossy(&lock(&self.kept)).into_owned()
     }
 }
 

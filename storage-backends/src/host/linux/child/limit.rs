@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use super::super::lock;
+
 /// Counts children by what they wait on.
 #[derive(Debug)]
 pub(super) struct Limits {
@@ -35,7 +37,7 @@ impl Limits {
     /// finds its places one after another; who waits on a dead server is told soon.
     pub(super) fn enter(&self, what: &str, patience: Duration) -> Option<Place> {
         let is_full = |counts: &mut HashMap<String, usize>| counts.get(what).is_some_and(|n| *n >= self.most);
-        let counts = self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = lock(&self.shared.counts);
         let waited = self.shared.freed.wait_timeout_while(counts, patience, is_full);
         let (mut counts, waited) = waited.unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() && is_full(&mut counts) {
@@ -48,7 +50,7 @@ impl Limits {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut counts = self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = lock(&self.shared.counts);
         if let Some(count) = counts.get_mut(&self.what) {
             *count -= 1;
         }

@@ -9,11 +9,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::Mutex,
     time::Instant,
 };
 
-use super::super::super::{FileId, Untold};
+use super::super::{
+    super::{FileId, Untold},
+    lock,
+};
 
 /// A device, and which of the things it was made to hold in its life is meant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,10 +57,6 @@ struct Known {
 static KNOWN: Mutex<BTreeMap<PathBuf, Known>> = Mutex::new(BTreeMap::new());
 /// Those that children which were left behind still ask.
 static WAITING: Mutex<BTreeSet<Round>> = Mutex::new(BTreeSet::new());
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Held while a child that was left behind lives.
 #[derive(Debug)]
